@@ -1,0 +1,36 @@
+/**
+ * File: the few calls on the local file system that every layer needs, each close-on-exec.
+ *
+ * Paths are NUL-terminated. Every descriptor made here has O_CLOEXEC, so that children never
+ * inherit one.
+ *
+ * Thread: locked (the kernel's own guarantees).
+ */
+#ifndef DL_BASE_FILE_H
+#define DL_BASE_FILE_H
+
+#include "base/buf.h"
+
+#include <sys/types.h>
+
+/** open(2) with O_CLOEXEC added. `out_fd` is the caller's to close with dl_file_close. */
+DL_NODISCARD dl_status dl_file_open(const char *path, int flags, mode_t mode, int *out_fd,
+                                    dl_error *err);
+/** Close and set to -1; fine on -1. */
+void dl_file_close(int *fd);
+#define DL_AUTO_FD DL_CLEANUP(dl_file_close) int
+
+DL_NODISCARD dl_status dl_file_write_all(int fd, const void *bytes, size_t len, dl_error *err);
+/** Exactly `len` bytes from `offset`; DL_E_CORRUPT when the file ends before. */
+DL_NODISCARD dl_status dl_file_read_at(int fd, int64_t offset, void *out, size_t len,
+                                       dl_error *err);
+/** The whole file; DL_E_LIMIT when it is longer than the buffer's limit. */
+DL_NODISCARD dl_status dl_file_read_all(const char *path, dl_buf *buf, dl_error *err);
+/** mkdir -p with mode 0700 for what is missing. */
+DL_NODISCARD dl_status dl_file_make_dirs(const char *path, dl_error *err);
+/** Replace the file at once: write beside it, sync, rename, sync the folder. */
+DL_NODISCARD dl_status dl_file_replace(const char *path, dl_str content, dl_error *err);
+/** fsync a folder, so that names made in it last. */
+DL_NODISCARD dl_status dl_file_sync_dir(const char *path, dl_error *err);
+
+#endif

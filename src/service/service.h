@@ -1,0 +1,106 @@
+/**
+ * Service: one home folder answering as a DICOM service (DICOMweb and the change feed).
+ *
+ * dl_service_start() opens the home (and locks it: one process at a time), recovers what a crash
+ * left, and serves on the address given; dl_service_stop() finishes what is under way. All routes
+ * stand in one table (service/routes.c) with method, path, handler and the data action that each
+ * needs.
+ *
+ * Home: files/ (the store), state/ (index.db, lock, serve.json with the address of the running
+ * service), config/service.json (settings, optional). Nothing outside it is written.
+ *
+ * Thread: locked.
+ * Standard: PS3.18; docs/contract.md says what is answered where the standard leaves a choice.
+ */
+#ifndef DL_SERVICE_SERVICE_H
+#define DL_SERVICE_SERVICE_H
+
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+
+typedef struct dl_service_settings {
+    char workspace[64]; /* service.workspace: [A-Za-z0-9-]+, fixed for a home at its first start */
+    char name[64];      /* service.name: likewise */
+    bool partitions;    /* service.partitions */
+    bool zero_preamble; /* store.zero_preamble: on */
+    bool put_dedup;     /* store.put_dedup: off */
+    int64_t deletion_delay_s;  /* store.deletion_delay: 259200 */
+    uint64_t body_limit_bytes; /* http.body_limit: 4 GiB; also the limit of one part */
+    bool lenient_accept;       /* http.lenient_accept: off */
+    bool quoted_etag;          /* http.quoted_etag: off */
+    unsigned idle_timeout_s;   /* http.idle_timeout: 60 */
+    unsigned connection_limit; /* http.connections: 1024 */
+    char cors_origins[1024];   /* cors.origins: comma-separated, or *; empty: none */
+    char cors_headers[512];    /* cors.headers: * */
+    char cors_methods[128];    /* cors.methods */
+    unsigned cors_max_age_s;   /* cors.max_age */
+    bool cors_credentials;     /* cors.credentials */
+} dl_service_settings;
+
+void dl_service_settings_init(dl_service_settings *settings);
+/** One setting by its dotted name. Errors: DL_E_INVALID names the setting, its value and what it
+ * takes. */
+DL_NODISCARD dl_status dl_service_settings_set(dl_service_settings *settings, dl_str name,
+                                               dl_str value, dl_error *err);
+/** Read config/service.json of a home: an object of dotted names to values; a missing file is fine.
+ */
+DL_NODISCARD dl_status dl_service_settings_load(dl_service_settings *settings, const char *home,
+                                                dl_error *err);
+/** Every setting with its default and one sentence, for --help and the manual. */
+size_t dl_service_settings_count(void);
+void dl_service_settings_describe(size_t i, const char **out_name, const char **out_default,
+                                  const char **out_text);
+
+typedef struct dl_service dl_service;
+
+typedef struct dl_service_options {
+    const char *home;
+    const char *host; /* must be loopback: there is no access control yet */
+    uint16_t port;    /* 0: a free one */
+    dl_service_settings settings;
+    dl_clock clock;
+    bool
+        announce; /* write state/serve.json, so that other commands on this home find the service */
+} dl_service_options;
+
+/**
+ * Errors: DL_E_CONFLICT (another process has the home; the message names its address), DL_E_DENIED
+ * (not a loopback address), DL_E_INVALID (settings that contradict the home: names changed,
+ * partitions switched off while others than Microsoft.Default exist), DL_E_UNAVAILABLE (address in
+ * use), DL_E_IO.
+ */
+DL_NODISCARD dl_status dl_service_start(const dl_service_options *options, dl_service **out_service,
+                                        dl_error *err);
+uint16_t dl_service_port(const dl_service *service);
+void dl_service_stop(dl_service *service);
+
+/** The address of the service that runs on a home ("http://127.0.0.1:8080"). Errors: DL_E_NOT_FOUND
+ * (none runs). */
+DL_NODISCARD dl_status dl_service_find(const char *home, dl_arena *arena, dl_str *out_url,
+                                       dl_error *err);
+
+/* ---- verify ---- */
+
+typedef struct dl_service_verify_options {
+    const char *home;
+    bool hash; /* read every file and compare its hash; else sizes and tags */
+    dl_cancel *cancel;
+    /** One finding in words without patient data, e.g. "instance 1.2.3: file AHDS/... is missing".
+     */
+    void (*problem)(void *context, dl_str text);
+    /** Called now and then: files checked so far and in all. May be NULL. */
+    void (*progress)(void *context, int64_t done, int64_t total);
+    void *context;
+} dl_service_verify_options;
+
+typedef struct dl_service_verify_result {
+    int64_t instances, files, bytes, changes, problems,
+        waiting; /* waiting: files in the cleanup queue */
+} dl_service_verify_result;
+
+/** Index, files and feed agree? Works beside a running service. */
+DL_NODISCARD dl_status dl_service_verify(const dl_service_verify_options *options,
+                                         dl_service_verify_result *out_result, dl_error *err);
+
+#endif
