@@ -1,0 +1,255 @@
+#include "service/service.h"
+
+#include "base/file.h"
+#include "json/json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef enum setting_kind { SWITCH, WORD, TEXT, SECONDS, COUNT, BYTES } setting_kind;
+
+typedef struct setting {
+    const char *name;
+    setting_kind kind;
+    size_t offset;
+    size_t size_bytes; /* of a text field */
+    int64_t least, most;
+    const char *text;
+} setting;
+
+#define FIELD(member) offsetof(dl_service_settings, member)
+#define ROOM(member) sizeof(((dl_service_settings *)NULL)->member)
+
+/* clang-format off */
+static const setting settings_table[] = {
+    {"service.workspace",    WORD,    FIELD(workspace),        ROOM(workspace), 0, 0,
+     "workspace in file paths; fixed for a home at its first start"},
+    {"service.name",         WORD,    FIELD(name),             ROOM(name), 0, 0,
+     "service name in file paths; fixed for a home at its first start"},
+    {"service.partitions",   SWITCH,  FIELD(partitions),       0, 0, 0,
+     "on: studies live in partitions, addressed as /v2/partitions/NAME/..."},
+    {"store.zero_preamble",  SWITCH,  FIELD(zero_preamble),    0, 0, 0,
+     "zero a 128-byte preamble that begins like a program or a TIFF"},
+    {"store.put_dedup",      SWITCH,  FIELD(put_dedup),        0, 0, 0,
+     "a PUT of the bytes that are stored already makes no new version"},
+    {"store.deletion_delay", SECONDS, FIELD(deletion_delay_s), 0, 0, 3650LL * 86400,
+     "seconds until the file of a deleted instance is removed"},
+    {"http.body_limit",      BYTES,   FIELD(body_limit_bytes), 0, 1024, INT64_MAX / 2,
+     "largest request body and part in bytes; beyond: 413"},
+    {"http.lenient_accept",  SWITCH,  FIELD(lenient_accept),   0, 0, 0,
+     "Accept: application/json also gets DICOM JSON"},
+    {"http.quoted_etag",     SWITCH,  FIELD(quoted_etag),      0, 0, 0,
+     "send ETags in quotes, as RFC 9110 wants"},
+    {"http.idle_timeout",    COUNT,   FIELD(idle_timeout_s),   0, 1, 86400,
+     "seconds without a byte until a connection is closed"},
+    {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000,
+     "connections at a time"},
+    {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0,
+     "origins whose pages may call, separated by commas, or *"},
+    {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0,
+     "request headers that such pages may send"},
+    {"cors.methods",         TEXT,    FIELD(cors_methods),     ROOM(cors_methods), 0, 0,
+     "methods that such pages may use"},
+    {"cors.max_age",         COUNT,   FIELD(cors_max_age_s),   0, 0, 86400,
+     "seconds a browser may keep the answer to a preflight"},
+    {"cors.credentials",     SWITCH,  FIELD(cors_credentials), 0, 0, 0,
+     "let such pages send credentials; not together with cors.origins=*"},
+};
+/* clang-format on */
+
+void dl_service_settings_init(dl_service_settings *settings)
+{
+    *settings = (dl_service_settings){
+        .workspace = "local",
+        .name = "dicomlake",
+        .zero_preamble = true,
+        .deletion_delay_s = 3 * 86400,
+        .body_limit_bytes = (uint64_t)4 << 30,
+        .idle_timeout_s = 60,
+        .connection_limit = 1024,
+        .cors_headers = "*",
+        .cors_methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        .cors_max_age_s = 600,
+    };
+}
+
+static bool is_word(dl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-';
+        if (!ok) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
+static bool is_header_text(dl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < ' ' || text.ptr[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool parse_switch(dl_str value, bool *out_on)
+{
+    static const char *const on[] = {"on", "true", "yes", "1"};
+    static const char *const off[] = {"off", "false", "no", "0"};
+    for (size_t i = 0; i < DL_COUNT_OF(on); i++) {
+        if (dl_str_eq_nocase(value, dl_str_of(on[i]))) {
+            *out_on = true;
+            return true;
+        }
+        if (dl_str_eq_nocase(value, dl_str_of(off[i]))) {
+            *out_on = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+static dl_status refuse(const setting *s, dl_str value, const char *takes, dl_error *err)
+{
+    dl_error_set(err, DL_E_INVALID, "setting %s: '%.*s' is not %s", s->name, DL_STR_ARG(value),
+                 takes);
+    dl_error_hint(err, "see 'dicomlake serve --help' for all settings");
+    return DL_E_INVALID;
+}
+
+static dl_status set_number(const setting *s, char *field, dl_str value, dl_error *err)
+{
+    int64_t number = 0;
+    if (!dl_str_to_i64(value, &number) || number < s->least || number > s->most) {
+        char takes[80];
+        (void)snprintf(takes, sizeof takes, "a whole number from %" PRId64 " to %" PRId64, s->least,
+                       s->most);
+        return refuse(s, value, takes, err);
+    }
+    if (s->kind == COUNT) {
+        unsigned count = (unsigned)number;
+        memcpy(field, &count, sizeof count);
+    } else {
+        memcpy(field, &number, sizeof number);
+    }
+    return DL_OK;
+}
+
+static dl_status set_text(const setting *s, char *field, dl_str value, dl_error *err)
+{
+    bool fits = value.len < s->size_bytes;
+    if (s->kind == WORD && (!is_word(value) || !fits)) {
+        return refuse(s, value, "1 to 63 letters, digits and hyphens", err);
+    }
+    if (!is_header_text(value) || !fits) {
+        return refuse(s, value, "printable text of the length allowed", err);
+    }
+    return dl_str_copy(value, field, s->size_bytes) ? DL_OK : refuse(s, value, "text", err);
+}
+
+dl_status dl_service_settings_set(dl_service_settings *settings, dl_str name, dl_str value,
+                                  dl_error *err)
+{
+    for (size_t i = 0; i < DL_COUNT_OF(settings_table); i++) {
+        const setting *s = &settings_table[i];
+        if (!dl_str_eq(name, dl_str_of(s->name))) {
+            continue;
+        }
+        char *field = (char *)settings + s->offset;
+        if (s->kind == SWITCH) {
+            bool on = false;
+            if (!parse_switch(value, &on)) {
+                return refuse(s, value, "on or off", err);
+            }
+            memcpy(field, &on, sizeof on);
+            return DL_OK;
+        }
+        return s->kind == WORD || s->kind == TEXT ? set_text(s, field, value, err)
+                                                  : set_number(s, field, value, err);
+    }
+    dl_error_set(err, DL_E_INVALID, "there is no setting '%.*s'", DL_STR_ARG(name));
+    dl_error_hint(err, "see 'dicomlake serve --help' for all settings");
+    return DL_E_INVALID;
+}
+
+static dl_status load_members(dl_service_settings *settings, dl_str object, dl_arena *arena,
+                              dl_error *err)
+{
+    dl_json_iter members = dl_json_iter_of(object);
+    dl_str key = DL_STR_NONE;
+    dl_str value = DL_STR_NONE;
+    while (dl_json_next_member(&members, &key, &value)) {
+        dl_str text = value;
+        if (dl_json_kind_of(value) == DL_JSON_STRING) {
+            DL_TRY(dl_json_text(value, arena, &text, err));
+        }
+        DL_TRY(dl_service_settings_set(settings, key, text, err));
+    }
+    return DL_OK;
+}
+
+dl_status dl_service_settings_load(dl_service_settings *settings, const char *home, dl_error *err)
+{
+    enum { CONFIG_LIMIT_BYTES = 1 << 20 };
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/config/service.json", home);
+    if (n < 0 || (size_t)n >= sizeof path) {
+        return dl_error_set(err, DL_E_INVALID, "the path of the home is too long");
+    }
+    DL_AUTO_BUF buf = {0};
+    dl_buf_init(&buf, CONFIG_LIMIT_BYTES);
+    dl_status status = dl_file_read_all(path, &buf, err);
+    if (status == DL_E_NOT_FOUND) {
+        dl_error_clear(err);
+        return DL_OK;
+    }
+    DL_TRY(status);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)4 * CONFIG_LIMIT_BYTES);
+    if (arena == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory to read %s", path);
+    }
+    dl_str text = DL_STR_NONE;
+    status = dl_json_relax(dl_buf_str(&buf), arena, &text, err);
+    if (status == DL_OK) {
+        status = dl_json_check(text, err);
+    }
+    if (status == DL_OK && dl_json_kind_of(text) != DL_JSON_OBJECT) {
+        status = dl_error_set(err, DL_E_INVALID, "settings are not a JSON object");
+    }
+    if (status == DL_OK) {
+        status = load_members(settings, text, arena, err);
+    }
+    return status == DL_OK ? DL_OK : dl_error_within(err, status, "reading %s", path);
+}
+
+size_t dl_service_settings_count(void)
+{
+    return DL_COUNT_OF(settings_table);
+}
+
+static const char *default_text(const setting *s)
+{
+    static const char *const texts[] = {
+        "local", "dicomlake", "off", "on",  "off", "259200", "4294967296", "off",
+        "off",   "60",        "1024", "",    "*",   "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        "600",   "off",
+    };
+    static_assert(DL_COUNT_OF(texts) == DL_COUNT_OF(settings_table), "a default for each setting");
+    return texts[s - settings_table];
+}
+
+void dl_service_settings_describe(size_t i, const char **out_name, const char **out_default,
+                                  const char **out_text)
+{
+    DL_ASSERT(i < DL_COUNT_OF(settings_table));
+    *out_name = settings_table[i].name;
+    *out_default = default_text(&settings_table[i]);
+    *out_text = settings_table[i].text;
+}
