@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "json/json.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@ typedef struct setting {
     size_t offset;
     size_t size_bytes; /* of a text field */
     int64_t least, most;
+    const char *initial; /* as dl_service_settings_set takes it */
     const char *text;
 } setting;
 
@@ -25,63 +25,58 @@ typedef struct setting {
 
 /* clang-format off */
 static const setting settings_table[] = {
-    {"service.workspace",    WORD,    FIELD(workspace),        ROOM(workspace), 0, 0,
+    {"service.workspace",    WORD,    FIELD(workspace),        ROOM(workspace), 0, 0, "local",
      "workspace in file paths; fixed for a home at its first start"},
-    {"service.name",         WORD,    FIELD(name),             ROOM(name), 0, 0,
+    {"service.name",         WORD,    FIELD(name),             ROOM(name), 0, 0, "dicomlake",
      "service name in file paths; fixed for a home at its first start"},
-    {"service.partitions",   SWITCH,  FIELD(partitions),       0, 0, 0,
+    {"service.partitions",   SWITCH,  FIELD(partitions),       0, 0, 0, "off",
      "on: studies live in partitions, addressed as /v2/partitions/NAME/..."},
-    {"store.zero_preamble",  SWITCH,  FIELD(zero_preamble),    0, 0, 0,
+    {"store.zero_preamble",  SWITCH,  FIELD(zero_preamble),    0, 0, 0, "on",
      "zero a 128-byte preamble that begins like a program or a TIFF"},
-    {"store.put_dedup",      SWITCH,  FIELD(put_dedup),        0, 0, 0,
+    {"store.put_dedup",      SWITCH,  FIELD(put_dedup),        0, 0, 0, "off",
      "a PUT of the bytes that are stored already makes no new version"},
-    {"store.deletion_delay", SECONDS, FIELD(deletion_delay_s), 0, 0, 3650LL * 86400,
+    {"store.deletion_delay", SECONDS, FIELD(deletion_delay_s), 0, 0, 3650LL * 86400, "259200",
      "seconds until the file of a deleted instance is removed"},
-    {"http.body_limit",      BYTES,   FIELD(body_limit_bytes), 0, 1024, INT64_MAX / 2,
+    {"http.body_limit",      BYTES,   FIELD(body_limit_bytes), 0, 1024, INT64_MAX / 2, "4294967296",
      "largest request body and part in bytes; beyond: 413"},
-    {"http.lenient_accept",  SWITCH,  FIELD(lenient_accept),   0, 0, 0,
+    {"http.lenient_accept",  SWITCH,  FIELD(lenient_accept),   0, 0, 0, "off",
      "Accept: application/json also gets DICOM JSON"},
-    {"http.quoted_etag",     SWITCH,  FIELD(quoted_etag),      0, 0, 0,
+    {"http.quoted_etag",     SWITCH,  FIELD(quoted_etag),      0, 0, 0, "off",
      "send ETags in quotes, as RFC 9110 wants"},
-    {"http.idle_timeout",    COUNT,   FIELD(idle_timeout_s),   0, 1, 86400,
+    {"http.idle_timeout",    COUNT,   FIELD(idle_timeout_s),   0, 1, 86400, "60",
      "seconds without a byte until a connection is closed"},
-    {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000,
+    {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000, "1024",
      "connections at a time"},
-    {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0,
+    {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
      "origins whose pages may call, separated by commas, or *"},
-    {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0,
+    {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0, "*",
      "request headers that such pages may send"},
-    {"cors.methods",         TEXT,    FIELD(cors_methods),     ROOM(cors_methods), 0, 0,
+    {"cors.methods",         TEXT,    FIELD(cors_methods),     ROOM(cors_methods), 0, 0, "GET, HEAD, POST, PUT, DELETE, OPTIONS",
      "methods that such pages may use"},
-    {"cors.max_age",         COUNT,   FIELD(cors_max_age_s),   0, 0, 86400,
+    {"cors.max_age",         COUNT,   FIELD(cors_max_age_s),   0, 0, 86400, "600",
      "seconds a browser may keep the answer to a preflight"},
-    {"cors.credentials",     SWITCH,  FIELD(cors_credentials), 0, 0, 0,
+    {"cors.credentials",     SWITCH,  FIELD(cors_credentials), 0, 0, 0, "off",
      "let such pages send credentials; not together with cors.origins=*"},
 };
 /* clang-format on */
 
 void dl_service_settings_init(dl_service_settings *settings)
 {
-    *settings = (dl_service_settings){
-        .workspace = "local",
-        .name = "dicomlake",
-        .zero_preamble = true,
-        .deletion_delay_s = 3 * 86400,
-        .body_limit_bytes = (uint64_t)4 << 30,
-        .idle_timeout_s = 60,
-        .connection_limit = 1024,
-        .cors_headers = "*",
-        .cors_methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-        .cors_max_age_s = 600,
-    };
+    *settings = (dl_service_settings){0};
+    for (size_t i = 0; i < DL_COUNT_OF(settings_table); i++) {
+        const setting *s = &settings_table[i];
+        dl_status status =
+            dl_service_settings_set(settings, dl_str_of(s->name), dl_str_of(s->initial), NULL);
+        DL_ASSERT(status == DL_OK);
+    }
 }
 
 static bool is_word(dl_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-';
+        bool ok =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
         if (!ok) {
             return false;
         }
@@ -234,22 +229,11 @@ size_t dl_service_settings_count(void)
     return DL_COUNT_OF(settings_table);
 }
 
-static const char *default_text(const setting *s)
-{
-    static const char *const texts[] = {
-        "local", "dicomlake", "off", "on",  "off", "259200", "4294967296", "off",
-        "off",   "60",        "1024", "",    "*",   "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-        "600",   "off",
-    };
-    static_assert(DL_COUNT_OF(texts) == DL_COUNT_OF(settings_table), "a default for each setting");
-    return texts[s - settings_table];
-}
-
 void dl_service_settings_describe(size_t i, const char **out_name, const char **out_default,
                                   const char **out_text)
 {
     DL_ASSERT(i < DL_COUNT_OF(settings_table));
     *out_name = settings_table[i].name;
-    *out_default = default_text(&settings_table[i]);
+    *out_default = settings_table[i].initial;
     *out_text = settings_table[i].text;
 }
