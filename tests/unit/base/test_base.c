@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -175,6 +176,16 @@ TAP_CASE(random_hex_is_hex)
     TAP_TRUE(strcmp(a, b) != 0);
 }
 
+TAP_CASE(environment_variables_are_read)
+{
+    TAP_EQ_INT(setenv("DL_TEST_VARIABLE", "value", 1), 0);
+    TAP_EQ_STR(dl_str_of(dl_env_get("DL_TEST_VARIABLE")), "value");
+    TAP_EQ_INT(setenv("DL_TEST_VARIABLE", "", 1), 0);
+    TAP_TRUE(dl_env_get("DL_TEST_VARIABLE") == NULL);
+    TAP_EQ_INT(unsetenv("DL_TEST_VARIABLE"), 0);
+    TAP_TRUE(dl_env_get("DL_TEST_VARIABLE") == NULL);
+}
+
 int main(void)
 {
     TAP_RUN(error_keeps_the_cause_and_gains_clauses);
@@ -185,5 +196,6 @@ int main(void)
     TAP_RUN(times_are_read_and_written);
     TAP_RUN(files_are_replaced_whole);
     TAP_RUN(random_hex_is_hex);
+    TAP_RUN(environment_variables_are_read);
     return tap_done();
 }
