@@ -7,8 +7,9 @@
  * object survives power loss under its key. An object that is overwritten, touched or cut by
  * somebody else is recognised by its tag.
  *
- * Keys: UTF-8, 1..1024 bytes, segments of [A-Za-z0-9_.-] and spaces, no leading '/', no "." or ".."
- * segment; anything else is DL_E_INVALID, so no key leaves the root.
+ * Keys: 1..1024 bytes, segments of 1..255 bytes of [A-Za-z0-9_.-] and spaces, no leading '/', no
+ * "." or ".." segment, the first not ".spool"; anything else is DL_E_INVALID, so no key leaves the
+ * root.
  *
  * Thread: locked (any thread may call); a spool and an open object are confined.
  */
@@ -32,7 +33,11 @@ typedef struct dl_store_stat {
                                           dl_store_stat_key */
 } dl_store_stat;
 
-/** Open a folder as a store; makes it (0700) when missing. Spools of an earlier life are swept. */
+/**
+ * Open a folder as a store; makes it (0700) when missing. Spools that a process left behind when it
+ * fell are swept; those of stores that are open, here or in another process, stay. Nothing else is
+ * written before the first spool.
+ */
 DL_NODISCARD dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *err);
 void dl_store_close(dl_store *store);
 
@@ -53,14 +58,16 @@ int dl_store_spool_fd(const dl_store_spool *spool);
 typedef struct dl_store_publish_item {
     dl_store_spool *spool; /* stays the caller's to destroy */
     dl_str key;
-    dl_status status;   /* out: DL_OK, DL_E_EXISTS (never overwrites), DL_E_IO, ... */
+    dl_status status;   /* out: DL_OK, DL_E_EXISTS (never overwrites: the spool can be published
+                           under another key), DL_E_INVALID (key), DL_E_IO, ... */
     dl_store_stat stat; /* out, when DL_OK */
     dl_error *err;      /* out, may be NULL */
 } dl_store_publish_item;
 
 /**
  * Make the group durable under their keys: sync the data of all, link all, sync each folder once.
- * Items fail alone. The wall time is that of a few syncs, not of one per item.
+ * Items fail alone, and one that fails leaves nothing under its key. The wall time is that of a few
+ * syncs, not of one per item (docs/decisions/0001-group-sync.md).
  */
 void dl_store_publish(dl_store *store, dl_store_publish_item *items, size_t count);
 
