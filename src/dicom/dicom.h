@@ -66,7 +66,8 @@ enum { DL_DICOM_DEPTH_LIMIT = 64, DL_DICOM_FINDING_LIMIT = 200, DL_DICOM_FRAGMEN
 /** One thing that is wrong with one element. */
 typedef struct dl_dicom_finding {
     uint32_t tag;
-    uint32_t depth; /* 0: top level */
+    uint32_t depth;    /* 0: top level */
+    bool multiplicity; /* about the number of values, not about one of them */
     dl_phi
         reason; /* `"2020.01.02" is not a DA: ...`; quotes the value, so it never reaches a log */
 } dl_dicom_finding;
@@ -102,8 +103,10 @@ typedef struct dl_dicom_pixels {
     uint32_t tag;
     uint32_t frame_count;                            /* NumberOfFrames, 1 when absent; at least 1 */
     uint32_t rows, columns, samples, bits_allocated; /* 0 when absent */
-    uint64_t offset_bytes, length_bytes;             /* native: of the value */
-    dl_dicom_fragment *fragments; /* encapsulated: without the basic offset table item */
+    bool
+        half_chroma; /* native YBR_FULL_422 or YBR_PARTIAL_422: two samples a pixel (C.7.6.3.1.2) */
+    uint64_t offset_bytes, length_bytes; /* native: of the value */
+    dl_dicom_fragment *fragments;        /* encapsulated: without the basic offset table item */
     size_t fragment_count;
     uint32_t *frame_starts; /* encapsulated and indexed: frame i (from 0) is fragments [starts[i],
                                starts[i+1]) */

@@ -83,6 +83,13 @@ DL_NODISCARD dl_status dl_index_partition_list(dl_index *index, dl_arena *arena,
 DL_NODISCARD dl_status dl_index_next_watermark(dl_index *index, int64_t *out_watermark,
                                                dl_error *err);
 
+/**
+ * Highest watermark that a change row names, and the highest that may have been given before this opening.
+ * Files in between belong to stores that a crash cut off: nothing speaks of them.
+ */
+DL_NODISCARD dl_status dl_index_watermark_bounds(dl_index *index, int64_t *out_last,
+                                                 int64_t *out_given, dl_error *err);
+
 DL_NODISCARD dl_status dl_index_begin(dl_index *index, dl_index_tx **out_tx, dl_error *err);
 /** Durable and visible when it returns DL_OK; else nothing happened. Ends the transaction either
  * way. */

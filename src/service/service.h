@@ -20,11 +20,13 @@
 #include "base/clock.h"
 
 typedef struct dl_service_settings {
-    char workspace[64]; /* service.workspace: [A-Za-z0-9-]+, fixed for a home at its first start */
-    char name[64];      /* service.name: likewise */
-    bool partitions;    /* service.partitions */
-    bool zero_preamble; /* store.zero_preamble: on */
-    bool put_dedup;     /* store.put_dedup: off */
+    /* The first three belong to the home: empty and -1 mean "as it has them", and a new home gets
+     * "local", "dicomlake" and off. */
+    char workspace[64];        /* service.workspace: [A-Za-z0-9-]+ */
+    char name[64];             /* service.name: likewise */
+    int partitions;            /* service.partitions: 1 on, 0 off, -1 as the home has it */
+    bool zero_preamble;        /* store.zero_preamble: on */
+    bool put_dedup;            /* store.put_dedup: off */
     int64_t deletion_delay_s;  /* store.deletion_delay: 259200 */
     uint64_t body_limit_bytes; /* http.body_limit: 4 GiB; also the limit of one part */
     bool lenient_accept;       /* http.lenient_accept: off */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum setting_kind { SWITCH, WORD, TEXT, SECONDS, COUNT, BYTES } setting_kind;
+typedef enum setting_kind { SWITCH, HOME_SWITCH, WORD, TEXT, SECONDS, COUNT, BYTES } setting_kind;
 
 typedef struct setting {
     const char *name;
@@ -25,12 +25,12 @@ typedef struct setting {
 
 /* clang-format off */
 static const setting settings_table[] = {
-    {"service.workspace",    WORD,    FIELD(workspace),        ROOM(workspace), 0, 0, "local",
-     "workspace in file paths; fixed for a home at its first start"},
-    {"service.name",         WORD,    FIELD(name),             ROOM(name), 0, 0, "dicomlake",
-     "service name in file paths; fixed for a home at its first start"},
-    {"service.partitions",   SWITCH,  FIELD(partitions),       0, 0, 0, "off",
-     "on: studies live in partitions, addressed as /v2/partitions/NAME/..."},
+    {"service.workspace",    WORD,    FIELD(workspace),        ROOM(workspace), 0, 0, "",
+     "workspace in file paths; fixed for a home at its first start, then local"},
+    {"service.name",         WORD,    FIELD(name),             ROOM(name), 0, 0, "",
+     "service name in file paths; fixed for a home at its first start, then dicomlake"},
+    {"service.partitions",   HOME_SWITCH, FIELD(partitions),   0, 0, 0, "",
+     "on: studies live in partitions, addressed as /v2/partitions/NAME/...; a new home has it off"},
     {"store.zero_preamble",  SWITCH,  FIELD(zero_preamble),    0, 0, 0, "on",
      "zero a 128-byte preamble that begins like a program or a TIFF"},
     {"store.put_dedup",      SWITCH,  FIELD(put_dedup),        0, 0, 0, "off",
@@ -119,6 +119,20 @@ static dl_status refuse(const setting *s, dl_str value, const char *takes, dl_er
     return DL_E_INVALID;
 }
 
+static dl_status set_home_switch(const setting *s, char *field, dl_str value, dl_error *err)
+{
+    int mode = -1; /* as the home has it */
+    bool on = false;
+    if (value.len > 0) {
+        if (!parse_switch(value, &on)) {
+            return refuse(s, value, "on or off", err);
+        }
+        mode = on;
+    }
+    memcpy(field, &mode, sizeof mode);
+    return DL_OK;
+}
+
 static dl_status set_number(const setting *s, char *field, dl_str value, dl_error *err)
 {
     int64_t number = 0;
@@ -140,7 +154,7 @@ static dl_status set_number(const setting *s, char *field, dl_str value, dl_erro
 static dl_status set_text(const setting *s, char *field, dl_str value, dl_error *err)
 {
     bool fits = value.len < s->size_bytes;
-    if (s->kind == WORD && (!is_word(value) || !fits)) {
+    if (s->kind == WORD && value.len > 0 && (!is_word(value) || !fits)) {
         return refuse(s, value, "1 to 63 letters, digits and hyphens", err);
     }
     if (!is_header_text(value) || !fits) {
@@ -158,6 +172,9 @@ dl_status dl_service_settings_set(dl_service_settings *settings, dl_str name, dl
             continue;
         }
         char *field = (char *)settings + s->offset;
+        if (s->kind == HOME_SWITCH) {
+            return set_home_switch(s, field, value, err);
+        }
         if (s->kind == SWITCH) {
             bool on = false;
             if (!parse_switch(value, &on)) {

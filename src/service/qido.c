@@ -1,0 +1,531 @@
+/* Search: parameters, and what each hit shows (contract section 7). */
+#include "service/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PAGE_LIMIT = 200, PAGE_DEFAULT = 100, FIELD_LIMIT = 512 };
+#define METADATA_LIMIT_BYTES DL_DICOM_JSON_LIMIT_BYTES
+#define ANSWER_LIMIT_BYTES ((size_t)256 << 20)
+
+enum {
+    TAG_STUDY_UID = 0x0020000D,
+    TAG_SERIES_UID = 0x0020000E,
+    TAG_SOP_UID = 0x00080018,
+    TAG_MODALITIES = 0x00080061,
+    TAG_RETRIEVE_URL = 0x00081190,
+    TAG_STUDY_SERIES = 0x00201206,
+    TAG_STUDY_INSTANCES = 0x00201208,
+    TAG_SERIES_INSTANCES = 0x00201209,
+};
+
+/* ---- tag lists (contract 7.6 and section 21), each ended by 0 ---- */
+
+static const uint32_t v2_study[] = {0x00080020, 0x00080050, 0x00080090, 0x00081030, 0x00100010,
+                                    0x00100020, 0x00100030, 0x0020000D, 0};
+static const uint32_t v2_series[] = {0x00080060, 0x00081090, 0x0020000E, 0x00400244, 0};
+static const uint32_t v2_instance[] = {0x00080018, 0};
+static const uint32_t all_study[] = {0x00080005, 0x00080020, 0x00080030, 0x00080050, 0x00080056,
+                                     0x00080063, 0x00080090, 0x00080201, 0x00081030, 0x00081032,
+                                     0x00081060, 0x00081080, 0x00081110, 0x00100010, 0x00100020,
+                                     0x00100030, 0x00100040, 0x00101010, 0x00101020, 0x00101030,
+                                     0x00102180, 0x001021B0, 0x0020000D, 0x00200010, 0};
+static const uint32_t all_series[] = {0x00080005, 0x00080021, 0x00080031, 0x00080060, 0x00080201,
+                                      0x0008103E, 0x00081090, 0x0020000E, 0x00200011, 0x00200060,
+                                      0x00400244, 0x00400245, 0x00400275, 0};
+static const uint32_t all_instance[] = {0x00080005, 0x00080016, 0x00080018, 0x00080056,
+                                        0x00080201, 0x00200013, 0x00280008, 0x00280010,
+                                        0x00280011, 0x00280100, 0};
+static const uint32_t v1_study[] = {0x00080005, 0x00080020, 0x00080030, 0x00080050, 0x00080056,
+                                    0x00080090, 0x00080201, 0x00100010, 0x00100020, 0x00100030,
+                                    0x00100040, 0x0020000D, 0x00200010, 0};
+static const uint32_t v1_series[] = {0x00080005, 0x00080060, 0x00080201, 0x0008103E, 0x0020000E,
+                                     0x00400244, 0x00400245, 0x00400275, 0};
+
+typedef struct search {
+    dl_service_request *r;
+    dl_arena *arena;
+    dl_index_level level;
+    bool shows_study, shows_series; /* whether the attributes of that level belong to the answer */
+    dl_index_query query;
+    dl_index_filter filters[64];
+    uint32_t fields[FIELD_LIMIT]; /* ascending, each once */
+    size_t field_count;
+    bool all;
+    bool needs_metadata;
+} search;
+
+static dl_status add_field(search *s, uint32_t tag, dl_error *err)
+{
+    size_t at = 0;
+    while (at < s->field_count && s->fields[at] < tag) {
+        at++;
+    }
+    if (at < s->field_count && s->fields[at] == tag) {
+        return DL_OK;
+    }
+    if (s->field_count == FIELD_LIMIT) {
+        return dl_error_set(err, DL_E_INVALID, "More than %d attributes are asked for.",
+                            (int)FIELD_LIMIT);
+    }
+    memmove(s->fields + at + 1, s->fields + at, (s->field_count - at) * sizeof s->fields[0]);
+    s->fields[at] = tag;
+    s->field_count++;
+    return DL_OK;
+}
+
+static dl_status add_fields(search *s, const uint32_t *tags, dl_error *err)
+{
+    for (; *tags != 0; tags++) {
+        DL_TRY(add_field(s, *tags, err));
+    }
+    return DL_OK;
+}
+
+/* ---- parameters ---- */
+
+static dl_status invalid(const dl_url_param *p, const char *reason, dl_error *err)
+{
+    /* The value may be a patient's: it is not repeated. */
+    return dl_error_set(err, DL_E_INVALID, "The query parameter '%.*s' is invalid. %s",
+                        DL_STR_ARG(p->name), reason);
+}
+
+static dl_status include(search *s, const dl_url_param *p, dl_error *err)
+{
+    dl_str rest = p->value;
+    dl_str name = DL_STR_NONE;
+    if (rest.len == 0) {
+        return invalid(p, "It takes attributes, separated by commas.", err);
+    }
+    while (dl_str_next(&rest, ',', &name)) {
+        uint32_t tag = 0;
+        name = dl_str_trim(name);
+        if (dl_str_eq_nocase(name, DL_STR("all"))) {
+            s->all = true;
+            continue;
+        }
+        if (!dl_dict_parse_tag(name, &tag) || tag >> 16 == 2) {
+            return invalid(p, "It names an attribute that is not known.", err);
+        }
+        DL_TRY(add_field(s, tag, err));
+    }
+    return DL_OK;
+}
+
+static bool is_date(dl_str text)
+{
+    uint64_t n = 0;
+    int64_t days = 0;
+    return text.len == 8 && dl_str_to_u64(text, &n) &&
+           dl_clock_days((int64_t)(n / 10000), (int64_t)(n / 100 % 100), (int64_t)(n % 100), &days);
+}
+
+static dl_status date_filter(const dl_url_param *p, dl_index_filter *f, dl_error *err)
+{
+    ptrdiff_t dash = dl_str_find(p->value, '-');
+    f->value = p->value;
+    if (dash >= 0) {
+        f->match = DL_INDEX_RANGE;
+        f->value = dl_str_slice(p->value, 0, (size_t)dash);
+        f->value_to = dl_str_slice(p->value, (size_t)dash + 1, p->value.len);
+    }
+    bool from_ok = is_date(f->value) || (dash >= 0 && f->value.len == 0);
+    bool to_ok = dash < 0 || is_date(f->value_to) || f->value_to.len == 0;
+    bool empty = f->value.len == 0 && f->value_to.len == 0;
+    bool reversed = dash >= 0 && f->value.len > 0 && f->value_to.len > 0 &&
+                    dl_str_compare(f->value, f->value_to) > 0;
+    if (!from_ok || !to_ok || empty || reversed) {
+        return invalid(p, "It takes a date yyyyMMdd or a range of dates from-to.", err);
+    }
+    return DL_OK;
+}
+
+static bool level_allowed(const search *s, const dl_index_attribute *attribute)
+{
+    switch (attribute->level) {
+    case DL_INDEX_STUDY:
+        return s->shows_study;
+    case DL_INDEX_SERIES:
+        return s->shows_series;
+    case DL_INDEX_INSTANCE:
+        return s->level == DL_INDEX_INSTANCE;
+    }
+    return false;
+}
+
+static dl_status filter(search *s, const dl_url_param *p, bool fuzzy, dl_error *err)
+{
+    uint32_t tag = 0;
+    if (!dl_dict_parse_tag(p->name, &tag)) {
+        return invalid(p, "It is neither a parameter of a search nor an attribute.", err);
+    }
+    const dl_index_attribute *attribute = dl_index_attribute_find(tag);
+    if (attribute == NULL || !level_allowed(s, attribute)) {
+        return invalid(p, "The attribute cannot be searched for at this resource.", err);
+    }
+    if (p->value.len == 0) {
+        return invalid(p, "It needs a value.", err);
+    }
+    for (size_t i = 0; i < s->query.filter_count; i++) {
+        if (s->filters[i].attribute == attribute) {
+            return invalid(p, "The attribute is named twice.", err);
+        }
+    }
+    DL_ASSERT(s->query.filter_count < DL_COUNT_OF(s->filters)); /* each attribute once */
+    dl_index_filter *f = &s->filters[s->query.filter_count++];
+    *f = (dl_index_filter){.attribute = attribute, .value = p->value};
+    if (attribute->vr == DL_VR('D', 'A')) {
+        DL_TRY(date_filter(p, f, err));
+    } else if (attribute->vr == DL_VR('P', 'N') && fuzzy) {
+        if (dl_str_find(p->value, '"') >= 0) {
+            return invalid(p, "A quotation mark is not allowed in a fuzzy search.", err);
+        }
+        f->match = DL_INDEX_PHRASE;
+    }
+    return add_field(s, tag, err);
+}
+
+static bool is_known_param(dl_str name)
+{
+    static const char *const names[] = {"limit", "offset", "fuzzymatching"};
+    for (size_t i = 0; i < DL_COUNT_OF(names); i++) {
+        if (dl_str_eq_nocase(name, dl_str_of(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static dl_status refuse_repeated(const dl_service_request *r, dl_error *err)
+{
+    static const char *const names[] = {"limit", "offset", "fuzzymatching"};
+    for (size_t i = 0; i < DL_COUNT_OF(names); i++) {
+        size_t seen = 0;
+        for (size_t k = 0; k < r->param_count; k++) {
+            seen += dl_str_eq_nocase(r->params[k].name, dl_str_of(names[i]));
+        }
+        if (seen > 1) {
+            return dl_error_set(err, DL_E_INVALID,
+                                "The query parameter '%s' is invalid. It is given twice.",
+                                names[i]);
+        }
+    }
+    return DL_OK;
+}
+
+static dl_status read_params(search *s, dl_error *err)
+{
+    const dl_service_request *r = s->r;
+    int64_t limit = 0;
+    int64_t offset = 0;
+    bool fuzzy = false;
+    DL_TRY(refuse_repeated(r, err));
+    DL_TRY(dl_request_int(r, "limit", 1, PAGE_LIMIT, PAGE_DEFAULT, &limit, err));
+    DL_TRY(dl_request_int(r, "offset", 0, INT32_MAX, 0, &offset, err));
+    DL_TRY(dl_request_bool(r, "fuzzymatching", false, &fuzzy, err));
+    s->query.limit = (size_t)limit;
+    s->query.offset = (size_t)offset;
+    for (size_t i = 0; i < r->param_count; i++) {
+        const dl_url_param *p = &r->params[i];
+        if (dl_str_eq_nocase(p->name, DL_STR("includefield"))) {
+            DL_TRY(include(s, p, err));
+        } else if (!is_known_param(p->name)) {
+            DL_TRY(filter(s, p, fuzzy, err));
+        }
+    }
+    s->query.filters = s->filters;
+    return DL_OK;
+}
+
+/* What is shown without being asked for: by level, version and `all`. */
+static dl_status add_defaults(search *s, dl_error *err)
+{
+    bool v1 = s->r->version < 2;
+    if (s->r->study.len > 0) {
+        DL_TRY(add_field(s, TAG_STUDY_UID, err));
+    }
+    if (s->r->series.len > 0) {
+        DL_TRY(add_field(s, TAG_SERIES_UID, err));
+    }
+    if (s->shows_study) {
+        DL_TRY(add_fields(s, v1 ? v1_study : v2_study, err));
+        DL_TRY(s->all ? add_fields(s, all_study, err) : DL_OK);
+    }
+    if (s->shows_series) {
+        DL_TRY(add_fields(s, v1 ? v1_series : v2_series, err));
+        DL_TRY(s->all ? add_fields(s, all_series, err) : DL_OK);
+    }
+    if (s->level == DL_INDEX_INSTANCE) {
+        DL_TRY(add_fields(s, v1 ? all_instance : v2_instance, err));
+        DL_TRY(s->all ? add_fields(s, all_instance, err) : DL_OK);
+    }
+    return DL_OK;
+}
+
+static bool is_computed(const search *s, uint32_t tag)
+{
+    switch (tag) {
+    case TAG_STUDY_UID:
+    case TAG_RETRIEVE_URL:
+        return true;
+    case TAG_SERIES_UID:
+        return s->level != DL_INDEX_STUDY;
+    case TAG_SOP_UID:
+        return s->level == DL_INDEX_INSTANCE;
+    case TAG_MODALITIES:
+    case TAG_STUDY_SERIES:
+    case TAG_STUDY_INSTANCES:
+        return s->shows_study;
+    case TAG_SERIES_INSTANCES:
+        return s->level != DL_INDEX_STUDY;
+    default:
+        return false;
+    }
+}
+
+static bool is_indexed(const search *s, uint32_t tag)
+{
+    const dl_index_attribute *a = dl_index_attribute_find(tag);
+    return a != NULL && (a->level == DL_INDEX_STUDY ||
+                         (a->level == DL_INDEX_SERIES && s->level != DL_INDEX_STUDY));
+}
+
+static void decide_source(search *s)
+{
+    for (size_t i = 0; i < s->field_count; i++) {
+        s->needs_metadata =
+            s->needs_metadata || (!is_computed(s, s->fields[i]) && !is_indexed(s, s->fields[i]));
+    }
+}
+
+/* ---- one hit ---- */
+
+typedef struct hit_writer {
+    search *s;
+    dl_index_snapshot *snapshot;
+    dl_buf *out;
+    dl_buf *metadata; /* of the instance that shows; empty when not needed */
+    dl_str base;
+    dl_error *err;
+} hit_writer;
+
+static void put_key(dl_json_writer *w, uint32_t tag)
+{
+    char key[9];
+    (void)snprintf(key, sizeof key, "%08X", tag);
+    dl_json_key(w, (dl_str){key, 8});
+}
+
+static void put_text(dl_json_writer *w, uint32_t tag, const char *vr, const dl_str *values,
+                     size_t count)
+{
+    put_key(w, tag);
+    dl_json_object_begin(w);
+    dl_json_key(w, DL_STR("vr"));
+    dl_json_string(w, dl_str_of(vr));
+    if (count > 0) {
+        dl_json_key(w, DL_STR("Value"));
+        dl_json_array_begin(w);
+        for (size_t i = 0; i < count; i++) {
+            dl_json_string(w, values[i]);
+        }
+        dl_json_array_end(w);
+    }
+    dl_json_object_end(w);
+}
+
+static void put_count(dl_json_writer *w, uint32_t tag, int64_t value)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "{\"vr\":\"IS\",\"Value\":[%lld]}", (long long)value);
+    put_key(w, tag);
+    dl_json_raw(w, (dl_str){text, (size_t)n});
+}
+
+static dl_status put_url(const hit_writer *h, dl_json_writer *w, const dl_index_hit *hit)
+{
+    dl_str url = DL_STR_NONE;
+    dl_arena *arena = h->s->arena;
+    DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/studies/%.*s", DL_STR_ARG(h->base),
+                           DL_STR_ARG(hit->study_uid)));
+    if (h->s->level != DL_INDEX_STUDY) {
+        DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/series/%.*s", DL_STR_ARG(url),
+                               DL_STR_ARG(hit->series_uid)));
+    }
+    if (h->s->level == DL_INDEX_INSTANCE) {
+        DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/instances/%.*s", DL_STR_ARG(url),
+                               DL_STR_ARG(hit->sop_uid)));
+    }
+    put_text(w, TAG_RETRIEVE_URL, "UR", &url, 1);
+    return DL_OK;
+}
+
+static dl_status put_counts(const hit_writer *h, dl_json_writer *w, const dl_index_hit *hit,
+                            uint32_t tag)
+{
+    int64_t series = 0;
+    int64_t instances = 0;
+    int64_t of_series = tag == TAG_SERIES_INSTANCES ? hit->series_id : 0;
+    DL_TRY(dl_index_counts(h->snapshot, hit->study_id, of_series, &series, &instances, h->err));
+    put_count(w, tag, tag == TAG_STUDY_SERIES ? series : instances);
+    return DL_OK;
+}
+
+static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_index_hit *hit,
+                              uint32_t tag)
+{
+    dl_str *list = NULL;
+    size_t count = 0;
+    switch (tag) {
+    case TAG_STUDY_UID:
+        put_text(w, tag, "UI", &hit->study_uid, 1);
+        return DL_OK;
+    case TAG_SERIES_UID:
+        put_text(w, tag, "UI", &hit->series_uid, 1);
+        return DL_OK;
+    case TAG_SOP_UID:
+        put_text(w, tag, "UI", &hit->sop_uid, 1);
+        return DL_OK;
+    case TAG_RETRIEVE_URL:
+        return put_url(h, w, hit);
+    case TAG_MODALITIES:
+        DL_TRY(dl_index_modalities(h->snapshot, hit->study_id, h->s->arena, &list, &count, h->err));
+        put_text(w, tag, "CS", list, count);
+        return DL_OK;
+    default:
+        return put_counts(h, w, hit, tag);
+    }
+}
+
+/* A cursor over the members of a DICOM JSON object, whose keys ascend. */
+typedef struct members {
+    dl_json_iter iter;
+    dl_str key, value;
+    bool there;
+} members;
+
+static members members_of(dl_str object)
+{
+    members m = {.iter = dl_json_iter_of(object)};
+    m.there = dl_json_next_member(&m.iter, &m.key, &m.value);
+    return m;
+}
+
+static bool seek(members *m, dl_str key, dl_str *out_value)
+{
+    while (m->there && dl_str_compare(m->key, key) < 0) {
+        m->there = dl_json_next_member(&m->iter, &m->key, &m->value);
+    }
+    if (!m->there || !dl_str_eq(m->key, key)) {
+        return false;
+    }
+    *out_value = m->value;
+    return true;
+}
+
+static dl_status load_metadata(const hit_writer *h, const dl_index_hit *hit)
+{
+    int64_t watermark = hit->watermark;
+    dl_buf_reset(h->metadata);
+    if (!h->s->needs_metadata) {
+        return DL_OK;
+    }
+    if (watermark == 0) {
+        DL_TRY(dl_index_newest(h->snapshot, hit->study_id, hit->series_id, &watermark, h->err));
+    }
+    return dl_index_metadata(h->snapshot, watermark, h->metadata, h->err);
+}
+
+static dl_status put_hit(const hit_writer *h, const dl_index_hit *hit)
+{
+    const search *s = h->s;
+    DL_TRY(load_metadata(h, hit));
+    members study = members_of(hit->study_attributes);
+    members series = members_of(hit->series_attributes);
+    members instance = members_of(dl_buf_str(h->metadata));
+    dl_json_writer w = {0};
+    dl_json_writer_init(&w, h->out, h->err);
+    dl_json_object_begin(&w);
+    for (size_t i = 0; i < s->field_count; i++) {
+        uint32_t tag = s->fields[i];
+        char text[9];
+        (void)snprintf(text, sizeof text, "%08X", tag);
+        dl_str key = {text, 8};
+        dl_str value = DL_STR_NONE;
+        if (is_computed(s, tag)) {
+            DL_TRY(put_computed(h, &w, hit, tag));
+        } else if (seek(&study, key, &value) || seek(&series, key, &value) ||
+                   (!is_indexed(s, tag) && seek(&instance, key, &value))) {
+            dl_json_key(&w, key);
+            dl_json_raw(&w, value);
+        }
+    }
+    dl_json_object_end(&w);
+    return dl_json_writer_status(&w);
+}
+
+/* ---- the request ---- */
+
+static dl_status answer(search *s, dl_index_snapshot *snapshot, dl_error *err)
+{
+    dl_index_hit *hits = NULL;
+    size_t count = 0;
+    DL_TRY(dl_index_search(snapshot, &s->query, s->arena, &hits, &count, err));
+    if (count == 0) {
+        dl_http_respond(s->r->x, 204, NULL, DL_STR(""));
+        return DL_OK;
+    }
+    DL_AUTO_BUF out = {0};
+    DL_AUTO_BUF metadata = {0};
+    dl_buf_init(&out, ANSWER_LIMIT_BYTES);
+    dl_buf_init(&metadata, METADATA_LIMIT_BYTES);
+    hit_writer h = {.s = s, .snapshot = snapshot, .out = &out, .metadata = &metadata, .err = err};
+    DL_TRY(dl_request_base_url(s->r, s->arena, &h.base, err));
+    for (size_t i = 0; i < count; i++) {
+        DL_TRY(dl_buf_append_char(&out, i == 0 ? '[' : ',', err));
+        DL_TRY(put_hit(&h, &hits[i]));
+    }
+    DL_TRY(dl_buf_append_char(&out, ']', err));
+    dl_http_respond_buf(s->r->x, 200, "application/dicom+json; charset=utf-8", &out);
+    return DL_OK;
+}
+
+static dl_status run_search(dl_service_request *r, dl_index_level level, dl_error *err)
+{
+    DL_TRY(dl_request_check_uids(r, err));
+    search *s = dl_arena_alloc(dl_http_arena(r->x), 1, sizeof *s);
+    if (s == NULL) {
+        return dl_arena_full(dl_http_arena(r->x), err);
+    }
+    s->r = r;
+    s->arena = dl_http_arena(r->x);
+    s->level = level;
+    s->shows_study = r->study.len == 0;
+    s->shows_series = level != DL_INDEX_STUDY && r->series.len == 0;
+    s->query = (dl_index_query){
+        .level = level, .partition = r->partition, .study_uid = r->study, .series_uid = r->series};
+    DL_TRY(read_params(s, err));
+    DL_TRY(add_defaults(s, err));
+    decide_source(s);
+    dl_index_snapshot *snapshot = NULL;
+    DL_TRY(dl_index_snapshot_begin(r->service->index, &snapshot, err));
+    dl_status status = answer(s, snapshot, err);
+    dl_index_snapshot_end(snapshot);
+    return status;
+}
+
+dl_status dl_handle_search_studies(dl_service_request *r, dl_error *err)
+{
+    return run_search(r, DL_INDEX_STUDY, err);
+}
+
+dl_status dl_handle_search_series(dl_service_request *r, dl_error *err)
+{
+    return run_search(r, DL_INDEX_SERIES, err);
+}
+
+dl_status dl_handle_search_instances(dl_service_request *r, dl_error *err)
+{
+    return run_search(r, DL_INDEX_INSTANCE, err);
+}

@@ -1,0 +1,247 @@
+/* Verify: index, files and feed agree, or each disagreement is named. */
+#include "service/internal.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct verify {
+    const dl_service_verify_options *options;
+    dl_service_verify_result *result;
+    dl_service_settings settings; /* only the names that paths hold */
+    dl_index *index;
+    dl_store *store;
+    int64_t last_watermark; /* at the start; what is above is under way */
+    int64_t total;
+    int64_t *known; /* watermarks that have a row, ascending */
+    size_t known_count, known_room;
+    int64_t *suspects; /* watermarks to look at again */
+    size_t suspect_count, suspect_room;
+    int64_t looking_at; /* the suspect under a second look */
+} verify;
+
+static void problem(verify *v, const char *format, ...) DL_PRINTF(2, 3);
+
+static void problem(verify *v, const char *format, ...)
+{
+    char text[768];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    v->result->problems++;
+    v->options->problem(v->options->context, dl_str_of(text));
+}
+
+static dl_status append(int64_t **list, size_t *count, size_t *room, int64_t value, dl_error *err)
+{
+    if (*count == *room) {
+        size_t more = *room == 0 ? 1024 : *room * 2;
+        int64_t *grown = dl_mem_resize(*list, more, sizeof *grown);
+        if (grown == NULL) {
+            return dl_error_set(err, DL_E_NOMEM, "no memory to verify %zu files", more);
+        }
+        *list = grown;
+        *room = more;
+    }
+    (*list)[(*count)++] = value;
+    return DL_OK;
+}
+
+/* What is wrong with a file, in words; NULL when nothing is. */
+static const char *judge(verify *v, const dl_index_stored_file *file, const char *key)
+{
+    dl_store_stat stat = {0};
+    dl_error cause = {0};
+    dl_status status = dl_store_stat_key(v->store, dl_str_of(key), &stat, &cause);
+    if (status == DL_E_NOT_FOUND) {
+        return "is missing";
+    }
+    if (status != DL_OK) {
+        return "cannot be looked at";
+    }
+    if (stat.size_bytes != file->size_bytes) {
+        return "has another size";
+    }
+    if (v->options->hash) {
+        if (dl_store_hash(v->store, dl_str_of(key), &stat, &cause) != DL_OK) {
+            return "cannot be read";
+        }
+        if (memcmp(stat.hash, file->hash, sizeof stat.hash) != 0) {
+            return "has other bytes than were stored";
+        }
+    }
+    return stat.tag == file->tag ? NULL : "was touched since it was stored";
+}
+
+static dl_status check_file(void *context, const dl_index_stored_file *file, dl_error *err)
+{
+    verify *v = context;
+    if (dl_cancel_asked(v->options->cancel)) {
+        return dl_error_set(err, DL_E_CANCELED, "stopped");
+    }
+    char key[DL_SERVICE_KEY_SIZE];
+    dl_service_key(&v->settings, file->partition_name, file->watermark, key);
+    DL_TRY(append(&v->known, &v->known_count, &v->known_room, file->watermark, err));
+    v->result->files++;
+    v->result->bytes += (int64_t)file->size_bytes;
+    if (v->options->progress != NULL && v->result->files % 256 == 0) {
+        v->options->progress(v->options->context, v->result->files, v->total);
+    }
+    if (!file->current) {
+        v->result->waiting++; /* the worker may remove it at any moment */
+        return DL_OK;
+    }
+    v->result->instances++;
+    if (judge(v, file, key) != NULL) {
+        return append(&v->suspects, &v->suspect_count, &v->suspect_room, file->watermark, err);
+    }
+    return DL_OK;
+}
+
+/* A file that looked wrong may have been deleted meanwhile: only what is still current counts. */
+static dl_status look_again(void *context, const dl_index_stored_file *file, dl_error *err)
+{
+    verify *v = context;
+    if (file->current && file->watermark == v->looking_at) {
+        char key[DL_SERVICE_KEY_SIZE];
+        dl_service_key(&v->settings, file->partition_name, file->watermark, key);
+        const char *words = judge(v, file, key);
+        if (words != NULL) {
+            problem(v, "instance %.*s: file %s %s", DL_STR_ARG(file->sop_uid), key, words);
+        }
+    }
+    return dl_error_set(err, DL_E_CANCELED, "one is enough");
+}
+
+static dl_status with_snapshot(verify *v, int64_t after,
+                               dl_status (*visit)(void *, const dl_index_stored_file *, dl_error *),
+                               dl_error *err)
+{
+    dl_index_snapshot *snapshot = NULL;
+    DL_TRY(dl_index_snapshot_begin(v->index, &snapshot, err));
+    dl_status status = dl_index_each_file(snapshot, after, visit, v, err);
+    dl_index_snapshot_end(snapshot);
+    return status;
+}
+
+static dl_status check_suspects(verify *v, dl_error *err)
+{
+    for (size_t i = 0; i < v->suspect_count; i++) {
+        v->looking_at = v->suspects[i];
+        dl_status status = with_snapshot(v, v->looking_at - 1, look_again, err);
+        if (status != DL_OK && status != DL_E_CANCELED) {
+            return status;
+        }
+        dl_error_clear(err);
+    }
+    return DL_OK;
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static dl_status check_key(void *context, dl_str key, const dl_store_stat *stat, dl_error *err)
+{
+    verify *v = context;
+    (void)stat;
+    if (dl_cancel_asked(v->options->cancel)) {
+        return dl_error_set(err, DL_E_CANCELED, "stopped");
+    }
+    dl_str name = key;
+    dl_str part = DL_STR_NONE;
+    for (dl_str rest = key; dl_str_next(&rest, '/', &part);) {
+        name = part;
+    }
+    ptrdiff_t bar = dl_str_find(name, '_');
+    int64_t watermark = 0;
+    bool ours =
+        bar > 0 && dl_str_ends(name, DL_STR(".dcm")) &&
+        dl_str_to_i64(dl_str_slice(name, (size_t)bar + 1, name.len - (size_t)bar - 5), &watermark);
+    if (!ours) {
+        problem(v, "file %.*s is not ours", DL_STR_ARG(key));
+    } else if (watermark <= v->last_watermark &&
+               bsearch(&watermark, v->known, v->known_count, sizeof watermark, compare) == NULL) {
+        problem(v, "file %.*s belongs to no instance", DL_STR_ARG(key));
+    }
+    return DL_OK;
+}
+
+static dl_status report_breach(void *context, dl_str text, dl_error *err)
+{
+    verify *v = context;
+    (void)err;
+    problem(v, "index: %.*s", DL_STR_ARG(text));
+    return DL_OK;
+}
+
+static dl_status check_index(verify *v, dl_error *err)
+{
+    dl_index_snapshot *snapshot = NULL;
+    DL_TRY(dl_index_snapshot_begin(v->index, &snapshot, err));
+    dl_status status = dl_index_check(snapshot, report_breach, v, err);
+    if (status == DL_OK) {
+        status = dl_index_last_sequence(snapshot, &v->result->changes, err);
+    }
+    dl_index_snapshot_end(snapshot);
+    return status;
+}
+
+static dl_status load_names(verify *v, dl_error *err)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(8192);
+    dl_str workspace = DL_STR_NONE;
+    dl_str name = DL_STR_NONE;
+    if (arena == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory to verify");
+    }
+    DL_TRY(dl_index_setting_get(v->index, DL_STR("service.workspace"), arena, &workspace, err));
+    DL_TRY(dl_index_setting_get(v->index, DL_STR("service.name"), arena, &name, err));
+    if (workspace.ptr == NULL || name.ptr == NULL ||
+        !dl_str_copy(workspace, v->settings.workspace, sizeof v->settings.workspace) ||
+        !dl_str_copy(name, v->settings.name, sizeof v->settings.name)) {
+        return dl_error_set(err, DL_E_CORRUPT, "the home has no workspace and service name");
+    }
+    return DL_OK;
+}
+
+static dl_status run(verify *v, dl_error *err)
+{
+    int64_t given = 0;
+    char path[4200];
+    dl_index_options options = {.clock = dl_clock_system(), .read_only = true};
+    (void)snprintf(path, sizeof path, "%s/state/index.db", v->options->home);
+    DL_TRY(dl_index_open(path, &options, &v->index, err));
+    (void)snprintf(path, sizeof path, "%s/files", v->options->home);
+    DL_TRY(dl_store_open_local(path, &v->store, err));
+    DL_TRY(load_names(v, err));
+    DL_TRY(dl_index_watermark_bounds(v->index, &v->last_watermark, &given, err));
+    DL_TRY(check_index(v, err));
+    DL_TRY(with_snapshot(v, 0, check_file, err));
+    DL_TRY(check_suspects(v, err));
+    qsort(v->known, v->known_count, sizeof v->known[0], compare);
+    return dl_store_list(v->store, DL_STR(""), check_key, v, err);
+}
+
+dl_status dl_service_verify(const dl_service_verify_options *options,
+                            dl_service_verify_result *out_result, dl_error *err)
+{
+    dl_service_verify_result result = {0};
+    verify v = {.options = options, .result = &result};
+    dl_status status = run(&v, err);
+    dl_store_close(v.store);
+    dl_index_close(v.index);
+    dl_mem_free(v.known);
+    dl_mem_free(v.suspects);
+    if (status == DL_OK) {
+        *out_result = result;
+    }
+    return status;
+}
