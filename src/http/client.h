@@ -2,7 +2,8 @@
  * HTTP client: one blocking request after another over libcurl, streaming both ways.
  *
  * A client keeps its connection alive between requests. It follows no redirects, talks http and
- * https only, checks certificates, and never sends what it was not given. A proxy is used only when
+ * https only, checks certificates, and never sends what it was not given: no Accept, no Expect, no
+ * credentials out of a URL. A proxy is used only when
  * `proxy` says so.
  *
  * Thread: confined (one client per thread).
@@ -19,6 +20,7 @@ typedef struct dl_http_client dl_http_client;
 typedef struct dl_http_client_options {
     unsigned connect_timeout_s; /* 0: 10 */
     unsigned idle_timeout_s;    /* no byte moved for so long: DL_E_UNAVAILABLE; 0: 120 */
+    const char *proxy;          /* URL; NULL: none, whatever the environment says */
     dl_cancel *cancel;          /* may be NULL */
 } dl_http_client_options;
 
@@ -31,7 +33,7 @@ typedef struct dl_http_call {
     const char *url;    /* NUL-terminated, absolute */
     const dl_http_field *fields;
     size_t field_count;
-    /* Body: a stream when `read` is set, else `body`. */
+    /* Body: a stream when `read` is set, else `body`. `read` gives 0 bytes at the end. */
     dl_bytes body;
     dl_status (*read)(void *context, void *out, size_t room, size_t *out_len, dl_error *err);
     uint64_t body_length_bytes; /* of the stream; UINT64_MAX: chunked */

@@ -22,8 +22,8 @@ typedef struct dl_media {
     double q; /* 0..1; 1 when absent */
 } dl_media;
 
-/** One media type (a Content-Type). Errors: DL_E_INVALID. Strings belong to the arena or to `text`.
- */
+/** One media type (a Content-Type). Errors: DL_E_INVALID, DL_E_LIMIT (parameters). Strings belong
+ * to the arena or to `text`; of parameters with one name the first counts. */
 DL_NODISCARD dl_status dl_media_parse(dl_str text, dl_arena *arena, dl_media *out_media,
                                       dl_error *err);
 /** An Accept header: ranges by falling q, ties in order of appearance. Errors: DL_E_INVALID,

@@ -1,0 +1,312 @@
+#include "http/internal.h"
+
+#include "base/ckd.h"
+#include "base/log.h"
+
+#include <string.h>
+
+/* ---- what no application should see ---- */
+
+static bool is_token_char(char c)
+{
+    if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+        return true;
+    }
+    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+}
+
+static bool is_token(dl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_token_char(text.ptr[i])) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
+static bool is_host(dl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!plain && (c == '\0' || strchr(".-_~:[]%", c) == NULL)) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
+typedef struct header_facts {
+    unsigned host_count, length_count, encoding_count;
+    dl_str host, length, encoding, expect;
+    bool malformed;
+} header_facts;
+
+static void note_header(void *context, dl_str name, dl_str value)
+{
+    header_facts *f = context;
+    if (!is_token(name)) {
+        f->malformed = true; /* such as white space before the colon: another reader may see another
+                                name (RFC 9112 section 5.1) */
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f) {
+            f->malformed = true;
+        }
+    }
+    if (dl_str_eq_nocase(name, DL_STR("Host"))) {
+        f->host_count++;
+        f->host = value;
+    } else if (dl_str_eq_nocase(name, DL_STR("Content-Length"))) {
+        f->length_count++;
+        f->length = value;
+    } else if (dl_str_eq_nocase(name, DL_STR("Transfer-Encoding"))) {
+        f->encoding_count++;
+        f->encoding = value;
+    } else if (dl_str_eq_nocase(name, DL_STR("Expect"))) {
+        f->expect = value;
+    }
+}
+
+static bool refuse(dl_http_exchange *x, unsigned status, const char *sentence)
+{
+    x->must_close = true; /* where the next request begins is not to be trusted */
+    dl_http_refuse(x, status, sentence);
+    return false;
+}
+
+/* The length of the body (RFC 9112 section 6.3). Two statements about it are one too many: another
+ * reader in front of us could have followed the other one. */
+static bool check_framing(dl_http_exchange *x, const header_facts *f)
+{
+    if (f->length_count + f->encoding_count > 1) {
+        return refuse(x, 400, "The request states the length of its body more than once.");
+    }
+    if (f->encoding_count == 1) {
+        if (x->is_http_1_0 || !dl_str_eq_nocase(f->encoding, DL_STR("chunked"))) {
+            return refuse(x, 400, "The only transfer encoding is chunked.");
+        }
+        x->content_length = UINT64_MAX;
+    }
+    if (f->length_count == 1 &&
+        (f->length.len == 0 || f->length.ptr[0] == '+' ||
+         !dl_str_to_u64(f->length, &x->content_length) || x->content_length == UINT64_MAX)) {
+        return refuse(x, 400, "The Content-Length is not a number.");
+    }
+    if (x->content_length != UINT64_MAX &&
+        x->content_length > x->server->options.body_limit_bytes) {
+        return refuse(x, 413, "The body of the request is too large.");
+    }
+    return true;
+}
+
+static bool check_headers(dl_http_exchange *x)
+{
+    header_facts f = {0};
+    dl_http_each_header(x, note_header, &f);
+    if (f.malformed) {
+        return refuse(x, 400, "A header of the request is malformed.");
+    }
+    bool host_wanted = !x->is_http_1_0;
+    if (f.host_count > 1 || (f.host_count == 0 && host_wanted) ||
+        (f.host_count == 1 && f.host.len > 0 && !is_host(f.host))) {
+        return refuse(x, 400, "The request needs exactly one Host header.");
+    }
+    if (!check_framing(x, &f)) {
+        return false;
+    }
+    x->expects_continue = dl_str_eq_nocase(f.expect, DL_STR("100-continue")) && !x->is_http_1_0;
+    if (f.expect.len > 0 && !dl_str_eq_nocase(f.expect, DL_STR("100-continue"))) {
+        return refuse(x, 417, "The only expectation is 100-continue.");
+    }
+    return true;
+}
+
+/* Origin form, "*", or absolute form, whose authority is left out (RFC 9112 section 3.2.2). */
+static bool check_target(dl_http_exchange *x)
+{
+    dl_str target = x->target;
+    for (size_t i = 0; i < target.len; i++) {
+        unsigned char c = (unsigned char)target.ptr[i];
+        if (c <= ' ' || c == 0x7f) {
+            return refuse(x, 400, "The request target is malformed.");
+        }
+    }
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < DL_COUNT_OF(schemes); i++) {
+        if (dl_str_starts_nocase(target, dl_str_of(schemes[i]))) {
+            size_t at = strlen(schemes[i]);
+            while (at < target.len && target.ptr[at] != '/' && target.ptr[at] != '?') {
+                at++;
+            }
+            target = dl_str_slice(target, at, target.len);
+            if (target.len == 0) {
+                target = DL_STR("/");
+            }
+            break;
+        }
+    }
+    ptrdiff_t mark = dl_str_find(target, '?');
+    x->path = mark < 0 ? target : dl_str_slice(target, 0, (size_t)mark);
+    x->query = mark < 0 ? DL_STR("") : dl_str_slice(target, (size_t)mark + 1, target.len);
+    if (x->path.len == 0 && mark == 0) {
+        x->path = DL_STR("/");
+    }
+    if (x->path.ptr[0] != '/' && !dl_str_eq(x->path, DL_STR("*"))) {
+        return refuse(x, 400, "The request target is malformed.");
+    }
+    return true;
+}
+
+static bool check_sizes(dl_http_exchange *x, const char *method, const char *version)
+{
+    const dl_http_server_options *options = &x->server->options;
+    if (x->target.len > options->url_limit_bytes) {
+        return refuse(x, 414, "The URL of the request is too long.");
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t whole = info == NULL ? 0 : info->header_size;
+    size_t line = strlen(method) + x->target.len + strlen(version) + 4; /* spaces, line break */
+    if (whole > line && whole - line > options->header_limit_bytes) {
+        return refuse(x, 431, "The headers of the request are too large.");
+    }
+    return true;
+}
+
+static bool check_request(dl_http_exchange *x, const char *method, const char *version)
+{
+    /* Even a refused request is logged and answered with all that can be known about it. */
+    x->is_head = strcmp(method, "HEAD") == 0;
+    x->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
+    x->path = DL_STR("/");
+    x->query = DL_STR("");
+    x->method = DL_STR("GET");
+    if (!x->is_head && dl_arena_copy(x->own, dl_str_of(method), &x->method, NULL) != DL_OK) {
+        return refuse(x, 400, "The method of the request is malformed.");
+    }
+    if (!check_sizes(x, method, version) || !check_target(x) || !check_headers(x)) {
+        return false;
+    }
+    return is_token(x->method) || refuse(x, 400, "The method of the request is malformed.");
+}
+
+/* ---- the way of a request ---- */
+
+static void need_answer(dl_http_exchange *x)
+{
+    if (!dl_http_answered(x)) {
+        dl_error err = {0};
+        dl_error_set(&err, DL_E_CORRUPT, "the application left a request without answer");
+        dl_http_fail(x, &err);
+    }
+}
+
+static void begin(dl_http_exchange *x)
+{
+    dl_http_app *app = &x->server->app;
+    dl_error err = {0};
+    dl_status status = app->begin(app->context, x, &x->state, &err);
+    if (dl_http_answered(x)) {
+        return;
+    }
+    if (status != DL_OK) {
+        dl_http_fail(x, &err);
+    } else if (x->state == NULL) {
+        need_answer(x);
+    }
+}
+
+/* The body of a request that is answered already: a short one is read and dropped, so that the
+ * connection lives on; for a long one the answer goes out now, and the connection ends. */
+static enum MHD_Result answer_early(dl_http_exchange *x)
+{
+    if (x->content_length == 0 && !x->must_close) {
+        return MHD_YES;
+    }
+    if (x->must_close || x->expects_continue || x->content_length > DL_HTTP_DROP_LIMIT_BYTES) {
+        x->linger = true;
+        return dl_http_queue(x);
+    }
+    x->dropping = true;
+    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    return MHD_YES;
+}
+
+enum MHD_Result dl_http_request_start(dl_http_exchange *x, const char *method, const char *version)
+{
+    x->started = true;
+    dl_http_watch_deadline(x->conn, 0);
+    if (check_request(x, method, version)) {
+        begin(x);
+    }
+    if (dl_http_answered(x)) {
+        return answer_early(x);
+    }
+    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    return MHD_YES;
+}
+
+static void end(dl_http_exchange *x)
+{
+    dl_http_app *app = &x->server->app;
+    if (!dl_http_answered(x)) {
+        app->end(app->context, x, x->state, x->body_failed ? &x->body_failure : NULL);
+        need_answer(x);
+    }
+}
+
+/* The rest of the body is of no interest. Few bytes are dropped, else the answer goes out past
+ * libmicrohttpd, which takes none before the body is over. */
+static enum MHD_Result drop_or_cut(dl_http_exchange *x)
+{
+    x->dropping = true;
+    uint64_t left =
+        x->content_length == UINT64_MAX ? x->dropped_bytes : x->content_length - x->received_bytes;
+    if (left <= DL_HTTP_DROP_LIMIT_BYTES) {
+        return MHD_YES;
+    }
+    end(x);
+    dl_http_cut(x);
+    return MHD_NO; /* closes */
+}
+
+static enum MHD_Result take_piece(dl_http_exchange *x, dl_bytes piece)
+{
+    uint64_t received = 0;
+    if (ckd_add(&received, x->received_bytes, piece.len)) {
+        return MHD_NO;
+    }
+    x->received_bytes = received;
+    if (x->dropping) {
+        x->dropped_bytes += piece.len;
+        return drop_or_cut(x);
+    }
+    if (received > x->server->options.body_limit_bytes) {
+        dl_http_refuse(x, 413, "The body of the request is too large.");
+        return drop_or_cut(x);
+    }
+    dl_http_app *app = &x->server->app;
+    if (app->body(app->context, x, x->state, piece, &x->body_failure) != DL_OK) {
+        x->body_failed = true;
+        return drop_or_cut(x);
+    }
+    return MHD_YES;
+}
+
+enum MHD_Result dl_http_request_piece(dl_http_exchange *x, dl_bytes piece)
+{
+    dl_http_watch_deadline(x->conn, 0);
+    enum MHD_Result result = take_piece(x, piece);
+    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    return result;
+}
+
+enum MHD_Result dl_http_request_finish(dl_http_exchange *x)
+{
+    dl_http_watch_deadline(x->conn, 0);
+    end(x);
+    return dl_http_queue(x);
+}
