@@ -1,0 +1,256 @@
+#include "dicom/internal.h"
+
+#include <stdio.h>
+
+static const uint32_t core_tags[DL_DICOM_CORE_COUNT] = {
+    [DL_DICOM_SOP_CLASS_UID] = 0x00080016,      [DL_DICOM_SOP_INSTANCE_UID] = 0x00080018,
+    [DL_DICOM_STUDY_INSTANCE_UID] = 0x0020000d, [DL_DICOM_SERIES_INSTANCE_UID] = 0x0020000e,
+    [DL_DICOM_PATIENT_ID] = 0x00100020,
+};
+
+enum { CORE_BYTES = 256 }; /* of a core value that is too long, enough to see that it is */
+
+int core_of(uint32_t tag)
+{
+    for (int i = 0; i < DL_DICOM_CORE_COUNT; i++) {
+        if (core_tags[i] == tag) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/** The identifiers of the instance, which stay in the JSON even when they are invalid. */
+static bool always_stays(const dl_dicom_reader *r, uint32_t tag)
+{
+    return r->depth == 1 && (tag == 0x00080018 || tag == 0x0020000d || tag == 0x0020000e);
+}
+
+dl_status cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err)
+{
+    if (r->header->pixels.present) {
+        r->header->truncated_pixels = true;
+        r->cut = true;
+        return DL_OK;
+    }
+    return dl_error_set(err, DL_E_INVALID, "the input ends inside the header, at element %08x",
+                        tag);
+}
+
+dl_status pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count, dl_error *err)
+{
+    uint64_t missing = 0;
+    DL_TRY(input_skip(&r->in, count, &missing, err));
+    return missing > 0 ? cut_off(r, tag, err) : DL_OK;
+}
+
+dl_status value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, dl_bytes *out_value,
+                      dl_error *err)
+{
+    if (likely(length <= WINDOW_BYTES)) {
+        DL_TRY(input_need(&r->in, length, err));
+        if (input_left(&r->in) < length) {
+            return cut_off(r, tag, err);
+        }
+        *out_value = (dl_bytes){r->in.window + r->in.at, length};
+        r->in.at += length;
+        return DL_OK;
+    }
+    dl_buf_reset(&r->value);
+    while (r->value.len < length) {
+        size_t want = length - r->value.len;
+        want = want < WINDOW_BYTES ? want : WINDOW_BYTES;
+        DL_TRY(input_need(&r->in, want, err));
+        if (input_left(&r->in) < want) {
+            return cut_off(r, tag, err);
+        }
+        DL_TRY(dl_buf_append(&r->value, r->in.window + r->in.at, want, err));
+        r->in.at += want;
+    }
+    *out_value = (dl_bytes){(const uint8_t *)r->value.ptr, length};
+    return DL_OK;
+}
+
+/* ---- findings ---- */
+
+/** The beginning of a value, cut between characters. */
+static dl_str quoted_part(dl_str value)
+{
+    if (value.len <= QUOTE_BYTES) {
+        return value;
+    }
+    value.len = QUOTE_BYTES;
+    while (value.len > 0 && ((unsigned char)value.ptr[value.len] & 0xc0) == 0x80) {
+        value.len--;
+    }
+    return value;
+}
+
+dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value, const char *why,
+                      dl_error *err)
+{
+    size_t count = r->findings.len / sizeof(dl_dicom_finding);
+    const dl_dicom_finding *known = (const dl_dicom_finding *)(const void *)r->findings.ptr;
+    for (size_t i = 0; i < count; i++) {
+        if (known[i].tag == tag) {
+            return DL_OK; /* one finding for each tag */
+        }
+    }
+    if (count >= r->options.finding_limit) {
+        return DL_OK;
+    }
+    dl_str part = quoted_part(value);
+    dl_dicom_finding finding = {.tag = tag, .depth = (uint32_t)(r->depth - 1) / 2};
+    DL_TRY(dl_arena_printf(r->arena, &finding.reason.value, err, "\"%.*s%s\" is not a %c%c: %s",
+                           DL_STR_ARG(part), part.len < value.len ? "..." : "", vr >> 8, vr & 0xff,
+                           why));
+    return dl_buf_append(&r->findings, &finding, sizeof finding, err);
+}
+
+/* ---- facts of the header ---- */
+
+static dl_status take_core(dl_dicom_reader *r, int core, const vr_info *vr, dl_str text,
+                           dl_error *err)
+{
+    dl_dicom_core_value value = {.present = true, .vr = vr->vr, .value_count = text.len > 0};
+    dl_str first = text;
+    if (vr->kind != KIND_PROSE) {
+        for (size_t i = 0; i < text.len; i++) {
+            if (text.ptr[i] == '\\') {
+                first.len = value.value_count == 1 ? i : first.len;
+                value.value_count++;
+            }
+        }
+    }
+    DL_TRY(dl_arena_copy(r->arena, dl_str_trim_padding(first), &value.first, err));
+    r->header->core[core] = value;
+    return DL_OK;
+}
+
+static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
+{
+    if (tag == 0x00080005) {
+        top_level(r)->set = charset_of(text);
+    } else if (r->depth == 1 && tag == 0x00280004) {
+        r->header->pixels.half_chroma =
+            dl_str_starts(text, DL_STR("YBR_")) && dl_str_ends(text, DL_STR("_422"));
+    } else if (r->depth == 1 && tag == 0x00280008) {
+        uint64_t frames = 0;
+        if (dl_str_to_u64(dl_str_trim(text), &frames) && frames >= 1 && frames <= INT32_MAX) {
+            r->header->pixels.frame_count = (uint32_t)frames;
+        }
+    }
+}
+
+static void take_number_fact(dl_dicom_reader *r, uint32_t tag, const vr_info *vr, dl_bytes value)
+{
+    if (tag >> 16 != 0x0028 || vr->unit != 2 || value.len < 2) {
+        return;
+    }
+    uint32_t number = r->header->big_endian ? dl_be16(value.ptr) : dl_le16(value.ptr);
+    if (tag == 0x00280103) {
+        top_level(r)->signed_pixels = number == 1;
+    }
+    if (r->depth > 1) {
+        return;
+    }
+    dl_dicom_pixels *pixels = &r->header->pixels;
+    if (tag == 0x00280002) {
+        pixels->samples = number;
+    } else if (tag == 0x00280010) {
+        pixels->rows = number;
+    } else if (tag == 0x00280011) {
+        pixels->columns = number;
+    } else if (tag == 0x00280100) {
+        pixels->bits_allocated = number;
+    }
+}
+
+/* ---- values ---- */
+
+static dl_status take_text(dl_dicom_reader *r, const element *e, dl_bytes value, bool visible,
+                           dl_error *err)
+{
+    const vr_info *vr = e->vr;
+    dl_str text = dl_str_trim_padding((dl_str){(const char *)value.ptr, value.len});
+    unsigned found = scan_text((const uint8_t *)text.ptr, text.len);
+    charset set = vr->uses_charset ? top_level(r)->set : (charset){SET_ASCII, false};
+    if (unlikely((found & HAS_HIGH) != 0 || ((found & HAS_ESCAPE) != 0 && set.escapes))) {
+        dl_buf_reset(&r->text);
+        bool multi = vr->kind != KIND_PROSE;
+        DL_TRY(decode_text(&r->decoder, set, vr->kind == KIND_NAME, multi,
+                           (dl_bytes){(const uint8_t *)text.ptr, text.len}, &r->text, err));
+        text = dl_str_trim_padding(dl_buf_str(&r->text));
+        found = scan_text((const uint8_t *)text.ptr, text.len);
+    }
+    int core = r->depth == 1 ? core_of(e->tag) : -1;
+    if (core >= 0) {
+        DL_TRY(take_core(r, core, vr, text, err));
+    }
+    take_text_fact(r, e->tag, text);
+    if (r->options.validate) {
+        char detail[96];
+        dl_str wrong = DL_STR_NONE;
+        const char *why = validate_text(e->tag, vr, text, found, detail, &wrong);
+        if (why != NULL) {
+            DL_TRY(add_finding(r, e->tag, vr->vr, wrong, why, err));
+            visible = visible && always_stays(r, e->tag);
+        }
+    }
+    return visible ? emit_text(&r->out, e->tag, vr, text, found, err) : DL_OK;
+}
+
+static dl_status take_binary(dl_dicom_reader *r, const element *e, dl_bytes value, bool visible,
+                             dl_error *err)
+{
+    take_number_fact(r, e->tag, e->vr, value);
+    if (r->options.validate && value.len > 0) {
+        char detail[96];
+        const char *why = value.len % e->vr->unit != 0
+                              ? "the length is no multiple of the size of a value"
+                              : validate_count(e->tag, value.len / e->vr->unit, detail);
+        if (why != NULL) {
+            return add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err);
+        }
+    }
+    return visible ? emit_binary(&r->out, e->tag, e->vr, value, r->header->big_endian, err) : DL_OK;
+}
+
+static dl_status too_long(dl_dicom_reader *r, const element *e, dl_error *err)
+{
+    char why[96];
+    (void)snprintf(why, sizeof why, "%u bytes, longer than the limit of %zu", e->length,
+                   r->options.value_limit_bytes);
+    DL_TRY(add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err));
+    int core = r->depth == 1 ? core_of(e->tag) : -1;
+    uint64_t rest = e->length;
+    if (core >= 0) {
+        size_t part = rest < CORE_BYTES ? (size_t)rest : CORE_BYTES;
+        dl_bytes value = {NULL, 0};
+        DL_TRY(value_bytes(r, e->tag, part, &value, err));
+        if (!r->cut) {
+            DL_TRY(take_core(r, core, e->vr, (dl_str){(const char *)value.ptr, value.len}, err));
+        }
+        rest -= part;
+    }
+    return r->cut ? DL_OK : pass_over(r, e->tag, rest, err);
+}
+
+dl_status take_value(dl_dicom_reader *r, const element *e, dl_error *err)
+{
+    bool listed = e->tag >> 16 > 2 && (e->tag & 0xffff) != 0; /* no meta, no group lengths */
+    if (!listed || top_level(r)->hidden) {
+        return pass_over(r, e->tag, e->length, err);
+    }
+    if (unlikely(e->length > r->options.value_limit_bytes)) {
+        return too_long(r, e, err);
+    }
+    dl_bytes value = {NULL, 0};
+    DL_TRY(value_bytes(r, e->tag, e->length, &value, err));
+    if (r->cut) {
+        return DL_OK;
+    }
+    bool visible = top_level(r)->visible;
+    return e->vr->kind == KIND_BINARY ? take_binary(r, e, value, visible, err)
+                                      : take_text(r, e, value, visible, err);
+}
