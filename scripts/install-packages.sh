@@ -1,0 +1,156 @@
+#!/bin/bash
+# Installs what building and testing need, only what is missing:
+#   install-packages.sh build    Debian packages for building
+#   install-packages.sh tests    also those for tests, the Python venv and the npm test clients
+#   install-packages.sh list     prints the Debian packages of both
+# Python packages go to .cache/venv, npm's to .cache/npm; a second run looks and leaves.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+build_packages=(
+    build-essential meson ninja-build pkg-config curl
+    libmicrohttpd-dev libsqlite3-dev libzstd-dev libxxhash-dev libarchive-dev
+    libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev
+)
+test_packages=(
+    python3-venv dcmtk dicom3tools orthanc orthanc-dicomweb
+    clang clang-tidy clang-format libclang-rt-14-dev valgrind
+)
+
+say() { printf 'install: %s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "need root or sudo for: $*"
+        return 1
+    fi
+}
+
+# Packages of the arguments that are not installed, one a line.
+missing() {
+    local package state
+    for package in "$@"; do
+        state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$state" = installed ] || printf '%s\n' "$package"
+    done
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 \
+        -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
+}
+
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=
+drop_policy() {
+    if [ -n "$policy_is_ours" ]; then
+        as_root rm -f "$policy"
+        policy_is_ours=
+    fi
+}
+
+# Some packages bring a service that starts by itself on a fixed port. Tests start their own, so
+# nothing is started now; what runs already goes on.
+forbid_services() {
+    [ ! -e "$policy" ] || return 0
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    policy_is_ours=yes
+    trap drop_policy EXIT
+}
+
+install_debian() {
+    local wanted log
+    if ! command -v apt-get >/dev/null; then
+        say "this is not Debian; building needs what these packages hold: $*"
+        return 0
+    fi
+    mapfile -t wanted < <(missing "$@")
+    [ "${#wanted[@]}" -gt 0 ] || return 0
+    say "installing ${wanted[*]}"
+    mkdir -p .cache
+    log=.cache/apt.log
+    forbid_services
+    if ! { apt update && apt install -y --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        say "apt-get failed; all of it is in $log"
+        return 1
+    fi
+    drop_policy
+    case " ${wanted[*]} " in
+    *" orthanc "*) as_root update-rc.d orthanc disable >/dev/null 2>&1 || true ;; # not at boot either
+    esac
+}
+
+# A Python with venv; the system's own first, since what stands in PATH may lack it.
+find_python() {
+    local python
+    for python in /usr/bin/python3 python3; do
+        if "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+            command -v "$python"
+            return 0
+        fi
+    done
+    say "no python3 with venv"
+    return 1
+}
+
+# One word for the content of the files.
+stamp_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
+install_python() {
+    local list=tests/requirements.lock venv=.cache/venv python stamp
+    python=$(find_python)
+    stamp="$("$python" -V 2>&1) $PWD $(stamp_of "$list")"
+    if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
+        return 0
+    fi
+    say "Python packages of $list"
+    rm -rf "$venv"
+    mkdir -p .cache
+    "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --require-hashes -r "$list"
+    printf '%s\n' "$stamp" >"$venv/stamp"
+}
+
+install_npm() {
+    local from=tests/clients into=.cache/npm stamp
+    if [ ! -f "$from/package-lock.json" ]; then
+        return 0
+    fi
+    stamp="$(node --version) $(stamp_of "$from/package.json" "$from/package-lock.json")"
+    if [ -d "$into/node_modules" ] && [ "$(cat "$into/stamp" 2>/dev/null)" = "$stamp" ]; then
+        return 0
+    fi
+    say "npm packages of $from"
+    rm -rf "$into"
+    mkdir -p "$into"
+    cp "$from/package.json" "$from/package-lock.json" "$into/"
+    (cd "$into" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    printf '%s\n' "$stamp" >"$into/stamp"
+}
+
+case "${1:-}" in
+build)
+    install_debian "${build_packages[@]}"
+    ;;
+tests)
+    command -v node >/dev/null || test_packages+=(nodejs)
+    command -v npm >/dev/null || test_packages+=(npm)
+    install_debian "${build_packages[@]}" "${test_packages[@]}"
+    install_python
+    install_npm
+    ;;
+list)
+    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm
+    ;;
+*)
+    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac

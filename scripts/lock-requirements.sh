@@ -1,0 +1,17 @@
+#!/bin/bash
+# Writes tests/requirements.lock from tests/requirements.txt: every package that is needed, with its
+# version and hashes. Run it after changing tests/requirements.txt, and commit both.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+/usr/bin/python3 -m venv "$tools/venv"
+"$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+"$tools/venv/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --no-header \
+    --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+    --strip-extras --output-file "$tools/lock" tests/requirements.txt
+{
+    echo "# Written by scripts/lock-requirements.sh from requirements.txt: do not edit."
+    cat "$tools/lock"
+} >tests/requirements.lock
