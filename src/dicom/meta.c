@@ -39,7 +39,8 @@ static dl_status guess(const uint8_t *p, meta *m, dl_error *err)
     m->big_endian = big < little;
     uint16_t group = m->big_endian ? big : little;
     m->implicit_vr = !letters(p);
-    if (group == 0 || group > 0x0010 || group % 2 != 0 || (m->big_endian && m->implicit_vr)) {
+    bool usual = group != 0 && group <= 0x0010 && group % 2 == 0;
+    if ((!usual && !m->has_meta) || (m->big_endian && m->implicit_vr)) {
         return not_dicom(err);
     }
     const char *uid = m->implicit_vr  ? implicit_little
