@@ -36,6 +36,7 @@ typedef struct transfer {
     size_t body_at;
     field_node *first, **end;
     size_t field_count;
+    bool begun;       /* the caller knows the headers of the answer it is handed */
     dl_status status; /* the first failure of ours */
     dl_error err;
 } transfer;
@@ -154,6 +155,36 @@ static int on_seek(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
+static dl_status take_answer(transfer *t, dl_http_answer *out_answer, dl_error *err)
+{
+    long code = 0;
+    (void)curl_easy_getinfo(t->client->curl, CURLINFO_RESPONSE_CODE, &code);
+    dl_http_answer answer = {.status = (unsigned)code, .field_count = t->field_count};
+    answer.fields = dl_arena_alloc(t->arena, t->field_count + 1, sizeof *answer.fields);
+    if (answer.fields == NULL) {
+        return dl_arena_full(t->arena, err);
+    }
+    size_t at = 0;
+    for (const field_node *node = t->first; node != NULL; node = node->next) {
+        answer.fields[at++] = node->field;
+    }
+    answer.content_type = dl_http_answer_header(&answer, "Content-Type");
+    *out_answer = answer;
+    return DL_OK;
+}
+
+/* The first piece of a streamed answer: its headers are complete. */
+static dl_status begin_answer(transfer *t)
+{
+    dl_http_answer answer = {0};
+    if (t->begun || t->call->begin == NULL) {
+        return DL_OK;
+    }
+    t->begun = true;
+    DL_TRY(take_answer(t, &answer, &t->err));
+    return t->call->begin(t->call->context, &answer, &t->err);
+}
+
 static size_t on_write(char *bytes, size_t size, size_t count, void *context)
 {
     transfer *t = context;
@@ -163,7 +194,10 @@ static size_t on_write(char *bytes, size_t size, size_t count, void *context)
     dl_status status = DL_OK;
     if (t->call->write != NULL && code >= 200 && code <= 299) {
         dl_bytes piece = {(const uint8_t *)bytes, len};
-        status = t->call->write(t->call->context, piece, &t->err);
+        status = begin_answer(t);
+        if (status == DL_OK) {
+            status = t->call->write(t->call->context, piece, &t->err);
+        }
     } else if (t->out_body != NULL) {
         status = dl_buf_append(t->out_body, bytes, len, &t->err);
     }
@@ -342,24 +376,6 @@ static dl_status explain(const transfer *t, CURLcode code, dl_error *err)
                        : code == CURLE_OUT_OF_MEMORY ? DL_E_NOMEM
                                                      : DL_E_UNAVAILABLE;
     return dl_error_set(err, status, "HTTP: %s", words);
-}
-
-static dl_status take_answer(transfer *t, dl_http_answer *out_answer, dl_error *err)
-{
-    long code = 0;
-    (void)curl_easy_getinfo(t->client->curl, CURLINFO_RESPONSE_CODE, &code);
-    dl_http_answer answer = {.status = (unsigned)code, .field_count = t->field_count};
-    answer.fields = dl_arena_alloc(t->arena, t->field_count + 1, sizeof *answer.fields);
-    if (answer.fields == NULL) {
-        return dl_arena_full(t->arena, err);
-    }
-    size_t at = 0;
-    for (const field_node *node = t->first; node != NULL; node = node->next) {
-        answer.fields[at++] = node->field;
-    }
-    answer.content_type = dl_http_answer_header(&answer, "Content-Type");
-    *out_answer = answer;
-    return DL_OK;
 }
 
 dl_status dl_http_client_do(dl_http_client *client, const dl_http_call *call, dl_arena *arena,

@@ -28,6 +28,13 @@ typedef struct dl_http_field {
     dl_str name, value;
 } dl_http_field;
 
+typedef struct dl_http_answer {
+    unsigned status;
+    dl_str content_type;
+    dl_http_field *fields; /* all of them, in the arena */
+    size_t field_count;
+} dl_http_answer;
+
 typedef struct dl_http_call {
     const char *method; /* "GET", "POST", ... */
     const char *url;    /* NUL-terminated, absolute */
@@ -40,15 +47,10 @@ typedef struct dl_http_call {
     /* Answer: handed to `write` when set and the status is 2xx, else collected in `out_body`
      * (bounded). */
     dl_status (*write)(void *context, dl_bytes piece, dl_error *err);
+    /* Called once before the first `write`, when the headers are known. May be NULL. */
+    dl_status (*begin)(void *context, const dl_http_answer *answer, dl_error *err);
     void *context;
 } dl_http_call;
-
-typedef struct dl_http_answer {
-    unsigned status;
-    dl_str content_type;
-    dl_http_field *fields; /* all of them, in the arena */
-    size_t field_count;
-} dl_http_answer;
 
 DL_NODISCARD dl_status dl_http_client_create(const dl_http_client_options *options,
                                              dl_http_client **out_client, dl_error *err);
