@@ -2,7 +2,6 @@
  *
  * Each file is a case of its own; so is the empty input. A target that finds something ends the
  * process, and the case that began is then missing. */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
