@@ -1,0 +1,1 @@
+"""What the tests of the running program share: the server, requests, DICOM files, other programs."""
