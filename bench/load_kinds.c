@@ -7,6 +7,7 @@ enum {
     HEAD_LIMIT_BYTES = 64 * 1024,
     PAGE_LIMIT = 100,
     STUDY_PAGE = 50,
+    PAGE_MAX = 200,
     VERIFY_FILES_MAX = 20,
     PREFIX_BYTES = 3,
     PART_OVERHEAD_BYTES = 2048, /* boundary and headers of a part, generously */
@@ -123,11 +124,13 @@ static dl_status make_name(dl_bench_request *r, draw *d, dl_error *err)
 
 static dl_status make_accession(dl_bench_request *r, draw *d, dl_error *err)
 {
+    r->wanted_items = 1;
     return search_text(r, "AccessionNumber", any_study(d, r)->accession, "", err);
 }
 
 static dl_status make_study(dl_bench_request *r, draw *d, dl_error *err)
 {
+    r->wanted_items = 1;
     return search_text(r, "StudyInstanceUID", any_study(d, r)->study, "", err);
 }
 
@@ -183,15 +186,17 @@ static dl_status make_series_modality(dl_bench_request *r, draw *d, dl_error *er
 static dl_status make_instances_of_series(dl_bench_request *r, draw *d, dl_error *err)
 {
     const dl_bench_row *row = any_series(d, r);
-    return dl_buf_printf(&r->path, err, "/studies/%.*s/series/%.*s/instances",
-                         DL_STR_ARG(row->study), DL_STR_ARG(row->series));
+    r->wanted_items = r->count < PAGE_MAX ? r->count : PAGE_MAX;
+    return dl_buf_printf(&r->path, err, "/studies/%.*s/series/%.*s/instances?limit=%d",
+                         DL_STR_ARG(row->study), DL_STR_ARG(row->series), PAGE_MAX);
 }
 
 static dl_status make_instances_of_study(dl_bench_request *r, draw *d, dl_error *err)
 {
     const dl_bench_row *row = any_study(d, r);
-    return dl_buf_printf(&r->path, err, "/studies/%.*s/instances?limit=200",
-                         DL_STR_ARG(row->study));
+    r->wanted_items = r->count < PAGE_MAX ? r->count : PAGE_MAX;
+    return dl_buf_printf(&r->path, err, "/studies/%.*s/instances?limit=%d", DL_STR_ARG(row->study),
+                         PAGE_MAX);
 }
 
 static dl_status make_instances(dl_bench_request *r, draw *d, dl_error *err)
@@ -230,6 +235,7 @@ static dl_status make_frame(dl_bench_request *r, draw *d, dl_error *err)
 
 static dl_status make_metadata(dl_bench_request *r, draw *d, dl_error *err)
 {
+    r->wanted_items = 1;
     return instance_path(r, any_row(d, r), "/metadata", err);
 }
 
@@ -240,7 +246,9 @@ static dl_status make_series_files(dl_bench_request *r, draw *d, dl_error *err)
 
 static dl_status make_series_metadata(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return series_path(r, any_series(d, r), "/metadata", err);
+    const dl_bench_row *row = any_series(d, r);
+    r->wanted_items = r->count;
+    return series_path(r, row, "/metadata", err);
 }
 
 /* The biggest series of the archive, every time. */
@@ -251,7 +259,9 @@ static dl_status make_big_series_metadata(dl_bench_request *r, draw *d, dl_error
     for (size_t i = 1; i < a->series_count; i++) {
         big = a->series[i].count > big->count ? &a->series[i] : big;
     }
-    return series_path(r, first_of(big, d, r), "/metadata", err);
+    const dl_bench_row *row = first_of(big, d, r);
+    r->wanted_items = r->count;
+    return series_path(r, row, "/metadata", err);
 }
 
 static dl_status make_study_files(dl_bench_request *r, draw *d, dl_error *err)
@@ -263,6 +273,7 @@ static dl_status make_study_files(dl_bench_request *r, draw *d, dl_error *err)
 static dl_status make_study_metadata(dl_bench_request *r, draw *d, dl_error *err)
 {
     const dl_bench_row *row = any_study(d, r);
+    r->wanted_items = r->count;
     return dl_buf_printf(&r->path, err, "/studies/%.*s/metadata", DL_STR_ARG(row->study));
 }
 
@@ -372,6 +383,7 @@ dl_status dl_bench_request_make(dl_bench_request *request, const dl_bench_kind *
     dl_bench_request *r = request;
     r->store = false;
     r->frame = false;
+    r->wanted_items = UINT64_MAX;
     r->accept = kind->accept;
     r->item_key = kind->item_key;
     r->part_count = 1;
@@ -481,7 +493,8 @@ bool dl_bench_answer_check(const dl_bench_request *request, const dl_bench_targe
         if (status == 200) {
             *out_items = count_keys(body, request->item_key, out_digest);
         }
-        return status == 200 || status == 204;
+        bool known = request->wanted_items != UINT64_MAX;
+        return (status == 200 || status == 204) && (!known || *out_items == request->wanted_items);
     }
     *out_items = request->count;
     return status == 200 && check_files(request, target, body);

@@ -29,9 +29,10 @@ typedef struct dl_bench_request {
     struct iovec parts[DL_BENCH_IOV_LIMIT];
     size_t part_count;
     /* What a good answer holds. */
-    const char *item_key; /* search, metadata: one for each item; NULL: files */
-    size_t first, count;  /* rows whose files are sent or asked for */
-    bool frame;           /* pixel data only */
+    const char *item_key;  /* search, metadata: one for each item; NULL: files */
+    size_t first, count;   /* rows whose files are sent or asked for */
+    uint64_t wanted_items; /* UINT64_MAX: the load tool cannot know */
+    bool frame;            /* pixel data only */
     bool store;
 } dl_bench_request;
 
