@@ -37,9 +37,15 @@ def check_format(files):
         )
         if done.returncode != 0:
             first = next((m for m in map(FINDING.match, done.stderr.splitlines()) if m), None)
-            where = first.group(1).removeprefix(f"{ROOT}/") if first else path.relative_to(ROOT)
+            where = shown(first.group(1)) if first else path.relative_to(ROOT)
             findings.append(f"{where}: not formatted: clang-format -i {path.relative_to(ROOT)}")
     return findings
+
+
+def shown(where):
+    """`path:line:column` with the path as seen from the root."""
+    path, line, column = where.rsplit(":", 2)
+    return f"{os.path.relpath(os.path.join(ROOT / 'build', path), ROOT)}:{line}:{column}"
 
 
 def tidy_file(path):
@@ -49,7 +55,7 @@ def tidy_file(path):
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     found = [m for m in map(FINDING.match, done.stdout.splitlines()) if m]
-    lines = [f"{m.group(1).removeprefix(f'{ROOT}/')}: {m.group(2)}" for m in found]
+    lines = [f"{shown(m.group(1))}: {m.group(2)}" for m in found]
     if done.returncode != 0 and not lines:
         lines = [f"{path.relative_to(ROOT)}:1: clang-tidy: {done.stderr.strip()[-300:]}"]
     return lines

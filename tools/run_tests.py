@@ -111,7 +111,7 @@ def build_sanitized(jobs):
         problem = run_logged(["meson", "setup", str(ASAN), *ASAN_OPTIONS], CACHE / "build-asan.log")
         if problem:
             return problem
-    return run_logged(["ninja", "-C", str(ASAN), f"-j{jobs}"], CACHE / "build-asan.log")
+    return run_logged(["ninja", "--quiet", "-C", str(ASAN), f"-j{jobs}"], CACHE / "build-asan.log")
 
 
 def list_programs(folder):

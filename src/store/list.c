@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,15 +38,11 @@ static bool pop_folder(walk *w, char out[DL_STORE_KEY_LIMIT_BYTES + 1])
 static bool join(const char *folder, const char *name, char out[DL_STORE_KEY_LIMIT_BYTES + 1])
 {
     char joined[DL_STORE_KEY_LIMIT_BYTES + 1];
-    size_t used = strlen(folder), len = strlen(name);
-    size_t slash = used > 0 ? 1 : 0;
-    if (used + slash + len > DL_STORE_KEY_LIMIT_BYTES) {
+    int n = snprintf(joined, sizeof joined, "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
+    if (n < 0 || (size_t)n >= sizeof joined) {
         return false;
     }
-    memcpy(joined, folder, used);
-    joined[used] = '/';
-    memcpy(joined + used + slash, name, len);
-    return dl_store_key_text((dl_str){joined, used + slash + len}, out, NULL) == DL_OK;
+    return dl_store_key_text((dl_str){joined, (size_t)n}, out, NULL) == DL_OK;
 }
 
 static dl_status visit_entry(walk *w, const char *folder, int folder_fd, const char *name,
