@@ -10,7 +10,6 @@
 enum {
     NUMBER_TEXT_SIZE = 40,
     ESCAPE_LONGEST = 6, /* of one byte of input: \u00XX */
-    QUOTE_BLOCK = 4096, /* input bytes for which room is made at once when escapes are needed */
 };
 
 void dl_json_writer_init(dl_json_writer *w, dl_buf *buf, dl_error *err)
@@ -91,38 +90,42 @@ static size_t escape(unsigned char c, char *out)
     return ESCAPE_LONGEST;
 }
 
-/* The inside of a string. The buffer has room for the plain text already. */
+/* What stands for the bytes at `p`, which are not plain: `out` has room for ESCAPE_LONGEST. Returns
+ * how many bytes were read. */
+static size_t replace(const unsigned char *p, size_t left, char *out, size_t *out_len)
+{
+    size_t skip = 1;
+    size_t step = dl_json_utf8_step(p, left, &skip);
+    if (step == 1) {
+        *out_len = escape(p[0], out);
+    } else if (step == 0) {
+        memcpy(out, "\xef\xbf\xbd", 3);
+        *out_len = 3;
+        return skip;
+    } else {
+        memcpy(out, p, step);
+        *out_len = step;
+    }
+    return step;
+}
+
+/* The inside of a string. */
 static dl_status put_escaped(dl_buf *buf, dl_str text, dl_error *err)
 {
     size_t i = 0;
     while (i < text.len) {
         size_t stop = dl_json_plain_run(text.ptr, i, text.len);
-        DL_TRY(dl_buf_reserve(buf, stop - i + ESCAPE_LONGEST, err));
-        memcpy(buf->ptr + buf->len, text.ptr + i, stop - i);
-        buf->len += stop - i;
+        DL_TRY(dl_buf_append(buf, text.ptr + i, stop - i, err));
         i = stop;
-        /* A block of what is not plain: letters of another script mostly. */
-        size_t block_end = text.len - i > QUOTE_BLOCK ? i + QUOTE_BLOCK : text.len;
-        if (i < block_end) {
-            DL_TRY(dl_buf_reserve(buf, (block_end - i) * ESCAPE_LONGEST + 4, err));
-        }
-        while (i < block_end && !dl_json_is_plain((unsigned char)text.ptr[i])) {
-            const unsigned char *p = (const unsigned char *)text.ptr + i;
-            char *out = buf->ptr + buf->len;
-            size_t skip = 1;
-            size_t step = dl_json_utf8_step(p, text.len - i, &skip);
-            if (step == 0) {
-                memcpy(out, "\xef\xbf\xbd", 3);
-                buf->len += 3;
-                i += skip;
-            } else if (step == 1) {
-                buf->len += escape(p[0], out);
-                i++;
-            } else {
-                memcpy(out, p, step);
-                buf->len += step;
-                i += step;
+        while (i < text.len && !dl_json_is_plain((unsigned char)text.ptr[i])) {
+            char bytes[ESCAPE_LONGEST];
+            size_t len = 0;
+            i += replace((const unsigned char *)text.ptr + i, text.len - i, bytes, &len);
+            if (buf->cap - buf->len < len) {
+                DL_TRY(dl_buf_reserve(buf, len, err));
             }
+            memcpy(buf->ptr + buf->len, bytes, len);
+            buf->len += len;
         }
     }
     return DL_OK;
