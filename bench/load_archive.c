@@ -27,6 +27,7 @@ static dl_status map_pack(const char *folder, dl_bench_archive *a, dl_error *err
     if (at == MAP_FAILED) {
         return dl_error_errno(err, errno, "%s: map", path);
     }
+    a->map = at;
     a->pack = at;
     return DL_OK;
 }
@@ -124,8 +125,8 @@ void dl_bench_archive_close(dl_bench_archive *archive)
 {
     dl_arena_destroy(archive->arena);
     dl_buf_clear(&archive->manifest);
-    if (archive->pack != NULL) {
-        (void)munmap((void *)(uintptr_t)archive->pack, archive->pack_bytes);
+    if (archive->map != NULL) {
+        (void)munmap(archive->map, archive->pack_bytes);
     }
     *archive = (dl_bench_archive){0};
 }

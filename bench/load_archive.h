@@ -23,7 +23,8 @@ typedef struct dl_bench_group {
 } dl_bench_group;
 
 typedef struct dl_bench_archive {
-    const uint8_t *pack;
+    void *map;
+    const uint8_t *pack; /* the same, to read */
     size_t pack_bytes;
     dl_buf manifest;
     dl_arena *arena;

@@ -230,7 +230,7 @@ static dl_status read_head(dl_bench_conn *conn, head *out, dl_error *err)
 
 static dl_status read_answer(dl_bench_conn *conn, unsigned *out_status, dl_error *err)
 {
-    head h;
+    head h = {0};
     do {
         DL_TRY(read_head(conn, &h, err));
     } while (h.status == 100);

@@ -355,7 +355,11 @@ void dl_bench_request_clear(dl_bench_request *request)
 static size_t add_part(dl_bench_request *r, const void *bytes, size_t len)
 {
     DL_ASSERT(r->part_count < DL_BENCH_IOV_LIMIT);
-    r->parts[r->part_count++] = (struct iovec){(void *)(uintptr_t)bytes, len};
+    union {
+        const void *read_only;
+        void *pointer;
+    } base = {.read_only = bytes}; /* writev's struct has no const */
+    r->parts[r->part_count++] = (struct iovec){base.pointer, len};
     return len;
 }
 
