@@ -75,23 +75,24 @@ static const dl_bench_row *any_series(draw *d, dl_bench_request *r)
 
 /* ---- searches ---- */
 
-static dl_status append_escaped(dl_buf *out, dl_str text, dl_error *err)
+/* Orthanc 1.10 does not decode %5E, so its names keep their '^', as many clients send it. */
+static dl_status append_escaped(dl_buf *out, dl_str text, bool azure, dl_error *err)
 {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_';
+                     c == '-' || c == '.' || c == '_' || (c == '^' && !azure);
         DL_TRY(plain ? dl_buf_append_char(out, (char)c, err)
                      : dl_buf_printf(out, err, "%%%02X", c));
     }
     return DL_OK;
 }
 
-static dl_status search_text(dl_bench_request *r, const char *name, dl_str value, const char *rest,
-                             dl_error *err)
+static dl_status search_text(dl_bench_request *r, const draw *d, const char *name, dl_str value,
+                             const char *rest, dl_error *err)
 {
     DL_TRY(dl_buf_printf(&r->path, err, "/studies?%s=", name));
-    DL_TRY(append_escaped(&r->path, value, err));
+    DL_TRY(append_escaped(&r->path, value, d->target->azure, err));
     return dl_buf_printf(&r->path, err, "%s&limit=%d", rest, PAGE_LIMIT);
 }
 
@@ -114,24 +115,24 @@ static dl_status make_page(dl_bench_request *r, draw *d, dl_error *err)
 
 static dl_status make_patient(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return search_text(r, "PatientID", any_study(d, r)->patient_id, "", err);
+    return search_text(r, d, "PatientID", any_study(d, r)->patient_id, "", err);
 }
 
 static dl_status make_name(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return search_text(r, "PatientName", any_study(d, r)->patient_name, "", err);
+    return search_text(r, d, "PatientName", any_study(d, r)->patient_name, "", err);
 }
 
 static dl_status make_accession(dl_bench_request *r, draw *d, dl_error *err)
 {
     r->wanted_items = 1;
-    return search_text(r, "AccessionNumber", any_study(d, r)->accession, "", err);
+    return search_text(r, d, "AccessionNumber", any_study(d, r)->accession, "", err);
 }
 
 static dl_status make_study(dl_bench_request *r, draw *d, dl_error *err)
 {
     r->wanted_items = 1;
-    return search_text(r, "StudyInstanceUID", any_study(d, r)->study, "", err);
+    return search_text(r, d, "StudyInstanceUID", any_study(d, r)->study, "", err);
 }
 
 /* The beginning of a family name: three characters, never half of one. */
@@ -141,7 +142,8 @@ static dl_status make_prefix(dl_bench_request *r, draw *d, dl_error *err)
     while (name.len > 0 && !dl_str_is_utf8(name)) {
         name.len--;
     }
-    return search_text(r, "PatientName", name, d->target->azure ? "&fuzzymatching=true" : "*", err);
+    return search_text(r, d, "PatientName", name, d->target->azure ? "&fuzzymatching=true" : "*",
+                       err);
 }
 
 static dl_status make_date(dl_bench_request *r, draw *d, dl_error *err)
@@ -160,7 +162,7 @@ static const char *any_modality(draw *d)
 
 static dl_status make_modality(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return search_text(r, "ModalitiesInStudy", dl_str_of(any_modality(d)), "", err);
+    return search_text(r, d, "ModalitiesInStudy", dl_str_of(any_modality(d)), "", err);
 }
 
 static dl_status make_modality_date(dl_bench_request *r, draw *d, dl_error *err)
