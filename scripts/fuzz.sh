@@ -13,14 +13,8 @@ fi
 wanted=${1:-}
 
 mkdir -p .cache/fuzz
-setup=(--buildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-    -Dc_args=-fsanitize=fuzzer-no-link)
-if [ ! -f build-fuzz/build.ninja ]; then
-    CC=clang meson setup build-fuzz "${setup[@]}" >.cache/fuzz/setup.log 2>&1 ||
-        { cat .cache/fuzz/setup.log >&2; exit 1; }
-else
-    meson setup --reconfigure build-fuzz >.cache/fuzz/setup.log 2>&1 # finds new targets
-fi
+CC=clang scripts/configure.sh build-fuzz --buildtype=debugoptimized -Dfuzz=true \
+    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 
 targets=()
 for file in fuzz/fuzz_*.c; do

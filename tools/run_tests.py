@@ -107,11 +107,11 @@ def build_program():
 
 def build_sanitized(jobs):
     """The same with ASan and UBSan, and with warnings as errors."""
-    if not (ASAN / "build.ninja").exists():
-        problem = run_logged(["meson", "setup", str(ASAN), *ASAN_OPTIONS], CACHE / "build-asan.log")
-        if problem:
-            return problem
-    return run_logged(["ninja", "--quiet", "-C", str(ASAN), f"-j{jobs}"], CACHE / "build-asan.log")
+    log = CACHE / "build-asan.log"
+    problem = run_logged(["scripts/configure.sh", ASAN.name, *ASAN_OPTIONS], log)
+    if problem:
+        return problem
+    return run_logged(["ninja", "--quiet", "-C", str(ASAN), f"-j{jobs}"], log)
 
 
 def list_programs(folder):
