@@ -25,7 +25,7 @@ static inline int64_t dl_clock_now_us(const dl_clock *clock)
 /** Time that never goes back; only differences mean anything. */
 int64_t dl_clock_monotonic_us(void);
 
-enum { DL_CLOCK_TEXT_SIZE = 40 };
+enum { DL_CLOCK_TEXT_SIZE = 96 };
 
 /** "2026-01-05T08:00:00.1234560+00:00": always seven digits of fraction (service contract 9.4). */
 void dl_clock_format_feed(int64_t time_us, char out[DL_CLOCK_TEXT_SIZE]);
