@@ -1,15 +1,29 @@
 #include "index/internal.h"
 
-/* Stores are committed in the order of their watermarks, so the newest store has the largest one. */
-static dl_status last_stored(dl_index_snapshot *s, int64_t *out_last, dl_error *err)
+static dl_status read_number(dl_index_snapshot *s, const char *sql, int64_t *out_value,
+                             dl_error *err)
 {
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db,
-                       "SELECT watermark FROM change WHERE action<>3 ORDER BY sequence DESC LIMIT 1",
-                       &q, err));
-    int64_t last = dl_db_step(q) ? dl_db_int(q, 0) : 0;
+    DL_TRY(dl_db_query(s->conn->db, sql, &q, err));
+    int64_t value = dl_db_step(q) ? dl_db_int(q, 0) : 0;
     DL_TRY(dl_db_finish(q, err));
-    *out_last = last;
+    *out_value = value;
+    return DL_OK;
+}
+
+/**
+ * Nothing above it is known to the index. Commits may come in another order than their watermarks,
+ * so the newest change row alone does not tell; and when the newest versions are deleted and
+ * cleaned up, the versions alone would give a number long past.
+ */
+static dl_status last_stored(dl_index_snapshot *s, int64_t *out_last, dl_error *err)
+{
+    int64_t version = 0, change = 0;
+    DL_TRY(read_number(s, "SELECT max(watermark) FROM version", &version, err));
+    DL_TRY(read_number(
+        s, "SELECT watermark FROM change WHERE action<>3 ORDER BY sequence DESC LIMIT 1", &change,
+        err));
+    *out_last = version > change ? version : change;
     return DL_OK;
 }
 

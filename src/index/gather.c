@@ -1,0 +1,233 @@
+#include "index/search.h"
+
+#include <string.h>
+
+/* ---- from an entity down to the level that is asked for ---- */
+
+static dl_status gather_instances(dl_search *s, int64_t study, int64_t series, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db,
+                       "SELECT id, watermark FROM instance INDEXED BY instance_of_series"
+                       " WHERE series=?1 AND watermark IS NOT NULL ORDER BY watermark DESC"
+                       " LIMIT ?2",
+                       &q, err));
+    dl_db_bind_int(q, 1, series);
+    dl_db_bind_int(q, 2, s->need > INT64_MAX ? INT64_MAX : (int64_t)s->need);
+    dl_status status = DL_OK;
+    while (status == DL_OK && dl_db_step(q)) {
+        dl_search_key key = {
+            .id = dl_db_int(q, 0), .place = dl_db_int(q, 1), .series = series, .study = study};
+        status = dl_search_push(s, key, err);
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+/** A series that is accepted, with its study. */
+static dl_status gather_series(dl_search *s, int64_t study, int64_t series, int64_t created,
+                               dl_error *err)
+{
+    if (s->query->level == DL_INDEX_INSTANCE) {
+        return gather_instances(s, study, series, err);
+    }
+    dl_search_key key = {.place = created, .id = series, .series = series, .study = study};
+    return dl_search_push(s, key, err);
+}
+
+static bool uid_matches(const dl_search *s, dl_index_level level, dl_bytes uid)
+{
+    const dl_index_uid *wanted = s->uids[level];
+    return wanted == NULL ||
+           (wanted->len == uid.len && memcmp(wanted->bytes, uid.ptr, uid.len) == 0);
+}
+
+/** A study that is accepted. */
+static dl_status gather_study(dl_search *s, int64_t study, int64_t created, dl_error *err)
+{
+    if (s->query->level == DL_INDEX_STUDY) {
+        dl_search_key key = {.place = created, .id = study, .study = study};
+        return dl_search_push(s, key, err);
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db,
+                       "SELECT id, created, uid, " DL_SEARCH_SERIES_COLUMNS
+                       " FROM series INDEXED BY series_of_study WHERE study=?1"
+                       " AND created IS NOT NULL",
+                       &q, err));
+    dl_db_bind_int(q, 1, study);
+    dl_status status = DL_OK;
+    while (status == DL_OK && dl_db_step(q)) {
+        if (uid_matches(s, DL_INDEX_SERIES, dl_db_bytes(q, 2)) &&
+            dl_search_columns_match(s, DL_INDEX_SERIES, q, 3)) {
+            status = gather_series(s, study, dl_db_int(q, 0), dl_db_int(q, 1), err);
+        }
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+static dl_status created_of(dl_search *s, const char *sql, int64_t id, int64_t *out_created,
+                            dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, sql, &q, err));
+    dl_db_bind_int(q, 1, id);
+    int64_t created = dl_db_step(q) ? dl_db_int(q, 0) : 0;
+    DL_TRY(dl_db_finish(q, err));
+    *out_created = created;
+    return DL_OK;
+}
+
+static dl_status try_study(dl_search *s, int64_t study, dl_error *err)
+{
+    bool accepted = false;
+    int64_t created = 0;
+    DL_TRY(dl_search_accept_study(s, study, &accepted, err));
+    if (!accepted) {
+        return DL_OK;
+    }
+    if (s->query->level == DL_INDEX_STUDY) {
+        DL_TRY(created_of(s, "SELECT created FROM study WHERE id=?1", study, &created, err));
+    }
+    return gather_study(s, study, created, err);
+}
+
+static dl_status try_series(dl_search *s, int64_t series, dl_error *err)
+{
+    bool accepted = false;
+    int64_t study = 0, created = 0;
+    DL_TRY(dl_search_accept_series(s, series, &study, &accepted, err));
+    if (!accepted) {
+        return DL_OK;
+    }
+    if (s->query->level == DL_INDEX_SERIES) {
+        DL_TRY(created_of(s, "SELECT created FROM series WHERE id=?1", series, &created, err));
+    }
+    return gather_series(s, study, series, created, err);
+}
+
+static dl_status try_instance(dl_search *s, int64_t instance, int64_t series, int64_t watermark,
+                              dl_error *err)
+{
+    bool accepted = false;
+    int64_t study = 0;
+    DL_TRY(dl_search_accept_series(s, series, &study, &accepted, err));
+    if (!accepted || watermark == 0) {
+        return DL_OK;
+    }
+    dl_search_key key = {.place = watermark, .id = instance, .series = series, .study = study};
+    return dl_search_push(s, key, err);
+}
+
+/* ---- by UID ---- */
+
+dl_status dl_search_gather_uids(dl_search *s, dl_error *err)
+{
+    /* The deepest UID is the most selective; those above it are checked row by row. */
+    static const char *const sql[] = {
+        [DL_INDEX_STUDY] = "SELECT id, 0, 0 FROM study WHERE uid=?1 AND partition=?2",
+        [DL_INDEX_SERIES] = "SELECT id, 0, 0 FROM series WHERE uid=?1 AND partition=?2",
+        [DL_INDEX_INSTANCE] = "SELECT id, series, watermark FROM instance WHERE uid=?1"
+                              " AND partition=?2",
+    };
+    int level = DL_INDEX_INSTANCE;
+    while (s->uids[level] == NULL) {
+        level--;
+    }
+    if (level == DL_INDEX_SERIES && s->uids[DL_INDEX_STUDY] != NULL) {
+        level = DL_INDEX_STUDY; /* a study has few series; a series UID may be in many studies */
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, sql[level], &q, err));
+    dl_db_bind_bytes(q, 1, dl_index_uid_bytes(s->uids[level]));
+    dl_db_bind_int(q, 2, s->query->partition);
+    dl_status status = DL_OK;
+    while (status == DL_OK && dl_db_step(q)) {
+        status = level == DL_INDEX_STUDY ? try_study(s, dl_db_int(q, 0), err)
+                 : level == DL_INDEX_SERIES
+                     ? try_series(s, dl_db_int(q, 0), err)
+                     : try_instance(s, dl_db_int(q, 0), dl_db_int(q, 1), dl_db_int(q, 2), err);
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+/* ---- by a term ---- */
+
+/** Every word that begins with `prefix` sorts below this: no UTF-8 text holds the byte. */
+static dl_status after_prefix(dl_search *s, dl_str prefix, dl_str *out_bound, dl_error *err)
+{
+    return dl_arena_printf(s->arena, out_bound, err, "%.*s\xff", DL_STR_ARG(prefix));
+}
+
+static dl_status bind_term(dl_search *s, const dl_search_term *term, dl_str word, dl_db_stmt *q,
+                           dl_error *err)
+{
+    dl_str bound = DL_STR_NONE;
+    dl_db_bind_int(q, 1, s->query->partition);
+    switch (term->kind) {
+    case DL_SEARCH_DATE:
+        dl_db_bind_int(q, 2, term->from);
+        dl_db_bind_int(q, 3, term->to);
+        return DL_OK;
+    case DL_SEARCH_PHRASE:
+        DL_TRY(after_prefix(s, word, &bound, err));
+        dl_db_bind_str(q, 2, word);
+        dl_db_bind_str(q, 3, bound);
+        dl_db_bind_int(q, 5, term->column);
+        return DL_OK;
+    case DL_SEARCH_TEXT:
+    case DL_SEARCH_MODALITIES:
+    case DL_SEARCH_UID:
+        break;
+    }
+    dl_db_bind_str(q, 2, term->text);
+    return DL_OK;
+}
+
+dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
+                                dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, dl_search_sql_list(term), &q, err));
+    dl_status status = bind_term(s, term, word, q, err);
+    while (status == DL_OK && dl_db_step(q)) {
+        status = term->level == DL_INDEX_STUDY ? try_study(s, dl_db_int(q, 0), err)
+                                               : try_series(s, dl_db_int(q, 0), err);
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+static dl_status count_with(dl_search *s, const dl_search_term *term, dl_str word, int64_t cap,
+                            int64_t *out_count, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, dl_search_sql_count(term), &q, err));
+    dl_status status = bind_term(s, term, word, q, err);
+    dl_db_bind_int(q, 4, cap);
+    *out_count = status == DL_OK && dl_db_step(q) ? dl_db_int(q, 0) : 0;
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+dl_status dl_search_count_term(dl_search *s, const dl_search_term *term, int64_t cap,
+                               int64_t *out_count, dl_str *out_word, dl_error *err)
+{
+    *out_word = DL_STR_NONE;
+    if (term->kind != DL_SEARCH_PHRASE) {
+        return count_with(s, term, DL_STR_NONE, cap, out_count, err);
+    }
+    dl_str rest = term->text, word = DL_STR_NONE;
+    *out_count = INT64_MAX;
+    while (*out_count > 0 && dl_index_word_next(&rest, &word)) {
+        int64_t count = 0;
+        DL_TRY(count_with(s, term, word, cap, &count, err));
+        if (count < *out_count) {
+            *out_count = count;
+            *out_word = word;
+        }
+    }
+    return DL_OK;
+}

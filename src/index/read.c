@@ -1,0 +1,342 @@
+#include "index/internal.h"
+
+#include "json/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a scope names ---- */
+
+typedef struct place {
+    int64_t study, series, instance; /* ids; 0: all of the level above */
+    int64_t watermark;               /* of the instance */
+    bool found;
+} place;
+
+static dl_status find_by_uid(dl_index_conn *conn, const char *sql, dl_str uid, int64_t parent,
+                             int64_t *out_id, int64_t *out_live, dl_error *err)
+{
+    dl_index_uid packed;
+    *out_id = *out_live = 0;
+    if (!dl_index_uid_pack(uid, &packed)) {
+        return DL_OK;
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(conn->db, sql, &q, err));
+    dl_db_bind_bytes(q, 1, dl_index_uid_bytes(&packed));
+    dl_db_bind_int(q, 2, parent);
+    if (dl_db_step(q)) {
+        *out_id = dl_db_int(q, 0);
+        *out_live = dl_db_int(q, 1);
+    }
+    return dl_db_finish(q, err);
+}
+
+static dl_status find_place(dl_index_conn *conn, const dl_index_scope *scope, place *out_place,
+                            dl_error *err)
+{
+    place p = {0};
+    int64_t live = 0;
+    *out_place = p;
+    DL_TRY(find_by_uid(conn, "SELECT id, created FROM study WHERE uid=?1 AND partition=?2",
+                       scope->study_uid, scope->partition, &p.study, &live, err));
+    if (live != 0 && scope->series_uid.len > 0) {
+        DL_TRY(find_by_uid(conn, "SELECT id, created FROM series WHERE uid=?1 AND study=?2",
+                           scope->series_uid, p.study, &p.series, &live, err));
+    }
+    if (live != 0 && scope->series_uid.len > 0 && scope->sop_uid.len > 0) {
+        DL_TRY(find_by_uid(conn, "SELECT id, watermark FROM instance WHERE uid=?1 AND series=?2",
+                           scope->sop_uid, p.series, &p.instance, &live, err));
+        p.watermark = live;
+    }
+    p.found = live != 0;
+    if (p.found) {
+        *out_place = p;
+    }
+    return DL_OK;
+}
+
+/* ---- versions ---- */
+
+typedef struct version_list {
+    dl_index_version *items;
+    size_t count, cap;
+} version_list;
+
+static dl_status push_version(version_list *list, dl_arena *arena, dl_index_version version,
+                              dl_error *err)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap == 0 ? 64 : 2 * list->cap;
+        dl_index_version *grown = dl_arena_alloc(arena, cap, sizeof *grown);
+        if (grown == NULL) {
+            return dl_arena_full(arena, err);
+        }
+        if (list->count > 0) {
+            memcpy(grown, list->items, list->count * sizeof *grown);
+        }
+        list->items = grown;
+        list->cap = cap;
+    }
+    list->items[list->count++] = version;
+    return DL_OK;
+}
+
+/** Transfer syntaxes are few: share their text. */
+static dl_status syntax_text(const version_list *list, dl_str text, dl_arena *arena,
+                             dl_str *out_text, dl_error *err)
+{
+    if (list->count > 0 && dl_str_eq(list->items[list->count - 1].transfer_syntax, text)) {
+        *out_text = list->items[list->count - 1].transfer_syntax;
+        return DL_OK;
+    }
+    return dl_arena_copy(arena, text, out_text, err);
+}
+
+static dl_status list_instances(dl_index_snapshot *s, int64_t series, int64_t watermark,
+                                dl_index_version common, version_list *list, dl_arena *arena,
+                                dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    if (watermark != 0) {
+        DL_TRY(dl_db_query(s->conn->db,
+                           "SELECT v.watermark, i.uid, x.uid, v.size_bytes, v.tag FROM version v"
+                           " CROSS JOIN instance i ON i.id=v.instance"
+                           " CROSS JOIN syntax x ON x.id=v.syntax WHERE v.watermark=?1",
+                           &q, err));
+        dl_db_bind_int(q, 1, watermark);
+    } else {
+        DL_TRY(dl_db_query(s->conn->db,
+                           "SELECT v.watermark, i.uid, x.uid, v.size_bytes, v.tag FROM instance i"
+                           " CROSS JOIN version v ON v.watermark=i.watermark"
+                           " CROSS JOIN syntax x ON x.id=v.syntax"
+                           " WHERE i.series=?1 AND i.watermark IS NOT NULL ORDER BY i.watermark",
+                           &q, err));
+        dl_db_bind_int(q, 1, series);
+    }
+    dl_status status = DL_OK;
+    while (status == DL_OK && dl_db_step(q)) {
+        dl_index_version v = common;
+        v.watermark = dl_db_int(q, 0);
+        v.size_bytes = (uint64_t)dl_db_int(q, 3);
+        v.tag = dl_db_int(q, 4);
+        status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &v.sop_uid, err);
+        if (status == DL_OK) {
+            status = syntax_text(list, dl_db_str(q, 2), arena, &v.transfer_syntax, err);
+        }
+        if (status == DL_OK) {
+            status = push_version(list, arena, v, err);
+        }
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+static dl_status list_series(dl_index_snapshot *s, const place *p, dl_index_version common,
+                             version_list *list, dl_arena *arena, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db,
+                       "SELECT id, uid FROM series WHERE study=?1 AND created IS NOT NULL"
+                       " ORDER BY created",
+                       &q, err));
+    dl_db_bind_int(q, 1, p->study);
+    dl_status status = DL_OK;
+    while (status == DL_OK && dl_db_step(q)) {
+        status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &common.series_uid, err);
+        if (status == DL_OK) {
+            status = list_instances(s, dl_db_int(q, 0), 0, common, list, arena, err);
+        }
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+dl_status dl_index_versions(dl_index_snapshot *s, const dl_index_scope *scope, dl_arena *arena,
+                            dl_index_version **out_list, size_t *out_count, dl_error *err)
+{
+    place p;
+    version_list list = {0};
+    DL_TRY(find_place(s->conn, scope, &p, err));
+    if (p.found) {
+        dl_index_version common = {0};
+        DL_TRY(dl_arena_copy(arena, dl_str_trim_padding(scope->study_uid), &common.study_uid, err));
+        if (p.series == 0) {
+            DL_TRY(list_series(s, &p, common, &list, arena, err));
+        } else {
+            DL_TRY(dl_arena_copy(arena, dl_str_trim_padding(scope->series_uid), &common.series_uid,
+                                 err));
+            DL_TRY(list_instances(s, p.series, p.watermark, common, &list, arena, err));
+        }
+    }
+    *out_list = list.items;
+    *out_count = list.count;
+    return DL_OK;
+}
+
+/* ---- sums ---- */
+
+static dl_status two_numbers(dl_index_snapshot *s, const char *sql, int64_t id, int64_t *out_a,
+                             int64_t *out_b, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, sql, &q, err));
+    dl_db_bind_int(q, 1, id);
+    int64_t a = 0, b = 0;
+    if (dl_db_step(q)) {
+        a = dl_db_int(q, 0);
+        b = dl_db_int(q, 1);
+    }
+    DL_TRY(dl_db_finish(q, err));
+    *out_a = a;
+    *out_b = b;
+    return DL_OK;
+}
+
+static const char sql_series_newest[] =
+    "SELECT (SELECT max(watermark) FROM instance WHERE series=?1 AND watermark IS NOT NULL),"
+    " instance_count FROM series WHERE id=?1 AND created IS NOT NULL";
+static const char sql_study_newest[] =
+    "SELECT max((SELECT max(i.watermark) FROM instance i WHERE i.series=s.id"
+    " AND i.watermark IS NOT NULL)), sum(s.instance_count)"
+    " FROM series s WHERE s.study=?1 AND s.created IS NOT NULL";
+
+dl_status dl_index_summary(dl_index_snapshot *s, const dl_index_scope *scope,
+                           int64_t *out_watermark, int64_t *out_count, dl_error *err)
+{
+    place p;
+    DL_TRY(find_place(s->conn, scope, &p, err));
+    if (!p.found) {
+        *out_watermark = *out_count = 0;
+        return DL_OK;
+    }
+    if (p.watermark != 0) {
+        *out_watermark = p.watermark;
+        *out_count = 1;
+        return DL_OK;
+    }
+    return p.series != 0
+               ? two_numbers(s, sql_series_newest, p.series, out_watermark, out_count, err)
+               : two_numbers(s, sql_study_newest, p.study, out_watermark, out_count, err);
+}
+
+dl_status dl_index_newest(dl_index_snapshot *s, int64_t study_id, int64_t series_id,
+                          int64_t *out_watermark, dl_error *err)
+{
+    int64_t watermark = 0, count = 0;
+    if (series_id != 0) {
+        DL_TRY(two_numbers(s, sql_series_newest, series_id, &watermark, &count, err));
+    } else {
+        DL_TRY(two_numbers(s, sql_study_newest, study_id, &watermark, &count, err));
+    }
+    *out_watermark = watermark;
+    return DL_OK;
+}
+
+dl_status dl_index_counts(dl_index_snapshot *s, int64_t study_id, int64_t series_id,
+                          int64_t *out_series, int64_t *out_instances, dl_error *err)
+{
+    return series_id != 0
+               ? two_numbers(s,
+                             "SELECT 1, instance_count FROM series WHERE id=?1"
+                             " AND created IS NOT NULL",
+                             series_id, out_series, out_instances, err)
+               : two_numbers(s,
+                             "SELECT count(*), sum(instance_count) FROM series WHERE study=?1"
+                             " AND created IS NOT NULL",
+                             study_id, out_series, out_instances, err);
+}
+
+/* ---- bytes of a version ---- */
+
+dl_status dl_index_metadata(dl_index_snapshot *s, int64_t watermark, dl_buf *out, dl_error *err)
+{
+    return dl_index_conn_metadata(s->conn, watermark, out, err);
+}
+
+dl_status dl_index_frames(dl_index_snapshot *s, int64_t watermark, dl_arena *arena,
+                          dl_bytes *out_bytes, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, "SELECT frames FROM version WHERE watermark=?1", &q, err));
+    dl_db_bind_int(q, 1, watermark);
+    bool found = dl_db_step(q);
+    dl_status status = DL_OK;
+    dl_bytes copy = {(const uint8_t *)"", 0};
+    if (found) {
+        dl_bytes bytes = dl_db_bytes(q, 0);
+        uint8_t *room = dl_arena_alloc(arena, bytes.len + 1, 1);
+        if (room == NULL) {
+            status = dl_arena_full(arena, err);
+        } else if (bytes.len > 0) {
+            memcpy(room, bytes.ptr, bytes.len);
+            copy = (dl_bytes){room, bytes.len};
+        }
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    DL_TRY(status);
+    DL_TRY(finished);
+    if (!found) {
+        return dl_error_set(err, DL_E_NOT_FOUND, "version %lld is not in the index",
+                            (long long)watermark);
+    }
+    *out_bytes = copy;
+    return DL_OK;
+}
+
+/* ---- modalities ---- */
+
+static int compare_texts(const void *a, const void *b)
+{
+    return dl_str_compare(*(const dl_str *)a, *(const dl_str *)b);
+}
+
+/** Modality of one series, as stored; `value` gets ptr NULL when it has none. */
+static dl_status modality_of(dl_str attributes, dl_arena *arena, dl_str *out_value, dl_error *err)
+{
+    dl_index_elements_found found;
+    dl_str text = DL_STR_NONE;
+    *out_value = DL_STR_NONE;
+    dl_index_elements(attributes, &found);
+    if (found.series[DL_INDEX_MODALITY].ptr == NULL) {
+        return DL_OK;
+    }
+    DL_TRY(dl_index_element_text(found.series[DL_INDEX_MODALITY], arena, &text, err));
+    return dl_arena_copy(arena, dl_str_trim_padding(text), out_value, err);
+}
+
+dl_status dl_index_modalities(dl_index_snapshot *s, int64_t study_id, dl_arena *arena,
+                              dl_str **out_list, size_t *out_count, dl_error *err)
+{
+    int64_t series_count = 0, instances = 0;
+    DL_TRY(dl_index_counts(s, study_id, 0, &series_count, &instances, err));
+    dl_str *list = dl_arena_alloc(arena, (size_t)series_count, sizeof *list);
+    if (list == NULL) {
+        return dl_arena_full(arena, err);
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db,
+                       "SELECT t.attributes FROM series s CROSS JOIN series_text t ON t.series=s.id"
+                       " WHERE s.study=?1 AND s.created IS NOT NULL",
+                       &q, err));
+    dl_db_bind_int(q, 1, study_id);
+    size_t count = 0;
+    dl_status status = DL_OK;
+    while (status == DL_OK && count < (size_t)series_count && dl_db_step(q)) {
+        status = modality_of(dl_db_str(q, 0), arena, &list[count], err);
+        count += list[count].ptr != NULL ? 1 : 0;
+    }
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    DL_TRY(status);
+    DL_TRY(finished);
+    qsort(list, count, sizeof *list, compare_texts);
+    size_t distinct = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (distinct == 0 || !dl_str_eq(list[distinct - 1], list[i])) {
+            list[distinct++] = list[i];
+        }
+    }
+    *out_list = list;
+    *out_count = distinct;
+    return DL_OK;
+}

@@ -1,0 +1,124 @@
+#include "index/search.h"
+
+typedef struct progress {
+    size_t passed; /* rows that match and lie before the page */
+    size_t offset; /* of the page in what this scan reads */
+} progress;
+
+/** Columns of every scan: id, place, parent, and the folded ones from here on. */
+enum { FIRST_COLUMN = 3 };
+
+static dl_status judge(dl_search *s, const dl_db_stmt *row, dl_search_key *key, bool *out_match,
+                       dl_error *err)
+{
+    int64_t parent = dl_db_int(row, 2);
+    *key = (dl_search_key){.id = dl_db_int(row, 0), .place = dl_db_int(row, 1)};
+    *out_match = true;
+    switch (s->query->level) {
+    case DL_INDEX_STUDY:
+        key->study = key->id;
+        if (!dl_search_columns_match(s, DL_INDEX_STUDY, row, FIRST_COLUMN)) {
+            *out_match = false;
+            return DL_OK;
+        }
+        return dl_search_modalities_match(s, key->place, out_match, err);
+    case DL_INDEX_SERIES:
+        key->series = key->id;
+        key->study = parent;
+        if (!dl_search_columns_match(s, DL_INDEX_SERIES, row, FIRST_COLUMN)) {
+            *out_match = false;
+            return DL_OK;
+        }
+        return dl_search_has_terms(s, DL_INDEX_STUDY)
+                   ? dl_search_accept_study(s, parent, out_match, err)
+                   : DL_OK;
+    case DL_INDEX_INSTANCE:
+        key->series = parent;
+        return s->term_count > 0 ? dl_search_accept_series(s, parent, &key->study, out_match, err)
+                                 : DL_OK;
+    }
+    return DL_OK;
+}
+
+static dl_status read_page(dl_search *s, dl_db_stmt *q, progress *p, dl_error *err)
+{
+    while (s->key_count < s->query->limit && dl_db_step(q)) {
+        dl_search_key key;
+        bool match = false;
+        DL_TRY(judge(s, q, &key, &match, err));
+        if (match && p->passed < p->offset) {
+            p->passed++;
+        } else if (match) {
+            DL_TRY(dl_search_push(s, key, err));
+        }
+    }
+    return DL_OK;
+}
+
+static const char *newest_sql(dl_index_level level)
+{
+    switch (level) {
+    case DL_INDEX_STUDY:
+        return "SELECT id, created, 0, " DL_SEARCH_STUDY_COLUMNS
+               " FROM study INDEXED BY study_newest WHERE partition=?1 AND created IS NOT NULL"
+               " AND created<=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3";
+    case DL_INDEX_SERIES:
+        return "SELECT id, created, study, " DL_SEARCH_SERIES_COLUMNS
+               " FROM series INDEXED BY series_newest WHERE partition=?1 AND created IS NOT NULL"
+               " AND created<=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3";
+    case DL_INDEX_INSTANCE:
+        break;
+    }
+    return "SELECT id, watermark, series FROM instance INDEXED BY instance_newest"
+           " WHERE partition=?1 AND watermark IS NOT NULL AND watermark<=?2"
+           " ORDER BY watermark DESC LIMIT -1 OFFSET ?3";
+}
+
+static dl_status scan_newest(dl_search *s, dl_error *err)
+{
+    progress p = {.offset = s->query->offset};
+    int64_t place = INT64_MAX, skip = 0;
+    if (s->term_count == 0 && p.offset > 0) { /* every row counts: go straight to the page */
+        bool found = false;
+        int64_t offset = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
+        DL_TRY(dl_index_tally_seek(s->conn, s->query->partition, s->query->level, offset, &place,
+                                   &skip, &found, err));
+        if (!found) {
+            return DL_OK;
+        }
+        p.offset = 0;
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, newest_sql(s->query->level), &q, err));
+    dl_db_bind_int(q, 1, s->query->partition);
+    dl_db_bind_int(q, 2, place);
+    dl_db_bind_int(q, 3, skip);
+    dl_status status = read_page(s, q, &p, err);
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err)
+{
+    if (term == NULL) {
+        return scan_newest(s, err);
+    }
+    progress p = {.offset = s->query->offset};
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, dl_search_sql_ordered(term), &q, err));
+    dl_db_bind_int(q, 1, s->query->partition);
+    if (term->kind == DL_SEARCH_DATE) {
+        dl_db_bind_int(q, 2, term->from);
+    } else {
+        dl_db_bind_str(q, 2, term->text);
+    }
+    int64_t skip = 0;
+    if (s->term_count == 1) { /* every row of the index counts */
+        skip = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
+        p.offset = 0;
+    }
+    dl_db_bind_int(q, 3, skip);
+    dl_status status = read_page(s, q, &p, err);
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}

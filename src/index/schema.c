@@ -1,0 +1,95 @@
+#include "index/internal.h"
+
+/*
+ * Study, series and instance rows stay for ever, because change rows speak of them. `created` (and
+ * an instance's `watermark`) is NULL while nothing of them is stored; then every matching column is
+ * NULL too and no index but the one by UID holds them.
+ *
+ * created   the watermark of the store that made the study or series: its place in "newest first"
+ * version   one stored file; `instance` is NULL once it is in the cleanup queue
+ * base      > 0: id of the metadata_base it is compressed after; <= 0: - number of the dictionary
+ * tally     how many live rows of a level (kind = 2 * level, + 1 for the coarse blocks) have their
+ *           place in a block of places, so that a page deep in "newest first" is found at once
+ */
+static const char version_1[] =
+    "CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO counter VALUES('watermark', 1);"
+    "CREATE TABLE partition(key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " created_us INTEGER NOT NULL);"
+
+    "CREATE TABLE study(id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, uid BLOB NOT NULL,"
+    " created INTEGER, series_count INTEGER NOT NULL DEFAULT 0, expires_us INTEGER,"
+    " study_date INTEGER, accession TEXT, referring TEXT, description TEXT, patient_name TEXT,"
+    " patient_id TEXT, birth_date INTEGER);"
+    "CREATE UNIQUE INDEX study_uid ON study(uid, partition);"
+    "CREATE INDEX study_newest ON study(partition, created) WHERE created IS NOT NULL;"
+    "CREATE INDEX study_expires ON study(expires_us) WHERE expires_us IS NOT NULL;"
+#define STUDY_INDEX(column)                                                                        \
+    "CREATE INDEX study_by_" column " ON study(partition, " column ", created) WHERE " column      \
+    " IS NOT NULL;"
+    STUDY_INDEX("study_date") STUDY_INDEX("accession") STUDY_INDEX("referring")
+        STUDY_INDEX("description") STUDY_INDEX("patient_name") STUDY_INDEX("patient_id")
+            STUDY_INDEX("birth_date") "CREATE TABLE study_text(study INTEGER PRIMARY KEY, origins "
+                                      "BLOB NOT NULL,"
+                                      " modalities TEXT NOT NULL, attributes TEXT NOT NULL);"
+                                      "CREATE TABLE study_word(partition INTEGER NOT NULL, "
+                                      "attribute INTEGER NOT NULL,"
+                                      " word TEXT NOT NULL, study INTEGER NOT NULL, PRIMARY "
+                                      "KEY(partition, attribute, word, study))"
+                                      " WITHOUT ROWID;"
+                                      "CREATE TABLE study_modality(partition INTEGER NOT NULL, "
+                                      "modality TEXT NOT NULL,"
+                                      " created INTEGER NOT NULL, study INTEGER NOT NULL, PRIMARY "
+                                      "KEY(partition, modality, created))"
+                                      " WITHOUT ROWID;"
+
+                                      "CREATE TABLE series(id INTEGER PRIMARY KEY, study INTEGER "
+                                      "NOT NULL, partition INTEGER NOT NULL,"
+                                      " uid BLOB NOT NULL, created INTEGER, instance_count INTEGER "
+                                      "NOT NULL DEFAULT 0, base INTEGER,"
+                                      " modality TEXT, model TEXT, start_date INTEGER);"
+                                      "CREATE UNIQUE INDEX series_uid ON series(uid, study);"
+                                      "CREATE INDEX series_newest ON series(partition, created) "
+                                      "WHERE created IS NOT NULL;"
+                                      "CREATE INDEX series_of_study ON series(study, created) "
+                                      "WHERE created IS NOT NULL;"
+#define SERIES_INDEX(column)                                                                       \
+    "CREATE INDEX series_by_" column " ON series(partition, " column ", created) WHERE " column    \
+    " IS NOT NULL;"
+    SERIES_INDEX("modality") SERIES_INDEX("model") SERIES_INDEX(
+        "start_date") "CREATE TABLE series_text(series INTEGER PRIMARY KEY, origins BLOB NOT NULL,"
+                      " attributes TEXT NOT NULL);"
+
+                      "CREATE TABLE instance(id INTEGER PRIMARY KEY, partition INTEGER NOT NULL,"
+                      " series INTEGER NOT NULL, watermark INTEGER, uid BLOB NOT NULL);"
+                      "CREATE UNIQUE INDEX instance_uid ON instance(uid, series);"
+                      "CREATE INDEX instance_newest ON instance(partition, watermark, series)"
+                      " WHERE watermark IS NOT NULL;"
+                      "CREATE INDEX instance_of_series ON instance(series, watermark) WHERE "
+                      "watermark IS NOT NULL;"
+
+                      "CREATE TABLE version(watermark INTEGER PRIMARY KEY, instance INTEGER,"
+                      " partition INTEGER NOT NULL, base INTEGER NOT NULL, size_bytes INTEGER NOT "
+                      "NULL,"
+                      " tag INTEGER NOT NULL, syntax INTEGER NOT NULL, not_before_us INTEGER,"
+                      " tries INTEGER NOT NULL DEFAULT 0, hash BLOB NOT NULL, frames BLOB, "
+                      "metadata BLOB NOT NULL);"
+                      "CREATE INDEX version_garbage ON version(not_before_us) WHERE not_before_us "
+                      "IS NOT NULL;"
+                      "CREATE TABLE metadata_base(id INTEGER PRIMARY KEY, series INTEGER NOT NULL,"
+                      " users INTEGER NOT NULL, dictionary INTEGER NOT NULL, text BLOB NOT NULL);"
+                      "CREATE TABLE dictionary(id INTEGER PRIMARY KEY, text BLOB NOT NULL);"
+                      "CREATE TABLE syntax(id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE);"
+
+                      "CREATE TABLE change(sequence INTEGER PRIMARY KEY, timestamp_us INTEGER NOT "
+                      "NULL,"
+                      " action INTEGER NOT NULL, instance INTEGER NOT NULL, watermark INTEGER NOT "
+                      "NULL);"
+                      "CREATE TABLE tally(partition INTEGER NOT NULL, kind INTEGER NOT NULL, block "
+                      "INTEGER NOT NULL,"
+                      " count INTEGER NOT NULL, PRIMARY KEY(partition, kind, block)) WITHOUT "
+                      "ROWID;";
+
+const char *const dl_index_schema[] = {version_1};
+const size_t dl_index_schema_count = DL_COUNT_OF(dl_index_schema);
