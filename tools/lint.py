@@ -38,7 +38,7 @@ def check_format(files):
         if done.returncode != 0:
             first = next((m for m in map(FINDING.match, done.stderr.splitlines()) if m), None)
             where = shown(first.group(1)) if first else path.relative_to(ROOT)
-            findings.append(f"{where}: not formatted: clang-format -i {path.relative_to(ROOT)}")
+            findings.append(f"{where}: not formatted: clang-format -i {os.path.relpath(path, ROOT)}")
     return findings
 
 
