@@ -167,11 +167,3 @@ def test_a_header_stands_alone_and_twice(tmp_path, text, good):
 
 def test_no_header_at_all_is_no_success(tmp_path):
     assert check_headers.check_tree(tmp_path) != []
-
-
-# ---- the tree itself ----
-
-
-@pytest.mark.parametrize("check", [check_layers, check_banned, check_headers])
-def test_the_sources_pass(check):
-    assert check.check_tree(ROOT) == []
