@@ -467,7 +467,9 @@ static size_t member_end(const char *json, size_t at, size_t end)
     return end;
 }
 
-dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch, dl_error *err)
+dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch,
+                    dl_status (*dropped)(void *context, uint32_t tag, dl_error *err), void *context,
+                    dl_error *err)
 {
     char *json = e->json->ptr;
     size_t end = e->json->len;
@@ -489,7 +491,10 @@ dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch, dl_error *err)
     char *p = json + start + 1;
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0 && memcmp(members[i].key, members[i - 1].key, sizeof members[i].key) == 0) {
-            continue; /* the first of its tag stays */
+            uint64_t tag = 0; /* the first of its tag stays */
+            (void)dl_str_hex_to_u64((dl_str){members[i].key, sizeof members[i].key}, &tag);
+            DL_TRY(dropped(context, (uint32_t)tag, err));
+            continue;
         }
         *p = ',';
         p += i > 0;

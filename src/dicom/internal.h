@@ -134,8 +134,11 @@ DL_NODISCARD dl_status emit_binary(emitter *e, uint32_t tag, const vr_info *vr, 
                                    bool big_endian, dl_error *err);
 /** Ready for a data set. */
 DL_NODISCARD dl_status emit_start(emitter *e, dl_buf *json, size_t limit_bytes, dl_error *err);
-/** Members of the object at `start` sorted by tag, later ones of the same tag dropped. */
-DL_NODISCARD dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch, dl_error *err);
+/** Members of the object at `start` sorted by tag; later ones of the same tag are dropped and
+ * reported. */
+DL_NODISCARD dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch,
+                                 dl_status (*dropped)(void *context, uint32_t tag, dl_error *err),
+                                 void *context, dl_error *err);
 
 /* ---- numbers (number.c) ---- */
 
@@ -259,7 +262,8 @@ static inline level *top_level(dl_dicom_reader *r)
 
 /** The value of an element of text or binary numbers: facts, rules, JSON. */
 DL_NODISCARD dl_status take_value(dl_dicom_reader *r, const element *e, dl_error *err);
-/** `why` with the value quoted becomes a finding, unless the tag has one or there are too many. */
+/** `why` becomes a finding, unless the tag has one or there are too many. The value is quoted
+ * unless its ptr is NULL, the VR named unless it is 0. */
 DL_NODISCARD dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value,
                                    const char *why, dl_error *err);
 /** Pass over the bytes of a value. */

@@ -22,6 +22,9 @@ dl_dicom_reader *dl_dicom_reader_create(const dl_dicom_options *options)
     dl_dicom_options o = options == NULL ? (dl_dicom_options){0} : *options;
     o.json_limit_bytes = or_default(o.json_limit_bytes, DL_DICOM_JSON_LIMIT_BYTES);
     o.value_limit_bytes = or_default(o.value_limit_bytes, DL_DICOM_VALUE_LIMIT_BYTES);
+    if (o.value_limit_bytes > UINT32_MAX) {
+        o.value_limit_bytes = UINT32_MAX; /* no value is longer */
+    }
     o.depth_limit = or_default(o.depth_limit, DL_DICOM_DEPTH_LIMIT);
     o.finding_limit = or_default(o.finding_limit, DL_DICOM_FINDING_LIMIT);
     o.fragment_limit = or_default(o.fragment_limit, DL_DICOM_FRAGMENT_LIMIT);
@@ -34,8 +37,8 @@ dl_dicom_reader *dl_dicom_reader_create(const dl_dicom_options *options)
     if (r->levels == NULL || r->in.window == NULL) {
         return NULL;
     }
-    dl_buf_init(&r->value, or_default(o.value_limit_bytes, WINDOW_BYTES) + WINDOW_BYTES);
-    dl_buf_init(&r->text, times(o.value_limit_bytes, 16));
+    dl_buf_init(&r->value, o.value_limit_bytes + WINDOW_BYTES);
+    dl_buf_init(&r->text, times(o.value_limit_bytes, 16) + WINDOW_BYTES);
     dl_buf_init(&r->scratch, SIZE_MAX / 2);
     dl_buf_init(&r->out.spill, times(o.value_limit_bytes, 64));
     dl_buf_init(&r->findings, times(o.finding_limit, sizeof(dl_dicom_finding)));

@@ -86,6 +86,26 @@ static dl_str quoted_part(dl_str value)
     return value;
 }
 
+/** `"value" is not a DA: why`; by hand, because a value may hold NUL. */
+static dl_status quote(dl_arena *arena, dl_vr vr, dl_str value, const char *why, dl_str *out_reason,
+                       dl_error *err)
+{
+    char after[160];
+    dl_str part = quoted_part(value);
+    int n = snprintf(after, sizeof after, "%s\" is not a %c%c: %s",
+                     part.len < value.len ? "..." : "", vr >> 8, vr & 0xff, why);
+    size_t after_len = (size_t)n < sizeof after ? (size_t)n : sizeof after - 1;
+    char *text = dl_arena_alloc(arena, 1 + part.len + after_len, 1);
+    if (text == NULL) {
+        return dl_arena_full(arena, err);
+    }
+    text[0] = '"';
+    memcpy(text + 1, part.ptr, part.len);
+    memcpy(text + 1 + part.len, after, after_len);
+    *out_reason = (dl_str){text, 1 + part.len + after_len};
+    return DL_OK;
+}
+
 dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value, const char *why,
                       dl_error *err)
 {
@@ -99,11 +119,15 @@ dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value, 
     if (count >= r->options.finding_limit) {
         return DL_OK;
     }
-    dl_str part = quoted_part(value);
     dl_dicom_finding finding = {.tag = tag, .depth = (uint32_t)(r->depth - 1) / 2};
-    DL_TRY(dl_arena_printf(r->arena, &finding.reason.value, err, "\"%.*s%s\" is not a %c%c: %s",
-                           DL_STR_ARG(part), part.len < value.len ? "..." : "", vr >> 8, vr & 0xff,
-                           why));
+    dl_str *reason = &finding.reason.value;
+    if (value.ptr != NULL) {
+        DL_TRY(quote(r->arena, vr, value, why, reason, err));
+    } else if (vr != 0) {
+        DL_TRY(dl_arena_printf(r->arena, reason, err, "%c%c: %s", vr >> 8, vr & 0xff, why));
+    } else {
+        DL_TRY(dl_arena_copy(r->arena, dl_str_of(why), reason, err));
+    }
     return dl_buf_append(&r->findings, &finding, sizeof finding, err);
 }
 
@@ -229,7 +253,9 @@ static dl_status too_long(dl_dicom_reader *r, const element *e, dl_error *err)
         dl_bytes value = {NULL, 0};
         DL_TRY(value_bytes(r, e->tag, part, &value, err));
         if (!r->cut) {
-            DL_TRY(take_core(r, core, e->vr, (dl_str){(const char *)value.ptr, value.len}, err));
+            dl_buf_reset(&r->text);
+            DL_TRY(decode_text(&r->decoder, top_level(r)->set, false, true, value, &r->text, err));
+            DL_TRY(take_core(r, core, e->vr, dl_buf_str(&r->text), err));
         }
         rest -= part;
     }

@@ -76,33 +76,44 @@ static dl_status open_item(dl_dicom_reader *r, uint32_t length, dl_error *err)
     return push(r, &next, ITEM, err);
 }
 
-static dl_status close_level(dl_dicom_reader *r, dl_error *err)
+static dl_status on_dropped(void *context, uint32_t tag, dl_error *err)
 {
-    level *closing = top_level(r);
-    r->depth--;
-    if (!closing->visible) {
-        return DL_OK;
-    }
-    if (!closing->is_item) {
-        DL_TRY(closing->has_items ? emit_bytes(&r->out, "]}", 2, err)
-                                  : emit_bytes(&r->out, "}", 1, err));
-        r->out.comma = true;
-        return emit_commit(&r->out, err);
-    }
+    return add_finding(context, tag, 0, DL_STR_NONE, "the tag is there a second time", err);
+}
+
+static dl_status close_item(dl_dicom_reader *r, const level *closing, dl_error *err)
+{
     if (closing->out_of_order) {
-        DL_TRY(emit_sort(&r->out, closing->json_start, &r->scratch, err));
+        DL_TRY(emit_sort(&r->out, closing->json_start, &r->scratch, on_dropped, r, err));
     }
     DL_TRY(emit_bytes(&r->out, "}", 1, err));
     return emit_commit(&r->out, err);
 }
 
+static dl_status close_sequence(dl_dicom_reader *r, const level *closing, dl_error *err)
+{
+    DL_TRY(closing->has_items ? emit_bytes(&r->out, "]}", 2, err)
+                              : emit_bytes(&r->out, "}", 1, err));
+    r->out.comma = true;
+    return emit_commit(&r->out, err);
+}
+
+static dl_status close_level(dl_dicom_reader *r, dl_error *err)
+{
+    const level *closing = top_level(r);
+    if (closing->visible) {
+        DL_TRY(closing->is_item ? close_item(r, closing, err) : close_sequence(r, closing, err));
+    }
+    r->depth--;
+    return DL_OK;
+}
+
 /* ---- element headers ---- */
 
 /** Implicit VR: from the dictionary, private elements UN, creators LO (PS3.5 6.2.2 and 7.8.1). */
-static const vr_info *implicit_vr(const dl_dicom_reader *r, uint32_t tag, bool signed_pixels)
+static const vr_info *implicit_vr(uint32_t tag, bool signed_pixels)
 {
     uint32_t number = tag & 0xffff;
-    (void)r;
     if (number == 0) {
         return vr_of(DL_VR('U', 'L'));
     }
@@ -155,7 +166,7 @@ static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error 
         }
         /* No VR at all: some writers leave it out for single elements. */
     }
-    e.vr = implicit_vr(r, e.tag, top->signed_pixels);
+    e.vr = implicit_vr(e.tag, top->signed_pixels);
     e.length = length_at(r, p + 4);
     r->in.at += head;
     *out_element = e;
@@ -239,8 +250,7 @@ static dl_status check_order(dl_dicom_reader *r, const element *e, bool *out_dro
     top->out_of_order = true;
     if (again && e->length != UNDEFINED_LENGTH && e->vr->kind != KIND_SEQUENCE) {
         *out_drop = true;
-        return add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, "the tag is there a second time",
-                           err);
+        return add_finding(r, e->tag, 0, DL_STR_NONE, "the tag is there a second time", err);
     }
     return DL_OK;
 }

@@ -1,0 +1,362 @@
+#include "build.h"
+
+/* Transfer syntaxes, lengths, sequences, files with parts missing (PS3.5 section 7, PS3.10). */
+
+static void put_body(build *b, bool defined)
+{
+    PUT(b, 0x00080018, "UI", "1.2\0");
+    put_head(b, 0x00081115, "SQ", defined ? 8 + (b->implicit ? 10 : 10) + 8 : LENGTH_UNDEFINED);
+    put_item(b, 0xe000, defined ? 10 : LENGTH_UNDEFINED);
+    PUT(b, 0x00080060, "CS", "CT");
+    if (!defined) {
+        put_item(b, 0xe00d, 0);
+    }
+    put_item(b, 0xe000, defined ? 0 : LENGTH_UNDEFINED);
+    if (!defined) {
+        put_item(b, 0xe00d, 0);
+        put_item(b, 0xe0dd, 0);
+    }
+    put_us(b, 0x00280010, 258);
+}
+
+#define BODY                                                                                       \
+    "{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]},\"00081115\":{\"vr\":\"SQ\",\"Value\":["    \
+    "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]}},{}]},"                                      \
+    "\"00280010\":{\"vr\":\"US\",\"Value\":[258]}}"
+
+static void test_syntaxes(void)
+{
+    static const struct {
+        const char *name, *uid;
+        bool implicit, big, deflated;
+    } rows[] = {
+        {"implicit", UID_IMPLICIT, true, false, false},
+        {"explicit", UID_EXPLICIT, false, false, false},
+        {"big endian", UID_BIG, false, true, false},
+        {"deflated", UID_DEFLATED, false, false, true},
+        {"JPEG", UID_JPEG, false, false, false},
+        {"a syntax of the future", "1.2.840.10008.1.2.99", false, false, false},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        for (int defined = 0; defined < 2; defined++) {
+            char name[64];
+            TAP_ROW_BEGIN();
+            build b = build_begin(rows[i].uid);
+            size_t start = b.len;
+            put_body(&b, defined != 0);
+            if (rows[i].deflated) {
+                build_deflate(&b, start);
+            }
+            OUTCOME o = read_built(&b, NULL);
+            TAP_OK(o.status, o.err);
+            TAP_EQ_STR(o.json, BODY);
+            TAP_TRUE(o.header.has_preamble && o.header.has_meta);
+            TAP_EQ_INT(o.header.implicit_vr, rows[i].implicit);
+            TAP_EQ_INT(o.header.big_endian, rows[i].big);
+            TAP_EQ_INT(o.header.deflated, rows[i].deflated);
+            TAP_EQ_STR(o.header.transfer_syntax_uid, rows[i].uid);
+            TAP_EQ_INT(o.header.pixels.rows, 258);
+            (void)snprintf(name, sizeof name, "%s, %s lengths", rows[i].name,
+                           defined ? "defined" : "undefined");
+            TAP_ROW_END(name);
+        }
+    }
+}
+
+static void test_bare(void)
+{
+    static const struct {
+        const char *name, *uid;
+        bool implicit, big;
+    } rows[] = {
+        {"bare implicit", UID_IMPLICIT, true, false},
+        {"bare explicit", UID_EXPLICIT, false, false},
+        {"bare big endian", UID_BIG, false, true},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        TAP_ROW_BEGIN();
+        build b = build_bare(rows[i].implicit, rows[i].big);
+        put_body(&b, true);
+        OUTCOME o = read_built(&b, NULL);
+        TAP_OK(o.status, o.err);
+        TAP_EQ_STR(o.json, BODY);
+        TAP_TRUE(!o.header.has_preamble && !o.header.has_meta);
+        TAP_EQ_STR(o.header.transfer_syntax_uid, rows[i].uid);
+        TAP_ROW_END(rows[i].name);
+    }
+}
+
+TAP_CASE(meta_without_preamble)
+{
+    build b = build_bare(false, false);
+    PUT(&b, 0x00020010, "UI", UID_EXPLICIT "\0");
+    put_body(&b, true);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_STR(o.json, BODY);
+    TAP_TRUE(!o.header.has_preamble && o.header.has_meta);
+}
+
+TAP_CASE(preamble_without_meta)
+{
+    build b = build_begin(UID_EXPLICIT);
+    b.len = 132;
+    put_body(&b, false);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_STR(o.json, BODY);
+    TAP_TRUE(o.header.has_preamble && !o.header.has_meta);
+}
+
+TAP_CASE(meta_that_says_otherwise)
+{
+    build b = build_begin(UID_EXPLICIT);
+    b.implicit = true;
+    put_body(&b, true);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_STR(o.json, BODY);
+    TAP_TRUE(o.header.implicit_vr);
+    b = build_begin(UID_IMPLICIT);
+    b.implicit = false;
+    put_body(&b, true);
+    OUTCOME p = read_built(&b, NULL);
+    TAP_OK(p.status, p.err);
+    TAP_EQ_STR(p.json, BODY);
+    TAP_TRUE(!p.header.implicit_vr);
+}
+
+TAP_CASE(implicit_vrs_come_from_the_dictionary)
+{
+    build b = build_begin(UID_IMPLICIT);
+    PUT(&b, 0x00080001, "UL", "1\0");      /* length to end: known */
+    PUT(&b, 0x00080007, "UN", "unknown "); /* not in the dictionary */
+    PUT(&b, 0x00090010, "LO", "CREATOR "); /* a private creator */
+    PUT(&b, 0x00091001, "UN", "private "); /* a private element */
+    PUT(&b, 0x00280103, "US", "\1\0");     /* signed pixels */
+    PUT(&b, 0x00280106, "SS", "\xff\xff"); /* US or SS */
+    PUT(&b, 0x00283006, "OW", "\1\0\2\0"); /* US or OW */
+    PUT(&b, 0x60020010, "US", "\5\0");     /* a repeating group */
+    PUT(&b, 0x60023000, "OW", "\1\0");     /* OB or OW */
+    EXPECT_JSON(&b, "{\"00080001\":{\"vr\":\"UL\"},"
+                    "\"00090010\":{\"vr\":\"LO\",\"Value\":[\"CREATOR\"]},"
+                    "\"00280103\":{\"vr\":\"US\",\"Value\":[1]},"
+                    "\"00280106\":{\"vr\":\"SS\",\"Value\":[-1]},"
+                    "\"60020010\":{\"vr\":\"US\",\"Value\":[5]}}");
+    b = build_begin(UID_IMPLICIT);
+    PUT(&b, 0x00280106, "US", "\xff\xff");
+    EXPECT_JSON(&b, "{\"00280106\":{\"vr\":\"US\",\"Value\":[65535]}}");
+}
+
+/** UN of undefined length holds implicit VR items, which are parsed over (PS3.5 6.2.2). */
+TAP_CASE(unknown_sequences_are_parsed_over)
+{
+    build b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00091001, "UN", LENGTH_UNDEFINED);
+    b.implicit = true;
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    PUT(&b, 0x00080020, "DA", "not a date");
+    put_head(&b, 0x00081115, "SQ", LENGTH_UNDEFINED);
+    put_item(&b, 0xe0dd, 0);
+    put_item(&b, 0xe00d, 0);
+    put_item(&b, 0xe0dd, 0);
+    b.implicit = false;
+    PUT(&b, 0x00100020, "LO", "ID");
+    EXPECT_FINDINGS(&b, "", "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
+}
+
+TAP_CASE(bulk_inside_items_is_left_out)
+{
+    build b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00880200, "SQ", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    put_us(&b, 0x00280010, 2);
+    PUT(&b, 0x00281201, "OW", "\1\0");
+    put_head(&b, 0x7fe00010, "OB", LENGTH_UNDEFINED); /* an encapsulated icon */
+    put_item(&b, 0xe000, 0);
+    put_item(&b, 0xe000, 2);
+    put_bytes(&b, "ab", 2);
+    put_item(&b, 0xe0dd, 0);
+    put_item(&b, 0xe00d, 0);
+    put_item(&b, 0xe0dd, 0);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_STR(o.json, "{\"00880200\":{\"vr\":\"SQ\",\"Value\":[{\"00280010\":{\"vr\":\"US\","
+                       "\"Value\":[2]}}]}}");
+    TAP_TRUE(!o.header.pixels.present);
+    TAP_EQ_INT(o.header.pixels.rows, 0);
+}
+
+TAP_CASE(order_and_repetition)
+{
+    build b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00100020, "LO", "a,\\\"{");
+    PUT(&b, 0x00080060, "CS", "CT");
+    PUT(&b, 0x00080060, "CS", "MR");
+    PUT(&b, 0x00100020, "LO", "second");
+    put_head(&b, 0x00081115, "SQ", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    PUT(&b, 0x00081155, "UI", "1.2\0");
+    PUT(&b, 0x00081150, "UI", "1.3\0");
+    PUT(&b, 0x00081155, "UI", "1.4\0");
+    put_item(&b, 0xe00d, 0);
+    put_item(&b, 0xe0dd, 0);
+    const char *want = "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]},"
+                       "\"00081115\":{\"vr\":\"SQ\",\"Value\":[{"
+                       "\"00081150\":{\"vr\":\"UI\",\"Value\":[\"1.3\"]},"
+                       "\"00081155\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]}}]},"
+                       "\"00100020\":{\"vr\":\"LO\",\"Value\":[\"a,\",\"\\\"{\"]}}";
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_STR(o.json, want);
+    TAP_EQ_STR(o.header.core[DL_DICOM_PATIENT_ID].first, "a,");
+    TAP_EQ_STR(list_findings(&o.header), "00100020 0 the tag is there a second time\n"
+                                         "00081155 1 the tag is there a second time\n"
+                                         "00080060 0 the tag is there a second time\n");
+}
+
+TAP_CASE(zeros_at_the_end_are_padding)
+{
+    build b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00100020, "LO", "ID");
+    put_bytes(&b, "\0\0\0\0\0\0\0\0\0\0", 10);
+    EXPECT_JSON(&b, "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
+}
+
+TAP_CASE(an_empty_data_set)
+{
+    build b = build_begin(UID_EXPLICIT);
+    EXPECT_JSON(&b, "{}");
+}
+
+TAP_CASE(inputs_that_are_not_dicom)
+{
+    build b = build_bare(false, false);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "neither a DICOM file nor a bare data set");
+    put_bytes(&b, "Hello, world, this is text and no image", 39);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "neither a DICOM file nor a bare data set");
+    b = build_begin("1.2.840.113619.5.2");
+    EXPECT_FAILURE(&b, NULL, DL_E_UNSUPPORTED, "transfer syntax 1.2.840.113619.5.2");
+    b = build_begin("1.2.840.10008.1.2.1.9999999999999999999999999999999999999999999999");
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "length 66 exceeds 64");
+    b = build_begin(UID_DEFLATED);
+    put_bytes(&b, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "cannot be inflated");
+}
+
+TAP_CASE(lengths_that_cannot_be)
+{
+    build b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00081115, "SQ", 4);
+    put_item(&b, 0xe000, 100);
+    PUT(&b, 0x00080060, "CS", "CT");
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "passes the end");
+    b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00081115, "SQ", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, 9);
+    PUT(&b, 0x00080060, "CS", "CT");
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "element 00080060: length 2 passes the end");
+    b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00081115, "SQ", LENGTH_UNDEFINED);
+    put_item(&b, 0xe00d, 0);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "where an item of a sequence should be");
+    b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00080060, "CS", "CT");
+    put_item(&b, 0xe0dd, 0);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "where an element should be");
+    b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00104000, "UT", LENGTH_UNDEFINED);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "element 00104000: undefined length with VR UT");
+    b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00104000, "UT", 0xfffffffe);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "the input ends inside the header");
+    b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x00104000, "OB", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "where a fragment should be");
+}
+
+/** Cut anywhere before the pixel data, a file is refused or (between elements) shorter. */
+TAP_CASE(cut_anywhere)
+{
+    build b = build_begin(UID_EXPLICIT);
+    size_t start = b.len;
+    put_body(&b, false);
+    for (size_t len = 0; len < b.len; len++) {
+        build cut = b;
+        cut.len = len;
+        OUTCOME o = read_built(&cut, NULL);
+        bool between = len == start || len == start + 12 || len == b.len - 10;
+        TAP_STATUS(o.status, between ? DL_OK : DL_E_INVALID);
+        if (o.status != DL_OK) {
+            TAP_TRUE(o.err.message[0] != '\0');
+            TAP_EQ_INT(o.json.len, 0);
+        }
+    }
+}
+
+/** A source that gives one byte less than wanted at first has ended; one that fails is heard. */
+static dl_status failing_read(void *context, void *out, size_t want, size_t *out_got, dl_error *err)
+{
+    (void)context;
+    (void)out;
+    (void)want;
+    (void)out_got;
+    return dl_error_set(err, DL_E_IO, "the disk is gone");
+}
+
+TAP_CASE(errors_of_the_source_come_through)
+{
+    DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(NULL);
+    DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
+    dl_dicom_source source = {.read = failing_read};
+    dl_dicom_header header;
+    dl_error err = {0};
+    TAP_STATUS(dl_dicom_read(reader, &source, arena, NULL, &header, &err), DL_E_IO);
+    TAP_EQ_STR(dl_str_of(err.message), "the disk is gone");
+}
+
+TAP_CASE(a_reader_is_used_again)
+{
+    DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(NULL);
+    DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
+    DL_AUTO_BUF json = {0};
+    dl_buf_init(&json, 1 << 20);
+    TAP_STATUS(dl_buf_append(&json, "before ", 7, NULL), DL_OK);
+    for (int i = 0; i < 4; i++) {
+        build b = build_begin(i % 2 == 0 ? UID_DEFLATED : UID_BIG);
+        size_t start = b.len;
+        put_body(&b, true);
+        if (i % 2 == 0) {
+            build_deflate(&b, start);
+        }
+        dl_dicom_memory memory = {.bytes = {(const uint8_t *)b.bytes, b.len}};
+        dl_dicom_source source = dl_dicom_source_memory(&memory);
+        dl_dicom_header header;
+        dl_error err = {0};
+        TAP_OK(dl_dicom_read(reader, &source, arena, &json, &header, &err), err);
+        TAP_EQ_STR(dl_buf_str(&json), "before " BODY);
+        json.len = 7;
+    }
+}
+
+int main(void)
+{
+    test_syntaxes();
+    test_bare();
+    TAP_RUN(meta_without_preamble);
+    TAP_RUN(preamble_without_meta);
+    TAP_RUN(meta_that_says_otherwise);
+    TAP_RUN(implicit_vrs_come_from_the_dictionary);
+    TAP_RUN(unknown_sequences_are_parsed_over);
+    TAP_RUN(bulk_inside_items_is_left_out);
+    TAP_RUN(order_and_repetition);
+    TAP_RUN(zeros_at_the_end_are_padding);
+    TAP_RUN(an_empty_data_set);
+    TAP_RUN(inputs_that_are_not_dicom);
+    TAP_RUN(lengths_that_cannot_be);
+    TAP_RUN(cut_anywhere);
+    TAP_RUN(errors_of_the_source_come_through);
+    TAP_RUN(a_reader_is_used_again);
+    return tap_done();
+}
