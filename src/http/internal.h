@@ -111,7 +111,12 @@ struct dl_http_exchange {
 };
 
 /* server_request.c */
-enum MHD_Result dl_http_request_start(dl_http_exchange *x, const char *method, const char *version);
+/** The strings of the first line, where libmicrohttpd has them. */
+typedef struct dl_http_start_line {
+    const char *method, *url, *version;
+} dl_http_start_line;
+
+enum MHD_Result dl_http_request_start(dl_http_exchange *x, const dl_http_start_line *line);
 enum MHD_Result dl_http_request_piece(dl_http_exchange *x, dl_bytes piece);
 enum MHD_Result dl_http_request_finish(dl_http_exchange *x);
 
@@ -120,6 +125,10 @@ enum MHD_Result dl_http_request_finish(dl_http_exchange *x);
 dl_http_exchange *dl_http_exchange_create(dl_http_server *server, dl_http_conn *conn,
                                           struct MHD_Connection *mhd, const char *target);
 void dl_http_exchange_destroy(dl_http_exchange *x);
+/** As dl_http_each_header, values not trimmed, in libmicrohttpd's own memory. */
+void dl_http_each_raw_header(const dl_http_exchange *x,
+                             void (*visit)(void *context, dl_str name, dl_str value),
+                             void *context);
 /** Answer with one plain-text sentence. */
 void dl_http_refuse(dl_http_exchange *x, unsigned status, const char *sentence);
 /** The fixed answer to a failure of ours; the words go to the log. */
@@ -129,8 +138,9 @@ void dl_http_reply_clear(dl_http_reply *reply);
 
 /* server_answer.c */
 enum MHD_Result dl_http_queue(dl_http_exchange *x);
-/** Write the recorded answer to the socket ourselves: the body is not over, and libmicrohttpd takes
- * no answer before. */
+/** Write the recorded answer to the socket ourselves and end the connection, where libmicrohttpd
+ * cannot: the body is not over, or HEAD was asked of a stream of unknown length (0.9.75 sends the
+ * last chunk even then). */
 void dl_http_cut(dl_http_exchange *x);
 /** Stop sending, and read on until the other side has closed or DL_HTTP_LINGER_MS are over: closing
  * with unread bytes would reset the connection, and the answer could be lost. */

@@ -91,13 +91,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 {
     (void)context;
     (void)mhd;
-    (void)url;
     dl_http_exchange *x = *request;
     if (x == NULL) {
         return MHD_NO; /* no memory */
     }
     if (!x->started) {
-        return dl_http_request_start(x, method, version);
+        dl_http_start_line line = {method, url, version};
+        return dl_http_request_start(x, &line);
     }
     if (*data_len > 0) {
         dl_bytes piece = {(const uint8_t *)data, *data_len};
@@ -127,13 +127,15 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
         return;
     }
     *request = NULL;
-    bool refused_below = code == MHD_REQUEST_TERMINATED_WITH_ERROR && !dl_http_answered(x);
-    bool whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->cut;
+    unsigned status = status_sent(x);
+    bool refused_below =
+        code == MHD_REQUEST_TERMINATED_WITH_ERROR && !dl_http_answered(x) && status != 0;
+    bool whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->cut || refused_below;
     if (x->state != NULL && server->app.destroy != NULL) {
         server->app.destroy(server->app.context, x->state);
     }
-    dl_http_log_access(x, status_sent(x), !whole || x->reply.stream_failed);
-    if ((x->linger && whole) || refused_below) {
+    dl_http_log_access(x, status, !whole || x->reply.stream_failed);
+    if (whole && (x->linger || refused_below)) {
         dl_http_linger(x);
     }
     /* The next request, if there is one, has to begin soon. */

@@ -122,6 +122,11 @@ static struct MHD_Response *make_response(dl_http_exchange *x)
 
 enum MHD_Result dl_http_queue(dl_http_exchange *x)
 {
+    if (x->is_head && x->reply.kind == DL_HTTP_ANSWER_STREAM &&
+        x->reply.length_bytes == UINT64_MAX) {
+        dl_http_cut(x);
+        return MHD_NO; /* closes */
+    }
     struct MHD_Response *response = make_response(x);
     if (response == NULL) {
         return MHD_NO; /* no memory: closes the connection */
@@ -184,7 +189,8 @@ static void put_in_head(void *context, const char *name, const char *value)
 
 void dl_http_cut(dl_http_exchange *x)
 {
-    if (x->reply.kind != DL_HTTP_ANSWER_MEMORY) {
+    bool has_body = !x->is_head;
+    if (has_body && x->reply.kind != DL_HTTP_ANSWER_MEMORY) {
         dl_error err = {0};
         dl_error_set(&err, DL_E_CORRUPT, "a failed body was not answered from memory");
         dl_http_fail(x, &err);
@@ -200,9 +206,11 @@ void dl_http_cut(dl_http_exchange *x)
                                 MHD_get_reason_phrase_for(x->reply.status));
     put_in_head(&head, "Date", date);
     each_answer_header(x, put_in_head, &head);
-    put_in_head(&head, "Content-Length", length);
+    if (has_body) {
+        put_in_head(&head, "Content-Length", length);
+    }
     if (head.status == DL_OK && dl_buf_append(&head.buf, "\r\n", 2, NULL) == DL_OK &&
-        send_all(x, dl_buf_str(&head.buf))) {
+        send_all(x, dl_buf_str(&head.buf)) && has_body) {
         (void)send_all(x, dl_buf_str(&x->reply.body));
     }
     dl_buf_clear(&head.buf);

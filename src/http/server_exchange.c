@@ -141,6 +141,7 @@ dl_str dl_http_header(const dl_http_exchange *x, const char *name)
 typedef struct header_visit {
     void (*visit)(void *context, dl_str name, dl_str value);
     void *context;
+    bool raw;
 } header_visit;
 
 static enum MHD_Result visit_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -149,14 +150,21 @@ static enum MHD_Result visit_header(void *context, enum MHD_ValueKind kind, cons
     (void)kind;
     header_visit *v = context;
     dl_str text = {value == NULL ? "" : value, value_len};
-    v->visit(v->context, (dl_str){name, name_len}, dl_str_trim(text));
+    v->visit(v->context, (dl_str){name, name_len}, v->raw ? text : dl_str_trim(text));
     return MHD_YES;
 }
 
 void dl_http_each_header(const dl_http_exchange *x,
                          void (*visit)(void *context, dl_str name, dl_str value), void *context)
 {
-    header_visit v = {visit, context};
+    header_visit v = {visit, context, false};
+    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, visit_header, &v);
+}
+
+void dl_http_each_raw_header(const dl_http_exchange *x,
+                             void (*visit)(void *context, dl_str name, dl_str value), void *context)
+{
+    header_visit v = {visit, context, true};
     MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, visit_header, &v);
 }
 

@@ -40,12 +40,45 @@ static bool is_host(dl_str text)
 typedef struct header_facts {
     unsigned host_count, length_count, encoding_count;
     dl_str host, length, encoding, expect;
+    const char *next; /* where the next header has to begin; NULL: not looked at */
     bool malformed;
 } header_facts;
+
+/* libmicrohttpd before 0.9.76 takes a line that begins with a colon for the end of the headers,
+ * adds a folded line to the name of its header, ends a value at a NUL, and takes a lone LF for a
+ * line end. Each lets two readers of one request see two requests. All of it shows in where the
+ * strings lie in its buffer, in which ':', CR and LF have become NUL. Later versions refuse these
+ * by themselves, and their buffer is not known here. */
+static bool layout_is_known(void)
+{
+    const char *version = MHD_get_version();
+    return strlen(version) == 6 && strcmp(version, "0.9.71") >= 0 && strcmp(version, "0.9.76") < 0;
+}
+
+static void check_place(header_facts *f, dl_str name, dl_str raw_value)
+{
+    uintptr_t next = (uintptr_t)f->next, key = (uintptr_t)name.ptr,
+              value = (uintptr_t)raw_value.ptr;
+    if (key != next || value < key + name.len + 1) {
+        f->malformed = true;
+        return;
+    }
+    for (const char *p = name.ptr + name.len + 1; p < raw_value.ptr; p++) {
+        if (*p != ' ' && *p != '\t') {
+            f->malformed = true;
+            return;
+        }
+    }
+    f->next = raw_value.ptr + raw_value.len + 2;
+}
 
 static void note_header(void *context, dl_str name, dl_str value)
 {
     header_facts *f = context;
+    if (f->next != NULL && !f->malformed) {
+        check_place(f, name, value);
+    }
+    value = dl_str_trim(value);
     if (!is_token(name)) {
         f->malformed = true; /* such as white space before the colon: another reader may see another
                                 name (RFC 9112 section 5.1) */
@@ -102,10 +135,27 @@ static bool check_framing(dl_http_exchange *x, const header_facts *f)
     return true;
 }
 
-static bool check_headers(dl_http_exchange *x)
+/* Start line, headers and the blank line. */
+static size_t header_block_size(const dl_http_exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info == NULL ? 0 : info->header_size;
+}
+
+static bool check_headers(dl_http_exchange *x, const dl_http_start_line *line)
 {
     header_facts f = {0};
-    dl_http_each_header(x, note_header, &f);
+    if (layout_is_known()) {
+        bool in_place = line->url == line->method + strlen(line->method) + 1 &&
+                        line->version == line->url + x->target.len + 1;
+        f.next = line->version + strlen(line->version) + 2;
+        f.malformed = !in_place;
+    }
+    dl_http_each_raw_header(x, note_header, &f);
+    if (f.next != NULL && f.next + 2 != line->method + header_block_size(x)) {
+        f.malformed = true;
+    }
     if (f.malformed) {
         return refuse(x, 400, "A header of the request is malformed.");
     }
@@ -160,24 +210,24 @@ static bool check_target(dl_http_exchange *x)
     return true;
 }
 
-static bool check_sizes(dl_http_exchange *x, const char *method, const char *version)
+static bool check_sizes(dl_http_exchange *x, const dl_http_start_line *line)
 {
     const dl_http_server_options *options = &x->server->options;
     if (x->target.len > options->url_limit_bytes) {
         return refuse(x, 414, "The URL of the request is too long.");
     }
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    size_t whole = info == NULL ? 0 : info->header_size;
-    size_t line = strlen(method) + x->target.len + strlen(version) + 4; /* spaces, line break */
-    if (whole > line && whole - line > options->header_limit_bytes) {
+    size_t whole = header_block_size(x);
+    size_t first =
+        strlen(line->method) + x->target.len + strlen(line->version) + 4; /* SP SP CRLF */
+    if (whole > first && whole - first > options->header_limit_bytes) {
         return refuse(x, 431, "The headers of the request are too large.");
     }
     return true;
 }
 
-static bool check_request(dl_http_exchange *x, const char *method, const char *version)
+static bool check_request(dl_http_exchange *x, const dl_http_start_line *line)
 {
+    const char *method = line->method, *version = line->version;
     /* Even a refused request is logged and answered with all that can be known about it. */
     x->is_head = strcmp(method, "HEAD") == 0;
     x->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
@@ -187,7 +237,7 @@ static bool check_request(dl_http_exchange *x, const char *method, const char *v
     if (!x->is_head && dl_arena_copy(x->own, dl_str_of(method), &x->method, NULL) != DL_OK) {
         return refuse(x, 400, "The method of the request is malformed.");
     }
-    if (!check_sizes(x, method, version) || !check_target(x) || !check_headers(x)) {
+    if (!check_sizes(x, line) || !check_target(x) || !check_headers(x, line)) {
         return false;
     }
     return is_token(x->method) || refuse(x, 400, "The method of the request is malformed.");
@@ -235,11 +285,11 @@ static enum MHD_Result answer_early(dl_http_exchange *x)
     return MHD_YES;
 }
 
-enum MHD_Result dl_http_request_start(dl_http_exchange *x, const char *method, const char *version)
+enum MHD_Result dl_http_request_start(dl_http_exchange *x, const dl_http_start_line *line)
 {
     x->started = true;
     dl_http_watch_deadline(x->conn, 0);
-    if (check_request(x, method, version)) {
+    if (check_request(x, line)) {
         begin(x);
     }
     if (dl_http_answered(x)) {
