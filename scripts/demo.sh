@@ -42,7 +42,7 @@ import pathlib, pydicom
 print(pathlib.Path(pydicom.__file__).parent / "data" / "test_files")')
 # Some of these files are damaged on purpose: exit code 3 says that not all of them were taken.
 step "$program" import --home "$home" "$files" || [ $? -eq 3 ]
-step "$program" search --home "$home"
+step "$program" search --home "$home" studies
 step "$program" feed --home "$home" --limit 5
 step "$program" verify --home "$home"
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Installs what building and testing need, only what is missing:
 #   install-packages.sh build    Debian packages for building
-#   install-packages.sh tests    also those for tests, the Python venv and the npm test clients
-#   install-packages.sh list     prints the Debian packages of both
+#   install-packages.sh python   also Python packages, among them the demo's DICOM files
+#   install-packages.sh tests    also what tests need, and the npm test clients
+#   install-packages.sh list     prints all Debian packages
 # Python packages go to .cache/venv, npm's to .cache/npm; a second run looks and leaves.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,8 +13,9 @@ build_packages=(
     libmicrohttpd-dev libsqlite3-dev libzstd-dev libxxhash-dev libarchive-dev
     libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev
 )
+python_packages=(python3-venv)
 test_packages=(
-    python3-venv dcmtk dicom3tools orthanc orthanc-dicomweb
+    dcmtk dicom3tools orthanc orthanc-dicomweb
     clang clang-tidy clang-format libclang-rt-14-dev valgrind
 )
 
@@ -139,18 +141,22 @@ case "${1:-}" in
 build)
     install_debian "${build_packages[@]}"
     ;;
+python)
+    install_debian "${build_packages[@]}" "${python_packages[@]}"
+    install_python
+    ;;
 tests)
     command -v node >/dev/null || test_packages+=(nodejs)
     command -v npm >/dev/null || test_packages+=(npm)
-    install_debian "${build_packages[@]}" "${test_packages[@]}"
+    install_debian "${build_packages[@]}" "${python_packages[@]}" "${test_packages[@]}"
     install_python
     install_npm
     ;;
 list)
-    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm
+    printf '%s\n' "${build_packages[@]}" "${python_packages[@]}" "${test_packages[@]}" nodejs npm
     ;;
 *)
-    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac
