@@ -107,7 +107,8 @@ void dl_http_add_header(dl_http_exchange *x, const char *name, dl_str value);
 void dl_http_respond(dl_http_exchange *x, unsigned status, const char *type, dl_str body);
 /** Takes the buffer's storage (the buffer is empty afterwards). */
 void dl_http_respond_buf(dl_http_exchange *x, unsigned status, const char *type, dl_buf *take_body);
-/** A range of a file, by sendfile; takes the descriptor. */
+/** A range of a file, by sendfile; takes the descriptor. A range that the file does not have is
+ * answered 500; the file must not shrink while it is sent. */
 void dl_http_respond_file(dl_http_exchange *x, unsigned status, const char *type, int take_fd,
                           uint64_t offset_bytes, uint64_t length_bytes);
 

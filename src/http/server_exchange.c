@@ -1,5 +1,6 @@
 #include "http/internal.h"
 
+#include "base/ckd.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -7,6 +8,7 @@
 #include "base/random.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static const char plain_text[] = "text/plain; charset=utf-8";
 static const char failure_sentence[] = "The service could not answer this request.";
@@ -273,6 +275,16 @@ void dl_http_respond_buf(dl_http_exchange *x, unsigned status, const char *type,
 void dl_http_respond_file(dl_http_exchange *x, unsigned status, const char *type, int take_fd,
                           uint64_t offset_bytes, uint64_t length_bytes)
 {
+    /* libmicrohttpd would wait for ever for bytes that the file does not have. */
+    struct stat about = {0};
+    uint64_t end = 0;
+    if (fstat(take_fd, &about) != 0 || ckd_add(&end, offset_bytes, length_bytes) ||
+        end > (uint64_t)about.st_size) {
+        dl_error err = {0};
+        dl_error_set(&err, DL_E_CORRUPT, "a file to be sent has %lld bytes, not %llu",
+                     (long long)about.st_size, (unsigned long long)end);
+        dl_http_fail(x, &err);
+    }
     if (!begin_answer(x, DL_HTTP_ANSWER_FILE, status, type)) {
         dl_file_close(&take_fd);
         return;
