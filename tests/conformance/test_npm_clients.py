@@ -59,7 +59,7 @@ def test_dicomweb_client(web, tmp_path):
     assert seen["study"] == [sha(i.bytes) for i in trio]
     assert seen["instance"] == sha(trio.g.bytes)
     assert seen["frame"] == sha(trio.g.pixels)
-    assert value(seen["instanceMetadata"], "00080018") == trio.g.sop
+    assert value(seen["instanceMetadata"][0], "00080018") == trio.g.sop
 
 
 def test_dcmjs_reads_the_same(web):

@@ -1,9 +1,11 @@
 /*
- * Preloaded into the server by test_crash.py: kills the process at the n-th call that changes a file.
+ * Preloaded into the server by test_crash.py: kills the process at the n-th call that changes a
+ * file.
  *
- * CRASHPOINT_ARM names a file. While it does not exist nothing happens. Once it does, its content is
- * "N" or "N torn": the N-th call from then on is not made and the process gets SIGKILL; with "torn"
- * half of a write is made first. So every place in the order of writes is a place to crash at.
+ * CRASHPOINT_ARM names a file. While it does not exist nothing happens. Once it does, its content
+ * is "N" or "N torn": the N-th call from then on is not made and the process gets SIGKILL; with
+ * "torn" half of a write is made first. So every place in the order of writes is a place to crash
+ * at.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -132,7 +132,7 @@ def test_files_stay_for_the_delay(serve):
     server.restart()
     assert len(server.stored_files()) == 1
     code, found = server.verify()
-    assert (code, found["problems"], found["waiting"]) == (0, 0, 1)
+    assert (code, found["problemCount"], found["waiting"]) == (0, 0, 1)
 
 
 def test_removal_touches_only_the_old_version(serve):

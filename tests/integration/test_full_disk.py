@@ -83,7 +83,7 @@ def test_full_disk(serve, small_disk, rows):
     }
     assert server.stop() == 0
     code, found = server.verify("--hash")
-    assert (code, found["problems"]) == (0, 0), found
+    assert (code, found["problemCount"]) == (0, 0), found
 
 
 def test_disk_full_at_start(serve, small_disk):

@@ -298,14 +298,14 @@ def test_T102_T103_file_touched_outside(serve, change):
         assert answer.type.startswith("text/plain")
     assert server.http.get(g.path + "/metadata").status == 200
     code, found = server.verify()
-    assert code != 0 and found["problems"] == 1, found
+    assert code != 0 and found["problemCount"] == 1, found
 
 
 def test_hidden_alteration_is_found_by_verify(serve):
     """Size and time as before: only the hash tells."""
     server, g = damaged(serve, flip_keeping_time)
     code, found = server.verify("--hash")
-    assert code != 0 and found["problems"] == 1, found
+    assert code != 0 and found["problemCount"] == 1, found
 
 
 def test_one_broken_instance_of_three_ends_the_answer_early(serve):
@@ -850,7 +850,8 @@ def test_T127_encapsulated_frames(web, kind):
     for part in answer.parts():
         assert media_type(part.headers["content-type"])[1]["transfer-syntax"] == one.syntax
     assert web.get(one.path + "/frames/4", FRAMES_ANY).status == 404
-    assert web.get(one.path + "/frames/1", {"Accept": OCTETS}).status == 406
+    native = web.get(one.path + "/frames/1", {"Accept": OCTETS})
+    assert native.status == 501  # needs transcoding; see test_later.py
 
 
 def test_single_frame_in_many_fragments(web):

@@ -334,13 +334,15 @@ def test_boundary_look_alikes_in_the_data(web, g):
     assert web.retrieve(g) == g.bytes
 
 
-def test_boundary_of_seventy_characters(web, g):
-    boundary, body = multipart(g, boundary="b" * 70)
+@pytest.mark.parametrize("length", [1, 70, 73])
+def test_long_boundaries(web, g, length):
+    """RFC 2046 allows 70 characters; Orthanc sends 73."""
+    boundary, body = multipart(g, boundary="b" * length)
     assert web.request("POST", "/studies", related(boundary), body).status == 200
 
 
-def test_boundary_of_seventy_one_characters(web, g):
-    boundary, body = multipart(g, boundary="b" * 71)
+def test_boundary_beyond_reason(web, g):
+    boundary, body = multipart(g, boundary="b" * 1000)
     assert web.request("POST", "/studies", related(boundary), body).status in (400, 415)
     nothing_stored(web)
 
@@ -427,18 +429,14 @@ def test_T064_chunked_above_the_limit(serve):
 
 
 def test_endless_chunked_body_is_cut_off(serve):
+    """413 at once; what still comes is dropped for a few seconds, then the connection ends."""
     web = serve({"http.body_limit": 1048576}).http
-    with web.socket() as s:
-        s.sendall(
-            b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n"
-            b"Content-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        piece = b"10000\r\n" + bytes(65536) + b"\r\n"
-        sent = 0
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            while sent < 256 << 20:
-                s.sendall(piece)
-                sent += len(piece)
+    start = (
+        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n"
+        b"Content-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    piece = b"10000\r\n" + bytes(65536) + b"\r\n"
+    assert web.flood(start, piece).startswith(b"HTTP/1.1 413 ")
     nothing_stored(web)
 
 

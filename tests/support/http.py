@@ -3,7 +3,9 @@
 import http.client
 import json
 import re
+import select
 import socket
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -137,7 +139,9 @@ class Client:
                 elif body is not None:
                     connection.send(body)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before the body was read: the answer is there all the same
+                if connection.sock is None:
+                    raise
+                # refused before the body was read: the answer may be there all the same
             answer = connection.getresponse()
             return Response(answer.status, answer.headers, answer.read())
         finally:
@@ -165,6 +169,21 @@ class Client:
         answer = self.raw(data, shut)
         match = re.match(rb"HTTP/1\.1 (\d{3})", answer)
         return int(match.group(1)) if match else 0
+
+    def flood(self, start, piece, seconds=30):
+        """Send `piece` again and again until the server ends the connection; what it said."""
+        said = b""
+        end = time.monotonic() + seconds
+        with self.socket() as s:
+            try:
+                s.sendall(start)
+                while time.monotonic() < end:
+                    s.sendall(piece)
+                    if select.select([s], [], [], 0)[0]:
+                        said += s.recv(4096)
+            except (BrokenPipeError, ConnectionResetError):
+                return said
+        raise AssertionError(f"still open after {seconds} s; it said {said[:200]!r}")
 
     # -- storing --
 

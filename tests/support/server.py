@@ -209,4 +209,5 @@ class Server:
             raise AssertionError(
                 f"verify: exit {done.returncode}, {done.stdout!r}, {done.stderr!r}"
             ) from None
+        assert found["problemCount"] == len(found["problems"]), found
         return done.returncode, found
