@@ -30,6 +30,9 @@ dl_status dl_buf_reserve(dl_buf *buf, size_t extra, dl_error *err)
                             buf->limit_bytes);
     }
     size_t cap = buf->cap < SMALLEST_BYTES ? SMALLEST_BYTES : buf->cap;
+    if (cap > buf->limit_bytes) {
+        cap = buf->limit_bytes;
+    }
     while (cap < need) {
         cap = cap > buf->limit_bytes / 2 ? buf->limit_bytes : cap * 2;
     }

@@ -83,6 +83,11 @@ TAP_CASE(buffer_stops_at_its_limit)
     TAP_OK(dl_buf_append(&buf, bytes, 1000, &err), err);
     TAP_STATUS(dl_buf_append_char(&buf, 'x', &err), DL_E_LIMIT);
     TAP_EQ_INT(buf.len, 1000);
+    DL_AUTO_BUF small = {0}; /* a limit below the first step of growth */
+    dl_buf_init(&small, 3);
+    TAP_OK(dl_buf_append(&small, bytes, 3, &err), err);
+    TAP_STATUS(dl_buf_append_char(&small, 'x', &err), DL_E_LIMIT);
+    TAP_EQ_INT(small.len, 3);
     dl_buf_clear(&buf);
     dl_mem_fail_after(0);
     TAP_STATUS(dl_buf_append_char(&buf, 'x', &err), DL_E_NOMEM);
