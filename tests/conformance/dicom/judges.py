@@ -116,12 +116,10 @@ def same_value(vr, ours, theirs, loose):
         return ours == theirs
     if isinstance(theirs, str):
         theirs = theirs.rstrip(" ") or None  # N4, N5
-        if loose and isinstance(ours, str):
-            ours, theirs = ours.strip(" "), theirs and theirs.strip(" ")  # N9
     if isinstance(theirs, float) and isinstance(ours, (int, float)):
         if vr == "FL":
             return _single(ours) == _single(theirs)  # N6
-        return math.isclose(ours, theirs, rel_tol=1e-14 if loose else 0)  # N10
+        return math.isclose(ours, theirs, rel_tol=1e-14 if loose else 0)  # N9
     return ours == theirs
 
 
