@@ -545,7 +545,7 @@ static dl_status change_modalities(dl_index_tx *tx, const dl_index_study *study,
                                    int64_t created, bool add, dl_error *err)
 {
     dl_str modality = DL_STR_NONE;
-    while (dl_str_next(&list, '\\', &modality)) {
+    while (list.len > 0 && dl_str_next(&list, '\\', &modality)) { /* each ends with a backslash */
         dl_db_stmt *q = NULL;
         if (add) {
             DL_TRY(dl_db_query(tx->conn->db, "INSERT INTO study_modality VALUES(?1, ?2, ?3, ?4)",

@@ -1,0 +1,794 @@
+#include "fixture.h"
+
+#include "base/mem.h"
+
+/* ---- text ---- */
+
+TAP_CASE(uids_are_packed_in_order)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        const char *back;
+    } cases[] = {
+        {"1.2.840.10008.1.2.1", true, "1.2.840.10008.1.2.1"},
+        {"1", true, "1"},
+        {"1.2 ", true, "1.2"},
+        {"0.00", true, "0.00"},
+        {"", false, ""},
+        {"  ", false, ""},
+        {"1.2a", false, ""},
+        {"1-2", false, ""},
+        {"1 2", false, ""},
+        {"1234567890123456789012345678901234567890123456789012345678901234", true,
+         "1234567890123456789012345678901234567890123456789012345678901234"},
+        {"12345678901234567890123456789012345678901234567890123456789012345", false, ""},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        dl_index_uid uid = {0};
+        char text[DL_INDEX_UID_LIMIT + 1] = "";
+        TAP_EQ_INT(dl_index_uid_pack(dl_str_of(cases[i].text), &uid), cases[i].ok);
+        if (cases[i].ok) {
+            (void)dl_index_uid_text(dl_index_uid_bytes(&uid), text);
+        }
+        TAP_EQ_STR(dl_str_of(text), cases[i].back);
+    }
+    dl_index_uid a, b;
+    TAP_TRUE(dl_index_uid_pack(DL_STR("1.2"), &a) && dl_index_uid_pack(DL_STR("1.2.0"), &b));
+    TAP_TRUE(memcmp(a.bytes, b.bytes, a.len) <= 0 && a.len < b.len);
+    TAP_TRUE(dl_index_uid_pack((dl_str){"1.2\0\0", 5}, &b)); /* NUL padding */
+    TAP_TRUE(a.len == b.len && memcmp(a.bytes, b.bytes, a.len) == 0);
+}
+
+TAP_CASE(text_is_folded)
+{
+    static const struct {
+        const char *text;
+        bool name;
+        const char *want;
+    } cases[] = {
+        {"ABC x ", false, "abc x"},
+        {"ABC", true, "abc"},
+        {"MÜLLER", false, "müller"},
+        {"MÜLLER^José", true, "muller^jose"},
+        {"Straße", true, "strasse"},
+        {"ΑΘΗΝΆ", true, "αθηνα"},
+        {"山田^太郎", true, "山田^太郎"},
+        {"", true, ""},
+        {" A", false, " a"},
+        {"e\xcc\x81", false, "\xc3\xa9"},
+        {"\xff"
+         "A",
+         false,
+         "\xff"
+         "a"},
+    };
+    dl_arena *arena = dl_arena_create(1 << 20);
+    dl_error err = {0};
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        dl_str folded = DL_STR_NONE;
+        TAP_OK(dl_index_fold(dl_str_of(cases[i].text), cases[i].name, arena, &folded, &err), err);
+        TAP_EQ_STR(folded, cases[i].want);
+    }
+    dl_arena_destroy(arena);
+}
+
+TAP_CASE(phrases_match_adjacent_word_prefixes_in_order)
+{
+    static const struct {
+        const char *name, *phrase;
+        bool want;
+    } cases[] = {
+        {"john^doe", "jo do", true},
+        {"john^doe", "do", true},
+        {"john^doe", "john", true},
+        {"john^doe", "ohn", false},
+        {"john^doe", "doe john", false},
+        {"john^doe", "john doe x", false},
+        {"anony mous", "ano mo", true},
+        {"anony mous", "nony", false},
+        {"anony mous", "mous anony", false},
+        {"a b c", "a c", false},
+        {"a b c", "b c", true},
+        {"a ab abc", "ab ab", true},
+        {"x^y=z^w", "y z", true},
+        {"x", "", false},
+        {"", "x", false},
+        {"x y", " ^=", false},
+        {"jo jo do", "jo do", true},
+        {"x^y", "x^y", true},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        TAP_ROW_BEGIN();
+        TAP_EQ_INT(dl_index_phrase_matches(dl_str_of(cases[i].name), dl_str_of(cases[i].phrase)),
+                   cases[i].want);
+        char row[80];
+        (void)snprintf(row, sizeof row, "phrase '%s' in '%s'", cases[i].phrase, cases[i].name);
+        TAP_ROW_END(row);
+    }
+}
+
+TAP_CASE(attributes_are_those_of_the_contract)
+{
+    uint32_t before = 0;
+    for (size_t i = 0; i < dl_index_attribute_count(); i++) {
+        const dl_index_attribute *a = dl_index_attribute_at(i);
+        TAP_TRUE(a->tag > before);
+        TAP_TRUE(dl_index_attribute_find(a->tag) == a);
+        before = a->tag;
+    }
+    TAP_EQ_INT(dl_index_attribute_count(), 14);
+    TAP_TRUE(dl_index_attribute_find(0x00080061) != NULL);
+    TAP_TRUE(dl_index_attribute_find(0x00080016) == NULL);
+}
+
+/* ---- partitions, settings, watermarks ---- */
+
+TAP_CASE(partitions_and_settings_last)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t key = 99;
+    dl_index_partition *list = NULL;
+    size_t count = 0;
+    TAP_OK(dl_index_partition_find(f.index, DL_STR("Microsoft.Default"), &key, &f.err), f.err);
+    TAP_EQ_INT(key, 1);
+    TAP_STATUS(dl_index_partition_find(f.index, DL_STR("clinic-A"), &key, &f.err), DL_E_NOT_FOUND);
+    TAP_EQ_INT(key, 1);
+    TAP_OK(dl_index_partition_ensure(f.index, DL_STR("clinic-A"), &key, &f.err), f.err);
+    TAP_EQ_INT(key, 2);
+    TAP_OK(dl_index_partition_ensure(f.index, DL_STR("Clinic-A"), &key, &f.err), f.err);
+    TAP_EQ_INT(key, 3);
+    TAP_OK(dl_index_partition_ensure(f.index, DL_STR("clinic-A"), &key, &f.err), f.err);
+    TAP_EQ_INT(key, 2);
+    dl_str value = DL_STR_NONE;
+    TAP_OK(dl_index_setting_get(f.index, DL_STR("workspace"), f.arena, &value, &f.err), f.err);
+    TAP_TRUE(value.ptr == NULL);
+    TAP_OK(dl_index_setting_put(f.index, DL_STR("workspace"), DL_STR("ws"), &f.err), f.err);
+    TAP_OK(dl_index_setting_put(f.index, DL_STR("workspace"), DL_STR("ws2"), &f.err), f.err);
+    fixture_reopen(&f);
+    TAP_OK(dl_index_setting_get(f.index, DL_STR("workspace"), f.arena, &value, &f.err), f.err);
+    TAP_EQ_STR(value, "ws2");
+    TAP_OK(dl_index_partition_list(f.index, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 3);
+    TAP_EQ_STR(list[1].name, "clinic-A");
+    TAP_EQ_INT(list[2].key, 3);
+    TAP_OK(dl_index_probe(f.index, &f.err), f.err);
+    fixture_end(&f);
+}
+
+TAP_CASE(watermarks_are_never_given_twice)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t last = 0;
+    for (int i = 0; i < 3 * DL_INDEX_WATERMARK_BLOCK + 1; i++) { /* over the ends of blocks */
+        int64_t next = fixture_watermark(&f);
+        TAP_TRUE(next == last + 1);
+        last = next;
+    }
+    fixture_reopen(&f); /* in order: no gap */
+    TAP_EQ_INT(fixture_watermark(&f), last + 1);
+    dl_index_tx *tx = NULL;
+    TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+    dl_status status = DL_OK;
+    int64_t ignored = 0;
+    for (int i = 0; status == DL_OK && i < 2 * DL_INDEX_WATERMARK_BLOCK; i++) {
+        status = dl_index_next_watermark(f.index, &ignored, &f.err);
+    }
+    TAP_EQ_INT(status, DL_E_LIMIT); /* says so instead of waiting for itself */
+    dl_index_rollback(tx);
+    TAP_TRUE(fixture_watermark(&f) > ignored);
+    fixture_end(&f);
+}
+
+/* ---- stores ---- */
+
+TAP_CASE(an_instance_is_stored_once_and_replaced_when_asked)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_index_put put = fixture_put(&f, "1.2 ", "1.2.3", "1.2.3.4",
+                                   "\"00100020\":{\"vr\":\"LO\",\"Value\":[\"P1\"]}");
+    put.frames = (dl_bytes){(const uint8_t *)"frames", 6};
+    TAP_EQ_INT(fixture_store(&f, put), DL_INDEX_STORED);
+    dl_index_put again = fixture_put(&f, "1.2", "1.2.3", "1.2.3.4", "");
+    TAP_EQ_INT(fixture_store(&f, again), DL_INDEX_EXISTS);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    again.replace = true;
+    again.not_before_us = 77;
+    TAP_EQ_INT(fixture_store(&f, again), DL_INDEX_REPLACED);
+
+    DL_AUTO_SNAPSHOT s = NULL;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    dl_index_scope scope = {1, DL_STR("1.2"), DL_STR_NONE, DL_STR_NONE};
+    dl_index_version *list = NULL;
+    size_t count = 0;
+    TAP_OK(dl_index_versions(s, &scope, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 1);
+    TAP_EQ_INT(list[0].watermark, again.watermark);
+    TAP_EQ_STR(list[0].sop_uid, "1.2.3.4");
+    TAP_EQ_STR(list[0].transfer_syntax, "1.2.840.10008.1.2.1");
+    TAP_EQ_INT(list[0].size_bytes, 100);
+    TAP_OK(dl_index_metadata(s, put.watermark, &f.text, &f.err), f.err); /* still in the queue */
+    TAP_EQ_STR(dl_buf_str(&f.text), "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"P1\"]}}");
+    dl_bytes frames = {0};
+    TAP_OK(dl_index_frames(s, put.watermark, f.arena, &frames, &f.err), f.err);
+    TAP_TRUE(frames.len == 6 && memcmp(frames.ptr, "frames", 6) == 0);
+    TAP_OK(dl_index_frames(s, again.watermark, f.arena, &frames, &f.err), f.err);
+    TAP_EQ_INT(frames.len, 0);
+    TAP_STATUS(dl_index_metadata(s, 12345, &f.text, &f.err), DL_E_NOT_FOUND);
+    int64_t newest = 0, number = 0;
+    TAP_OK(dl_index_summary(s, &scope, &newest, &number, &f.err), f.err);
+    TAP_EQ_INT(newest, again.watermark);
+    TAP_EQ_INT(number, 1);
+    scope.study_uid = DL_STR("9.9");
+    TAP_OK(dl_index_summary(s, &scope, &newest, &number, &f.err), f.err);
+    TAP_EQ_INT(number, 0);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+TAP_CASE(bad_input_is_refused_and_the_transaction_goes_on)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_index_put good = fixture_put(&f, "1.2", "1.2.3", "1.2.3.4", "");
+    dl_index_tx *tx = NULL;
+    dl_index_outcome outcome = DL_INDEX_EXISTS;
+    TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+    for (int i = 0; i < 6; i++) {
+        dl_index_put bad = good;
+        bad.watermark += 100 + i;
+        bad.sop_uid = i == 0 ? DL_STR("1.x") : DL_STR("7.7");
+        bad.study_uid = i == 1 ? DL_STR("") : good.study_uid;
+        bad.metadata = i == 2 ? DL_STR("[]") : good.metadata;
+        bad.partition = i == 3 ? 5 : 1;
+        bad.watermark = i == 4 ? 0 : bad.watermark;
+        bad.expires_us = i == 5 ? -1 : 0;
+        TAP_STATUS(dl_index_put_instance(tx, &bad, &outcome, &f.err), DL_E_INVALID);
+        TAP_EQ_INT(outcome, DL_INDEX_EXISTS); /* untouched */
+    }
+    TAP_OK(dl_index_put_instance(tx, &good, &outcome, &f.err), f.err);
+    TAP_EQ_INT(outcome, DL_INDEX_STORED);
+    dl_index_put used = good;
+    used.sop_uid = DL_STR("1.2.3.5");
+    TAP_STATUS(dl_index_put_instance(tx, &used, &outcome, &f.err), DL_E_INVALID);
+    TAP_OK(dl_index_put_instance(tx, &good, &outcome, &f.err) == DL_OK ? DL_E_INVALID : DL_OK,
+           f.err);
+    dl_index_put twin = good;
+    twin.watermark = good.watermark + 1;
+    TAP_OK(dl_index_put_instance(tx, &twin, &outcome, &f.err), f.err);
+    TAP_EQ_INT(outcome, DL_INDEX_EXISTS); /* the same UIDs twice in one transaction */
+    TAP_OK(dl_index_commit(tx, &f.err), f.err);
+    (void)fixture_watermark(&f);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+static dl_str study_attributes(fixture *f, const char *study)
+{
+    dl_index_snapshot *s = NULL;
+    dl_index_hit *hits = NULL;
+    size_t count = 0;
+    dl_index_query query = {.partition = 1, .study_uid = dl_str_of(study), .limit = 10};
+    TAP_OK(dl_index_snapshot_begin(f->index, &s, &f->err), f->err);
+    TAP_OK(dl_index_search(s, &query, f->arena, &hits, &count, &f->err), f->err);
+    dl_index_snapshot_end(s);
+    return count == 1 ? hits[0].study_attributes : DL_STR_NONE;
+}
+
+#define LO(tag, text) "\"" tag "\":{\"vr\":\"LO\",\"Value\":[\"" text "\"]}"
+#define ANSWER(members) "{" members "\"0020000D\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]}}"
+
+TAP_CASE(the_latest_value_that_is_not_empty_counts)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_index_put a = fixture_put(&f, "1.2", "1.2.3", "1", LO("00081030", "first"));
+    dl_index_put b =
+        fixture_put(&f, "1.2", "1.2.3", "2", "\"00081030\":{\"vr\":\"LO\"}," LO("00100020", "P"));
+    dl_index_put c = fixture_put(&f, "1.2", "1.2.4", "3", LO("00081030", "third"));
+    dl_index_put d =
+        fixture_put(&f, "1.2", "1.2.4", "4", LO("00081030", " ") "," LO("00100020", "Q"));
+    (void)fixture_store(&f, a);
+    (void)fixture_store(&f, b);
+    TAP_EQ_STR(study_attributes(&f, "1.2"),
+               ANSWER(LO("00081030", "first") "," LO("00100020", "P") ","));
+    (void)fixture_store(&f, d);
+    TAP_EQ_STR(study_attributes(&f, "1.2"),
+               ANSWER(LO("00081030", "first") "," LO("00100020", "Q") ","));
+    (void)fixture_store(&f, c); /* a smaller watermark comes later: still laid by watermark */
+    TAP_EQ_STR(study_attributes(&f, "1.2"),
+               ANSWER(LO("00081030", "third") "," LO("00100020", "Q") ","));
+    TAP_EQ_INT(fixture_check(&f), 0);
+    int64_t count = 0;
+    TAP_OK(fixture_delete(&f, "1.2", "1.2.4", "3", 0, &count), f.err);
+    TAP_EQ_STR(study_attributes(&f, "1.2"),
+               ANSWER(LO("00081030", "first") "," LO("00100020", "Q") ","));
+    TAP_OK(fixture_delete(&f, "1.2", "1.2.4", "", 0, &count), f.err);
+    TAP_EQ_STR(study_attributes(&f, "1.2"),
+               ANSWER(LO("00081030", "first") "," LO("00100020", "P") ","));
+    TAP_OK(fixture_delete(&f, "1.2", "1.2.3", "1", 0, &count), f.err);
+    TAP_EQ_STR(study_attributes(&f, "1.2"), ANSWER(LO("00100020", "P") ","));
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+/* ---- feed ---- */
+
+typedef struct feed_log {
+    char text[4000];
+    size_t len;
+} feed_log;
+
+static dl_status log_change(void *context, const dl_index_change *c, dl_error *err)
+{
+    feed_log *log = context;
+    (void)err;
+    log->len += (size_t)snprintf(
+        log->text + log->len, sizeof log->text - log->len, "%lld:%d:%.*s:%lld/%lld%s ",
+        (long long)c->sequence, c->action, DL_STR_ARG(c->sop_uid), (long long)c->watermark,
+        (long long)c->current_watermark, c->metadata.ptr != NULL ? "m" : "");
+    return DL_OK;
+}
+
+static void expect_feed(fixture *f, dl_index_change_query query, const char *want)
+{
+    feed_log log = {{0}, 0};
+    dl_index_snapshot *s = NULL;
+    TAP_OK(dl_index_snapshot_begin(f->index, &s, &f->err), f->err);
+    TAP_OK(dl_index_changes(s, &query, log_change, &log, &f->err), f->err);
+    dl_index_snapshot_end(s);
+    TAP_EQ_STR(dl_str_of(log.text), want);
+}
+
+#define ALL .start_us = INT64_MIN, .end_us = INT64_MAX
+
+TAP_CASE(the_feed_tells_every_change_and_ages_rows)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t count = 0;
+    expect_feed(&f, (dl_index_change_query){ALL, .limit = 10}, "");
+    expect_feed(&f, (dl_index_change_query){.newest = true}, "");
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", ""));
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "2", ""));
+    TAP_OK(fixture_delete(&f, "1.2", "1.2.3", "1", 0, &count), f.err);
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", ""));
+    expect_feed(&f, (dl_index_change_query){ALL, .limit = 10},
+                "1:1:1:1/3 2:1:2:2/2 3:3:1:1/3 4:1:1:3/3 ");
+    expect_feed(&f, (dl_index_change_query){ALL, .limit = 2, .offset = 1, .metadata = true},
+                "2:1:2:2/2m 3:3:1:1/3m ");
+    expect_feed(&f,
+                (dl_index_change_query){ALL, .limit = 10, .after_sequence = 1, .last_sequence = 2},
+                "2:1:2:2/2 ");
+    expect_feed(&f, (dl_index_change_query){ALL, .limit = 10, .offset = 4}, "");
+    expect_feed(&f, (dl_index_change_query){ALL, .limit = 10, .offset = INT64_MAX}, "");
+    expect_feed(&f, (dl_index_change_query){.newest = true, .metadata = true}, "4:1:1:3/3m ");
+    TAP_OK(fixture_delete(&f, "1.2", "", "", 0, &count), f.err);
+    TAP_EQ_INT(count, 2);
+    expect_feed(&f,
+                (dl_index_change_query){ALL, .limit = 10, .after_sequence = 3, .metadata = true},
+                "4:1:1:3/0 5:3:2:2/0 6:3:1:3/0 ");
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+TAP_CASE(time_windows_are_found_by_their_edges)
+{
+    fixture f;
+    fixture_begin(&f);
+    for (int i = 0; i < 6; i++) {
+        char sop[8];
+        (void)snprintf(sop, sizeof sop, "1.%d", i);
+        f.now_us = 1000 * (2000 + i / 2); /* two rows of (about) the same time */
+        (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", sop, ""));
+    }
+    f.now_us = 1; /* the clock went back: times do not */
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "9", ""));
+    expect_feed(
+        &f, (dl_index_change_query){.start_us = INT64_MIN, .end_us = 2000 * 1000, .limit = 9}, "");
+    expect_feed(&f,
+                (dl_index_change_query){.start_us = INT64_MIN, .end_us = 2001 * 1000, .limit = 9},
+                "1:1:1.0:1/1 2:1:1.1:2/2 ");
+    expect_feed(&f,
+                (dl_index_change_query){.start_us = 2001 * 1000, .end_us = 2002 * 1000, .limit = 9},
+                "3:1:1.2:3/3 4:1:1.3:4/4 ");
+    expect_feed(&f,
+                (dl_index_change_query){
+                    .start_us = 2001 * 1000, .end_us = INT64_MAX, .limit = 2, .offset = 2},
+                "5:1:1.4:5/5 6:1:1.5:6/6 ");
+    expect_feed(&f,
+                (dl_index_change_query){.start_us = 2002 * 1000, .end_us = 3000 * 1000, .limit = 9},
+                "5:1:1.4:5/5 6:1:1.5:6/6 7:1:9:7/7 ");
+    expect_feed(
+        &f, (dl_index_change_query){.start_us = 4000 * 1000, .end_us = INT64_MAX, .limit = 9}, "");
+    expect_feed(&f, (dl_index_change_query){.start_us = INT64_MAX, .end_us = INT64_MIN, .limit = 9},
+                "");
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+/* ---- cleanup queue, expiry ---- */
+
+TAP_CASE(removed_versions_wait_in_the_queue)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t count = 0;
+    dl_index_garbage *list = NULL;
+    size_t due = 0;
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", LO("00100020", "P")));
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "2", LO("00100020", "P")));
+    TAP_OK(fixture_delete(&f, "1.2", "", "", 500, &count), f.err);
+    TAP_OK(dl_index_garbage_due(f.index, 499, 10, f.arena, &list, &due, &f.err), f.err);
+    TAP_EQ_INT(due, 0);
+    TAP_OK(dl_index_garbage_due(f.index, 500, 1, f.arena, &list, &due, &f.err), f.err);
+    TAP_EQ_INT(due, 1);
+    TAP_EQ_INT(list[0].watermark, 1);
+    TAP_EQ_STR(list[0].partition_name, "Microsoft.Default");
+    dl_index_tx *tx = NULL;
+    TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+    TAP_OK(dl_index_garbage_retry(tx, 1, 900, &f.err), f.err);
+    TAP_OK(dl_index_garbage_done(tx, 2, &f.err), f.err);
+    TAP_STATUS(dl_index_garbage_done(tx, 2, &f.err), DL_E_NOT_FOUND);
+    TAP_STATUS(dl_index_garbage_retry(tx, 2, 900, &f.err), DL_E_NOT_FOUND);
+    TAP_OK(dl_index_commit(tx, &f.err), f.err);
+    TAP_OK(dl_index_garbage_due(f.index, 1000, 10, f.arena, &list, &due, &f.err), f.err);
+    TAP_EQ_INT(due, 1);
+    TAP_EQ_INT(list[0].tries, 1);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+    TAP_OK(dl_index_garbage_done(tx, 1, &f.err), f.err);
+    TAP_OK(dl_index_commit(tx, &f.err), f.err);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    /* nothing of the patient is left in any table */
+    dl_index_snapshot *s = NULL;
+    dl_db_stmt *q = NULL;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    TAP_OK(
+        dl_db_query(s->conn->db,
+                    "SELECT (SELECT count(*) FROM version) + (SELECT count(*) FROM metadata_base)"
+                    " + (SELECT count(*) FROM study_text) + (SELECT count(*) FROM series_text)"
+                    " + (SELECT count(*) FROM study_word) + (SELECT count(*) FROM study_modality)"
+                    " + (SELECT count(*) FROM study WHERE patient_id IS NOT NULL)",
+                    &q, &f.err),
+        f.err);
+    TAP_TRUE(dl_db_step(q));
+    TAP_EQ_INT(dl_db_int(q, 0), 0);
+    TAP_OK(dl_db_finish(q, &f.err), f.err);
+    dl_index_snapshot_end(s);
+    fixture_end(&f);
+}
+
+TAP_CASE(the_last_store_decides_when_a_study_expires)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_index_scope *list = NULL;
+    size_t count = 0;
+    dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
+    put.expires_us = 700;
+    (void)fixture_store(&f, put);
+    TAP_OK(dl_index_expired(f.index, 699, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 0);
+    TAP_OK(dl_index_expired(f.index, 700, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 1);
+    TAP_EQ_STR(list[0].study_uid, "1.2");
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "2", "")); /* cancels it */
+    TAP_OK(dl_index_expired(f.index, 9999, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 0);
+    put = fixture_put(&f, "1.2", "1.2.3", "3", "");
+    put.expires_us = 800;
+    (void)fixture_store(&f, put);
+    int64_t removed = 0;
+    TAP_OK(fixture_delete(&f, "1.2", "", "", 0, &removed), f.err);
+    TAP_OK(dl_index_expired(f.index, 9999, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 0);
+    fixture_end(&f);
+}
+
+TAP_CASE(deleting_what_is_not_there_is_not_found)
+{
+    fixture f;
+    fixture_begin(&f);
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", ""));
+    static const char *const scopes[][3] = {
+        {"1.3", "", ""}, {"1.2", "1.2.4", ""}, {"1.2", "1.2.3", "2"}, {"1.3", "1.2.3", "1"},
+        {"x", "", ""},   {"1.2", "x", ""},     {"1.2", "1.2.3", "x"}};
+    for (size_t i = 0; i < DL_COUNT_OF(scopes); i++) {
+        int64_t count = 7;
+        TAP_STATUS(fixture_delete(&f, scopes[i][0], scopes[i][1], scopes[i][2], 0, &count),
+                   DL_E_NOT_FOUND);
+        TAP_EQ_INT(count, 7);
+    }
+    int64_t count = 0;
+    TAP_OK(fixture_delete(&f, "1.2 ", "1.2.3 ", "1 ", 0, &count), f.err); /* padded */
+    TAP_EQ_INT(count, 1);
+    TAP_STATUS(fixture_delete(&f, "1.2", "", "", 0, &count), DL_E_NOT_FOUND);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+/* ---- metadata ---- */
+
+static void store_many(fixture *f, unsigned studies, unsigned series, unsigned instances)
+{
+    dl_index_tx *tx = NULL;
+    unsigned total = studies * series * instances;
+    int64_t *watermarks = dl_arena_alloc(f->arena, total, sizeof *watermarks);
+    for (unsigned i = 0; i < total; i++) {
+        watermarks[i] = fixture_watermark(f);
+    }
+    TAP_OK(dl_index_begin(f->index, &tx, &f->err), f->err);
+    for (unsigned i = 0; i < total; i++) {
+        dl_index_outcome outcome;
+        sample_make(&f->s, i / (series * instances), i / instances % series, i % instances);
+        dl_index_put put = sample_put(&f->s, watermarks[i]);
+        TAP_OK(dl_index_put_instance(tx, &put, &outcome, &f->err), f->err);
+    }
+    TAP_OK(dl_index_commit(tx, &f->err), f->err);
+}
+
+TAP_CASE(metadata_comes_back_byte_for_byte)
+{
+    fixture f;
+    fixture_begin(&f);
+    store_many(&f, 12, 2, 3);
+    for (int round = 0; round < 2; round++) {
+        DL_AUTO_SNAPSHOT s = NULL;
+        TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+        for (unsigned i = 0; i < 72; i++) {
+            unsigned n = i * 29 % 72; /* in no order, so that bases come and go */
+            sample_make(&f.s, n / 6, n / 3 % 2, n % 3);
+            dl_buf_reset(&f.text);
+            TAP_OK(dl_index_metadata(s, n + 1, &f.text, &f.err), f.err);
+            TAP_TRUE(dl_str_eq(dl_buf_str(&f.text), dl_buf_str(&f.s.json)));
+        }
+        dl_index_snapshot_end(s);
+        s = NULL;
+        fixture_reopen(&f);
+    }
+    /* long metadata, and metadata unlike the rest of its series */
+    dl_buf big;
+    dl_buf_init(&big, 1 << 22);
+    for (size_t size = DL_INDEX_BASE_LIMIT_BYTES - 2; size <= DL_INDEX_BASE_LIMIT_BYTES + 1;
+         size++) {
+        dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
+        char sop[16];
+        (void)snprintf(sop, sizeof sop, "5.%zu", size);
+        put.sop_uid = dl_str_of(sop);
+        dl_buf_reset(&big);
+        TAP_OK(
+            dl_buf_append_str(&big, DL_STR("{\"00091010\":{\"vr\":\"LO\",\"Value\":[\""), &f.err),
+            f.err);
+        while (big.len < size - 4) {
+            uint64_t r = sample_mix(big.len * 7 + size);
+            TAP_OK(dl_buf_append_char(&big, (char)('a' + r % 26), &f.err), f.err);
+        }
+        TAP_OK(dl_buf_append_str(&big, DL_STR("\"]}}"), &f.err), f.err);
+        put.metadata = dl_buf_str(&big);
+        (void)fixture_store(&f, put);
+        DL_AUTO_SNAPSHOT s = NULL;
+        TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+        dl_buf_reset(&f.text);
+        TAP_OK(dl_index_metadata(s, put.watermark, &f.text, &f.err), f.err);
+        TAP_TRUE(dl_str_eq(dl_buf_str(&f.text), put.metadata));
+    }
+    dl_buf_clear(&big);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+TAP_CASE(a_dictionary_is_trained_and_holds_nothing_of_a_patient)
+{
+    fixture f;
+    fixture_begin(&f);
+    store_many(&f, DL_INDEX_TRAIN_BASES, 1, 1);
+    int64_t trained = 0;
+    for (int i = 0; trained == 0 && i < 1000; i++) { /* the background thread does it */
+        usleep(10000);
+        (void)pthread_mutex_lock(&f.index->lock);
+        trained = f.index->dictionary;
+        (void)pthread_mutex_unlock(&f.index->lock);
+    }
+    TAP_EQ_INT(trained, 1);
+    dl_index_snapshot *s = NULL;
+    dl_db_stmt *q = NULL;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    TAP_OK(dl_db_query(s->conn->db, "SELECT text FROM dictionary WHERE id=1", &q, &f.err), f.err);
+    TAP_TRUE(dl_db_step(q));
+    dl_bytes bytes = dl_db_bytes(q, 0);
+    dl_str text = {(const char *)bytes.ptr, bytes.len};
+    TAP_TRUE(text.len > 1000);
+    TAP_TRUE(dl_str_find_str(text, DL_STR("GE MEDICAL SYSTEMS")) >= 0); /* shared by all */
+    for (size_t i = 0; i < DL_COUNT_OF(sample_families); i++) {
+        TAP_TRUE(dl_str_find_str(text, dl_str_of(sample_families[i])) < 0);
+    }
+    static const char *const secrets[] = {"PID0", "ACC0", "1.2.840.113619", "Alphabetic"};
+    for (size_t i = 0; i < DL_COUNT_OF(secrets); i++) {
+        TAP_TRUE(dl_str_find_str(text, dl_str_of(secrets[i])) < 0);
+    }
+    TAP_OK(dl_db_finish(q, &f.err), f.err);
+    dl_index_snapshot_end(s);
+    sample_make(&f.s, 5000, 0, 0);
+    dl_index_put put = sample_put(&f.s, fixture_watermark(&f));
+    (void)fixture_store(&f, put); /* uses it */
+    fixture_reopen(&f);
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    dl_buf_reset(&f.text);
+    TAP_OK(dl_index_metadata(s, put.watermark, &f.text, &f.err), f.err);
+    TAP_TRUE(dl_str_eq(dl_buf_str(&f.text), dl_buf_str(&f.s.json)));
+    dl_index_snapshot_end(s);
+    TAP_EQ_INT(fixture_check(&f), 0);
+    fixture_end(&f);
+}
+
+TAP_CASE(an_instance_costs_less_than_a_kilobyte)
+{
+    fixture f;
+    fixture_begin(&f);
+    store_many(&f, 20, 2, 25);
+    dl_index_close(f.index);
+    f.index = NULL;
+    FILE *file = fopen(f.path, "re");
+    TAP_TRUE(file != NULL);
+    if (file != NULL) {
+        (void)fseek(file, 0, SEEK_END);
+        long each = ftell(file) / 1000;
+        (void)fclose(file);
+        printf("# %ld bytes an instance\n", each);
+        TAP_TRUE(each < 1000);
+    }
+    fixture_end(&f);
+}
+
+/* ---- check ---- */
+
+static int problems_after(fixture *f, const char *sql)
+{
+    dl_db *db = NULL;
+    dl_index_close(f->index);
+    f->index = NULL;
+    TAP_OK(dl_db_open(f->path, NULL, &db, &f->err), f->err);
+    TAP_OK(dl_db_exec(db, sql, &f->err), f->err);
+    dl_db_close(db);
+    fixture_open(f);
+    int problems = 0;
+    dl_index_snapshot *s = NULL;
+    TAP_OK(dl_index_snapshot_begin(f->index, &s, &f->err), f->err);
+    TAP_OK(dl_index_check(s, fixture_problem, &problems, &f->err), f->err);
+    dl_index_snapshot_end(s);
+    return problems;
+}
+
+TAP_CASE(the_check_sees_every_kind_of_damage)
+{
+    static const char *const damages[] = {
+        "DELETE FROM change WHERE sequence=3",
+        "UPDATE change SET timestamp_us=0 WHERE sequence=4",
+        "UPDATE change SET sequence=sequence+100",
+        "UPDATE change SET instance=999 WHERE sequence=2",
+        "UPDATE change SET action=9 WHERE sequence=2",
+        "UPDATE instance SET watermark=NULL WHERE id=2",
+        "UPDATE instance SET watermark=77 WHERE id=2",
+        "UPDATE version SET instance=NULL WHERE watermark=2",
+        "UPDATE version SET not_before_us=5 WHERE watermark=2",
+        "UPDATE version SET syntax=55 WHERE watermark=2",
+        "UPDATE counter SET value=2",
+        "UPDATE instance SET series=99 WHERE id=2",
+        "UPDATE series SET study=99 WHERE id=1",
+        "UPDATE study SET partition=9 WHERE id=1",
+        "UPDATE series SET instance_count=7 WHERE id=1",
+        "UPDATE study SET series_count=7 WHERE id=1",
+        "UPDATE study SET created=NULL WHERE id=1",
+        "UPDATE series SET created=NULL WHERE id=1",
+        "DELETE FROM study_text WHERE study=1",
+        "DELETE FROM series_text WHERE series=1",
+        "INSERT INTO study_text VALUES(99, '', '', '{}')",
+        "INSERT INTO series_text VALUES(99, '', '{}')",
+        "DELETE FROM study_word WHERE study=1",
+        "INSERT INTO study_word VALUES(1, 4, 'ghost', 99)",
+        "DELETE FROM study_modality WHERE study=1",
+        "UPDATE study_modality SET modality='x'||modality WHERE study=1",
+        "UPDATE study SET patient_id='someone' WHERE id=1",
+        "UPDATE study SET study_date=20000101 WHERE id=1",
+        "UPDATE series SET modality='xx' WHERE id=1",
+        "UPDATE study_text SET attributes='{}' WHERE study=1",
+        "UPDATE metadata_base SET users=users+1 WHERE id=1",
+        "DELETE FROM metadata_base WHERE id=1",
+        "UPDATE version SET metadata=x'00' WHERE watermark=2",
+        "UPDATE tally SET count=count+1 WHERE kind=0",
+        "UPDATE tally SET count=count+1 WHERE kind=3",
+        "DELETE FROM tally WHERE kind=4",
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(damages); i++) {
+        fixture f;
+        TAP_ROW_BEGIN();
+        fixture_begin(&f);
+        store_many(&f, 2, 2, 2);
+        TAP_EQ_INT(fixture_check(&f), 0);
+        TAP_TRUE(problems_after(&f, damages[i]) > 0);
+        fixture_end(&f);
+        TAP_ROW_END(damages[i]);
+    }
+}
+
+static dl_status count_file(void *context, const dl_index_stored_file *file, dl_error *err)
+{
+    int *counts = context;
+    (void)err;
+    TAP_EQ_INT(file->current, file->sop_uid.len > 0);
+    TAP_EQ_STR(file->partition_name, "Microsoft.Default");
+    counts[file->current ? 0 : 1]++;
+    return DL_OK;
+}
+
+TAP_CASE(every_file_is_listed)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t removed = 0;
+    int counts[2] = {0, 0};
+    store_many(&f, 1, 2, 5);
+    sample_uids(&f.s, 0, 1, 0);
+    TAP_OK(fixture_delete(&f, f.s.study_uid, f.s.series_uid, "", 0, &removed), f.err);
+    DL_AUTO_SNAPSHOT s = NULL;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    TAP_OK(dl_index_each_file(s, 0, count_file, counts, &f.err), f.err);
+    TAP_EQ_INT(counts[0], 5);
+    TAP_EQ_INT(counts[1], 5);
+    TAP_OK(dl_index_each_file(s, 8, count_file, counts, &f.err), f.err);
+    TAP_EQ_INT(counts[1], 7);
+    int64_t last = 0, given = 0;
+    TAP_OK(dl_index_watermark_bounds(f.index, &last, &given, &f.err), f.err);
+    TAP_EQ_INT(last, 10);
+    TAP_EQ_INT(given, 10);
+    fixture_end(&f);
+}
+
+TAP_CASE(a_second_index_may_read)
+{
+    fixture f;
+    fixture_begin(&f);
+    store_many(&f, 1, 1, 2);
+    dl_index *reader = NULL;
+    dl_index_options options = {.read_only = true};
+    dl_index_tx *tx = NULL;
+    TAP_OK(dl_index_open(f.path, &options, &reader, &f.err), f.err);
+    TAP_STATUS(dl_index_begin(reader, &tx, &f.err), DL_E_DENIED);
+    int64_t last = 0;
+    dl_index_snapshot *s = NULL;
+    TAP_OK(dl_index_snapshot_begin(reader, &s, &f.err), f.err);
+    TAP_OK(dl_index_last_sequence(s, &last, &f.err), f.err);
+    TAP_EQ_INT(last, 2);
+    dl_index_snapshot_end(s);
+    dl_index_close(reader);
+    fixture_end(&f);
+}
+
+int main(void)
+{
+    TAP_RUN(uids_are_packed_in_order);
+    TAP_RUN(text_is_folded);
+    phrases_match_adjacent_word_prefixes_in_order();
+    TAP_RUN(attributes_are_those_of_the_contract);
+    TAP_RUN(partitions_and_settings_last);
+    TAP_RUN(watermarks_are_never_given_twice);
+    TAP_RUN(an_instance_is_stored_once_and_replaced_when_asked);
+    TAP_RUN(bad_input_is_refused_and_the_transaction_goes_on);
+    TAP_RUN(the_latest_value_that_is_not_empty_counts);
+    TAP_RUN(the_feed_tells_every_change_and_ages_rows);
+    TAP_RUN(time_windows_are_found_by_their_edges);
+    TAP_RUN(removed_versions_wait_in_the_queue);
+    TAP_RUN(the_last_store_decides_when_a_study_expires);
+    TAP_RUN(deleting_what_is_not_there_is_not_found);
+    TAP_RUN(metadata_comes_back_byte_for_byte);
+    TAP_RUN(a_dictionary_is_trained_and_holds_nothing_of_a_patient);
+    TAP_RUN(an_instance_costs_less_than_a_kilobyte);
+    the_check_sees_every_kind_of_damage();
+    TAP_RUN(every_file_is_listed);
+    TAP_RUN(a_second_index_may_read);
+    return tap_done();
+}
