@@ -134,7 +134,7 @@ static bool answer_now(rig *r, dl_http_exchange *x, dl_status *out_status, dl_er
     } else if (dl_str_eq(path, DL_STR("/file"))) {
         *out_status = answer_file(r, x, err);
     } else if (dl_str_eq(path, DL_STR("/fail"))) {
-        *out_status = dl_error_set(err, DL_E_IO, "the disk of patient Mustermann failed");
+        *out_status = dl_error_set(err, DL_E_IO, "the disk failed");
     } else if (!dl_str_eq(path, DL_STR("/nothing"))) {
         return false;
     }
@@ -301,8 +301,8 @@ static bool read_more(wire *w)
 static bool read_line(wire *w, dl_str *out_line)
 {
     for (;;) {
-        dl_str rest = {w->in.ptr + w->at, w->in.len - w->at};
-        ptrdiff_t end = w->in.ptr == NULL ? -1 : dl_str_find_str(rest, DL_STR("\r\n"));
+        dl_str rest = dl_str_slice(dl_buf_str(&w->in), w->at, w->in.len);
+        ptrdiff_t end = dl_str_find_str(rest, DL_STR("\r\n"));
         if (end >= 0) {
             *out_line = dl_str_slice(rest, 0, (size_t)end);
             w->at += (size_t)end + 2;
@@ -319,7 +319,7 @@ static bool read_bytes(wire *w, uint64_t len, dl_buf *out)
     while (len > 0) {
         size_t there = w->in.len - w->at;
         size_t take = there < len ? there : (size_t)len;
-        if (dl_buf_append(out, w->in.ptr + w->at, take, NULL) != DL_OK) {
+        if (dl_buf_append_str(out, dl_str_slice(dl_buf_str(&w->in), w->at, take), NULL) != DL_OK) {
             return false;
         }
         w->at += take;

@@ -56,7 +56,4 @@ int answer_header(const answer *a, const char *name, char *out, size_t out_size)
 /** Send one request on a connection of its own and read the answer. */
 void rig_ask(const rig *r, const char *request, answer *a);
 
-/** Cases of the other files. */
-void run_server_slow_cases(void);
-
 #endif

@@ -1,0 +1,406 @@
+/* The server against clients that are slow, too many, or gone; and its stop. */
+#include "server_rig.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOST "Host: x\r\n"
+#define GET(target) "GET " target " HTTP/1.1\r\n" HOST "\r\n"
+
+enum { SLOW_COUNT = 200, HEADER_TIMEOUT_S = 1, IDLE_TIMEOUT_S = 2 };
+
+static const dl_http_server_options usual = {.host = "localhost",
+                                             .body_limit_bytes = 1 << 30,
+                                             .idle_timeout_s = IDLE_TIMEOUT_S,
+                                             .header_timeout_s = HEADER_TIMEOUT_S};
+
+static void nap_ms(long ms)
+{
+    struct timespec nap = {ms / 1000, ms % 1000 * 1000000};
+    (void)nanosleep(&nap, NULL);
+}
+
+static size_t count_entries(const char *folder)
+{
+    size_t count = 0;
+    DIR *dir = opendir(folder);
+    while (dir != NULL && readdir(dir) != NULL) {
+        count++;
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return count;
+}
+
+/* The thread of a server that ends may still be there for a moment. */
+static bool threads_are(size_t want)
+{
+    for (int i = 0; i < 500 && count_entries("/proc/self/task") != want; i++) {
+        nap_ms(10);
+    }
+    return count_entries("/proc/self/task") == want;
+}
+
+static void expect_within(int64_t got_ms, int64_t from_ms, int64_t to_ms)
+{
+    if (got_ms < from_ms || got_ms > to_ms) {
+        TAP_FAIL("%lld ms is not within %lld and %lld", (long long)got_ms, (long long)from_ms,
+                 (long long)to_ms);
+    }
+}
+
+/* ---- slow ---- */
+
+TAP_CASE(silent_connection_is_ended)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire w = wire_open(&r);
+    expect_within(wire_ms_until_closed(&w), 900, 3500);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+/* Every byte of the headers comes in time, the last one never. */
+TAP_CASE(trickling_headers_are_ended)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire w = wire_open(&r);
+    int64_t start_us = dl_clock_monotonic_us();
+    wire_say(&w, "GET /text HTTP/1.1\r\n" HOST "X: ");
+    for (int i = 0; i < 60 && wire_say(&w, "a"); i++) {
+        nap_ms(100);
+    }
+    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 900, 4500);
+    TAP_EQ_INT(atomic_load(&r.begin_count), 0);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+/* A second request on a kept connection has its own time, and no more. */
+TAP_CASE(trickling_headers_of_a_kept_connection)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire w = wire_open(&r);
+    answer a = {0};
+    for (int i = 0; i < 3; i++) { /* longer than header_timeout_s in all: each has its own */
+        wire_say(&w, GET("/text"));
+        TAP_TRUE(wire_answer(&w, false, &a));
+        TAP_EQ_INT(a.status, 200);
+        answer_clear(&a);
+        nap_ms(700);
+    }
+    int64_t start_us = dl_clock_monotonic_us();
+    wire_say(&w, "GET /text HTTP/1.1\r\n" HOST "X: ");
+    for (int i = 0; i < 60 && wire_say(&w, "a"); i++) {
+        nap_ms(100);
+    }
+    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 900, 4500);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+TAP_CASE(idle_kept_connection_is_ended)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire w = wire_open(&r);
+    answer a = {0};
+    wire_say(&w, GET("/text"));
+    TAP_TRUE(wire_answer(&w, false, &a));
+    answer_clear(&a);
+    expect_within(wire_ms_until_closed(&w), 1900, 4500);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+TAP_CASE(body_may_trickle_but_not_stop)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire w = wire_open(&r);
+    answer a = {0};
+    wire_say(&w, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\n");
+    for (int i = 0; i < 6; i++) { /* longer than idle_timeout_s in all */
+        nap_ms(600);
+        TAP_TRUE(wire_say(&w, "a"));
+    }
+    TAP_TRUE(wire_answer(&w, false, &a));
+    TAP_EQ_STR(dl_buf_str(&a.body), "aaaaaa");
+    answer_clear(&a);
+    wire_say(&w, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\naaa");
+    expect_within(wire_ms_until_closed(&w), 1900, 4500);
+    TAP_TRUE(rig_wait(&r.destroy_count, 2));
+    TAP_EQ_INT(atomic_load(&r.end_count), 1);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+/* The handler may take its time, and what was refused may, too. */
+TAP_CASE(handlers_may_be_slow)
+{
+    rig r;
+    rig_start(&r, &usual);
+    answer a = {0};
+    rig_ask(&r, GET("/slow?ms=900"), &a);
+    TAP_EQ_INT(a.status, 200);
+    answer_clear(&a);
+    wire w = wire_open(&r);
+    nap_ms(500);
+    wire_say(&w, GET("/slow?ms=999"));
+    TAP_TRUE(wire_answer(&w, false, &a));
+    TAP_EQ_STR(dl_buf_str(&a.body), "slow");
+    answer_clear(&a);
+    wire_close(&w);
+    rig_stop(&r, 0);
+}
+
+/* Nobody reads a long answer: the kernel gives the client up, and the thread is free. */
+TAP_CASE(client_that_does_not_read_is_given_up)
+{
+    static const char *const requests[] = {GET("/stream?length=1000000000"),
+                                           GET("/stream?length=1000000000&known=0")};
+    for (size_t i = 0; i < DL_COUNT_OF(requests); i++) {
+        rig r;
+        rig_start(&r, &usual);
+        wire w = wire_open(&r);
+        int64_t start_us = dl_clock_monotonic_us();
+        wire_say(&w, requests[i]);
+        TAP_TRUE(rig_wait(&r.stream_count, 1));
+        for (int n = 0; n < 4 && !rig_wait(&r.stream_destroy_count, 1); n++) {
+        }
+        expect_within((dl_clock_monotonic_us() - start_us) / 1000, 1500, 15000);
+        wire_close(&w);
+        rig_stop(&r, 0);
+    }
+}
+
+TAP_CASE(slow_connections_hold_up_nobody)
+{
+    rig r;
+    dl_http_server_options options = usual;
+    options.idle_timeout_s = 60;
+    options.header_timeout_s = 60;
+    rig_start(&r, &options);
+    static wire slow[SLOW_COUNT];
+    for (size_t i = 0; i < SLOW_COUNT; i++) {
+        slow[i] = wire_open(&r);
+        static const char *const starts[] = {"", "GET /te", "GET /text HTTP/1.1\r\n" HOST "X",
+                                             "POST /echo HTTP/1.1\r\n" HOST
+                                             "Content-Length: 100\r\n\r\nabc",
+                                             GET("/stream?length=1000000000")};
+        wire_say(&slow[i], starts[i % DL_COUNT_OF(starts)]);
+    }
+    int64_t start_us = dl_clock_monotonic_us();
+    for (int i = 0; i < 100; i++) {
+        answer a = {0};
+        rig_ask(&r, GET("/text"), &a);
+        TAP_EQ_INT(a.status, 200);
+        answer_clear(&a);
+    }
+    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 0, 10000);
+    for (size_t i = 0; i < SLOW_COUNT; i++) {
+        wire_close(&slow[i]);
+    }
+    TAP_TRUE(rig_wait(&r.state_count, 0));
+    rig_stop(&r, 0);
+}
+
+/* ---- too many ---- */
+
+TAP_CASE(connections_have_a_bound)
+{
+    rig r;
+    dl_http_server_options options = usual;
+    options.connection_limit = 5;
+    options.idle_timeout_s = 60;
+    rig_start(&r, &options);
+    wire kept[5];
+    answer a = {0};
+    for (size_t i = 0; i < DL_COUNT_OF(kept); i++) {
+        kept[i] = wire_open(&r);
+        wire_say(&kept[i], GET("/text"));
+        TAP_TRUE(wire_answer(&kept[i], false, &a));
+        TAP_EQ_INT(a.status, 200);
+        answer_clear(&a);
+    }
+    wire more = wire_open(&r);
+    (void)wire_say(&more, GET("/text"));
+    TAP_TRUE(!wire_answer(&more, false, &a)); /* closed without an answer */
+    answer_clear(&a);
+    wire_close(&more);
+    wire_close(&kept[0]);
+    bool served = false;
+    for (int i = 0; i < 200 && !served; i++) { /* its place is free in a moment */
+        nap_ms(10);
+        more = wire_open(&r);
+        (void)wire_say(&more, GET("/text"));
+        served = wire_answer(&more, false, &a) && a.status == 200;
+        answer_clear(&a);
+        wire_close(&more);
+    }
+    TAP_TRUE(served);
+    for (size_t i = 1; i < DL_COUNT_OF(kept); i++) {
+        wire_close(&kept[i]);
+    }
+    rig_stop(&r, 0);
+}
+
+/* ---- stop ---- */
+
+typedef struct slow_ask {
+    rig *r;
+    answer a;
+} slow_ask;
+
+static void *ask_slow(void *context)
+{
+    slow_ask *ask = context;
+    wire w = wire_open(ask->r);
+    (void)wire_say(&w, GET("/slow?ms=600"));
+    (void)wire_answer(&w, false, &ask->a);
+    wire_close(&w);
+    return NULL;
+}
+
+TAP_CASE(stop_lets_requests_finish)
+{
+    rig r;
+    rig_start(&r, &usual);
+    slow_ask ask = {.r = &r};
+    pthread_t thread;
+    wire idle = wire_open(&r);
+    TAP_TRUE(pthread_create(&thread, NULL, ask_slow, &ask) == 0);
+    TAP_TRUE(rig_wait(&r.begin_count, 1));
+    int64_t start_us = dl_clock_monotonic_us();
+    rig_stop(&r, 5000);
+    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 300, 4000);
+    (void)pthread_join(thread, NULL);
+    char value[20];
+    TAP_EQ_INT(ask.a.status, 200);
+    TAP_EQ_STR(dl_buf_str(&ask.a.body), "slow");
+    TAP_EQ_INT(answer_header(&ask.a, "Connection", value, sizeof value), 1);
+    TAP_EQ_STR(dl_str_of(value), "close");
+    answer_clear(&ask.a);
+    TAP_TRUE(wire_closed(&idle));
+    wire_close(&idle);
+}
+
+TAP_CASE(stop_waits_no_longer_than_its_grace)
+{
+    rig r;
+    rig_start(&r, &usual);
+    wire body = wire_open(&r), stream = wire_open(&r);
+    wire_say(&body, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc");
+    wire_say(&stream, GET("/stream?length=1000000000"));
+    TAP_TRUE(rig_wait(&r.begin_count, 2));
+    int64_t start_us = dl_clock_monotonic_us();
+    rig_stop(&r, 300);
+    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 250, 2000);
+    TAP_EQ_INT(atomic_load(&r.destroy_count), 1);
+    wire_close(&body);
+    wire_close(&stream);
+}
+
+TAP_CASE(start_and_stop_leave_nothing)
+{
+    dl_http_server_stop(NULL, 0);
+    rig r;
+    rig_start(&r, &usual);
+    rig_stop(&r, 0);
+    TAP_TRUE(threads_are(count_entries("/proc/self/task")));
+    size_t fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+    for (int i = 0; i < 20; i++) {
+        rig_start(&r, &usual);
+        answer a = {0};
+        rig_ask(&r, GET("/text"), &a);
+        TAP_EQ_INT(a.status, 200);
+        answer_clear(&a);
+        rig_ask(&r, GET("/file"), &a);
+        TAP_EQ_INT(a.status, 206);
+        answer_clear(&a);
+        rig_stop(&r, 100);
+    }
+    TAP_TRUE(threads_are(threads));
+    TAP_EQ_INT(count_entries("/proc/self/fd"), fds);
+}
+
+TAP_CASE(listens_on_ipv6)
+{
+    dl_http_server_options options = usual;
+    options.host = "::1";
+    rig r = {0};
+    dl_http_app app = {0};
+    dl_error err = {0};
+    dl_status status = dl_http_server_start(&options, &app, &r.server, &err);
+    if (status == DL_E_IO) {
+        printf("# this machine has no IPv6: %s\n", err.message);
+        return;
+    }
+    TAP_OK(status, err);
+    TAP_TRUE(dl_http_server_port(r.server) != 0);
+    dl_http_server_stop(r.server, 0);
+}
+
+/* Many threads of clients at once: for the thread sanitizer. */
+static void *ask_many(void *context)
+{
+    rig *r = context;
+    for (int i = 0; i < 40; i++) {
+        wire w = wire_open(r);
+        answer a = {0};
+        (void)wire_say(&w,
+                       GET("/text") "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc");
+        TAP_TRUE(wire_answer(&w, false, &a) && a.status == 200);
+        answer_clear(&a);
+        TAP_TRUE(wire_answer(&w, false, &a) && a.body.len == 3);
+        answer_clear(&a);
+        wire_close(&w);
+    }
+    return NULL;
+}
+
+TAP_CASE(many_clients_at_once)
+{
+    rig r;
+    rig_start(&r, &usual);
+    pthread_t threads[8];
+    for (size_t i = 0; i < DL_COUNT_OF(threads); i++) {
+        TAP_TRUE(pthread_create(&threads[i], NULL, ask_many, &r) == 0);
+    }
+    for (size_t i = 0; i < DL_COUNT_OF(threads); i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    TAP_EQ_INT(atomic_load(&r.begin_count), 8 * 40 * 2);
+    rig_stop(&r, 1000);
+}
+
+int main(void)
+{
+    dl_log_set_level(DL_LOG_OFF);
+    TAP_RUN(silent_connection_is_ended);
+    TAP_RUN(trickling_headers_are_ended);
+    TAP_RUN(trickling_headers_of_a_kept_connection);
+    TAP_RUN(idle_kept_connection_is_ended);
+    TAP_RUN(body_may_trickle_but_not_stop);
+    TAP_RUN(handlers_may_be_slow);
+    TAP_RUN(client_that_does_not_read_is_given_up);
+    TAP_RUN(slow_connections_hold_up_nobody);
+    TAP_RUN(connections_have_a_bound);
+    TAP_RUN(stop_lets_requests_finish);
+    TAP_RUN(stop_waits_no_longer_than_its_grace);
+    TAP_RUN(start_and_stop_leave_nothing);
+    TAP_RUN(listens_on_ipv6);
+    TAP_RUN(many_clients_at_once);
+    return tap_done();
+}
