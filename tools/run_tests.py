@@ -166,22 +166,29 @@ def run_programs(totals, folder, word, pattern, jobs):
 # ---- pytest ----
 
 
+def read_case(element):
+    """The case of one junit element."""
+    children = {child.tag: child for child in element}
+    bad = children.get("failure", children.get("error"))
+    skip = children.get("skipped")
+    if bad is not None:
+        return tap.Case(element.get("name"), "failed", (bad.text or bad.get("message") or ""))
+    if skip is not None:
+        return tap.Case(element.get("name"), "skipped", skip.get("message") or "no reason given")
+    return tap.Case(element.get("name"), "passed")
+
+
 def read_junit(path):
-    """[(group, case)] of a junit file."""
-    results = []
+    """[(group, case)] of a junit file; a test that fails twice, at its end too, is one case."""
+    cases = {}
     for element in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
-        group = element.get("classname", "").replace(".", "/")
-        children = {child.tag: child for child in element}
-        bad = children.get("failure", children.get("error"))
-        skip = children.get("skipped")
-        if bad is not None:
-            case = tap.Case(element.get("name"), "failed", (bad.text or bad.get("message") or ""))
-        elif skip is not None:
-            case = tap.Case(element.get("name"), "skipped", skip.get("message") or "no reason given")
+        key = (element.get("classname", "").replace(".", "/"), element.get("name"))
+        case, before = read_case(element), cases.get(key)
+        if before and before.outcome == "failed":
+            before.detail += "\n" + case.detail
         else:
-            case = tap.Case(element.get("name"), "passed")
-        results.append((group, case))
-    return results
+            cases[key] = case
+    return [(group, case) for (group, _), case in cases.items()]
 
 
 def pytest_command(arguments, junit, jobs):

@@ -84,12 +84,22 @@ def test_junit_is_read(tmp_path):
         "@pytest.fixture\n"
         "def broken(): raise OSError\n"
         "def test_error(broken): pass\n"
+        "@pytest.fixture\n"
+        "def ends_badly():\n"
+        "    yield\n"
+        "    assert 3 == 4\n"
+        "def test_end(ends_badly): pass\n"
+        "def test_both(ends_badly): assert 1 == 2\n"
     )
     junit = tmp_path / "junit.xml"
     words = [sys.executable, "-m", "pytest", "-q", f"--junitxml={junit}", "-p", "no:cacheprovider"]
     subprocess.run([*words, str(tmp_path)], capture_output=True, cwd=tmp_path)
-    found = {case.name: case.outcome for _, case in run_tests.read_junit(junit)}
-    assert found == {
+    cases = [case for _, case in run_tests.read_junit(junit)]
+    assert len(cases) == 6
+    assert "1 == 2" in cases[-1].detail and "3 == 4" in cases[-1].detail
+    assert {case.name: case.outcome for case in cases} == {
+        "test_end": "failed",
+        "test_both": "failed",
         "test_good": "passed",
         "test_bad": "failed",
         "test_skipped": "skipped",
