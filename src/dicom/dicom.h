@@ -12,7 +12,7 @@
  *
  * The rules of the JSON are those of the service contract: upper-case keys in ascending order,
  * empty element `{"vr":"XX"}`, empty value `null`, numbers as numbers when they parse, text as
- * UTF-8.
+ * UTF-8. What they and the standard leave open is decided in docs/dicom-json.md.
  *
  * Thread: confined (one reader per thread; a reader may be used again and again).
  * Standard: PS3.5 (encoding), PS3.10 (file format), PS3.18 annex F (JSON), PS3.3 C.7.6.3 (pixels).
@@ -28,8 +28,8 @@
 typedef struct dl_dicom_source {
     /** Up to `want` bytes; fewer only at the end, 0 at the end. */
     dl_status (*read)(void *context, void *out, size_t want, size_t *out_got, dl_error *err);
-    /** Pass over `count` bytes; DL_E_INVALID when the input ends before. NULL: the reader reads and
-     * drops. */
+    /** Pass over `count` bytes; DL_E_INVALID when the input ends before, and then none is passed.
+     * NULL: the reader reads and drops. */
     dl_status (*skip)(void *context, uint64_t count, dl_error *err);
     void *context;
 } dl_dicom_source;
@@ -94,8 +94,8 @@ typedef struct dl_dicom_fragment {
     uint64_t length_bytes;
 } dl_dicom_fragment;
 
-/** Where the pixel data is. Offsets are from the start of the file (of the inflated data set if
- * deflated). */
+/** Where the pixel data is. Offsets are from the start of the file; of a deflated one, as if its
+ * data set stood there inflated. */
 typedef struct dl_dicom_pixels {
     bool present;      /* (7FE0,0010), (7FE0,0008) or (7FE0,0009) with a value */
     bool encapsulated; /* fragments; else native */
@@ -146,18 +146,19 @@ DL_NODISCARD dl_status dl_dicom_read(dl_dicom_reader *reader, const dl_dicom_sou
                                      dl_error *err);
 
 /**
- * The frame index as bytes for the index database: small (varint deltas), versioned, empty for
- * native pixel data that follows from the header alone.
+ * The frame index as bytes for the index database: small (varint deltas), versioned, empty when
+ * there is no pixel data.
  */
 DL_NODISCARD dl_status dl_dicom_pixels_encode(const dl_dicom_header *header, dl_buf *out,
                                               dl_error *err);
 /** The reverse; DL_E_CORRUPT when the bytes are not ours. Only `pixels`, `deflated` and byte order
- * are filled. */
+ * are filled; frame_count is 1 when there is no pixel data. */
 DL_NODISCARD dl_status dl_dicom_pixels_decode(dl_bytes bytes, dl_arena *arena,
                                               dl_dicom_header *out_header, dl_error *err);
 
 /**
- * The pieces of frame `number` (from 1): ranges of the file, in order.
+ * The pieces of frame `number` (from 1): ranges of the file, in order. Frames of one-bit pixels are
+ * the bytes that hold any of their bits (PS3.5 section 8.1.1: no gaps between frames).
  * Errors: DL_E_NOT_FOUND (no such frame or no pixel data), DL_E_UNSUPPORTED (not indexed),
  *         DL_E_INVALID (the element is shorter than the frame's end).
  */

@@ -21,6 +21,16 @@ static const uint8_t classes[256] = {
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
+/* clang-format off */
+#define ROW(h) h "0", h "1", h "2", h "3", h "4", h "5", h "6", h "7", \
+               h "8", h "9", h "A", h "B", h "C", h "D", h "E", h "F"
+static const char hex_pairs[256][3] = {
+    ROW("0"), ROW("1"), ROW("2"), ROW("3"), ROW("4"), ROW("5"), ROW("6"), ROW("7"),
+    ROW("8"), ROW("9"), ROW("A"), ROW("B"), ROW("C"), ROW("D"), ROW("E"), ROW("F"),
+};
+#undef ROW
+/* clang-format on */
+
 unsigned scan_text(const uint8_t *bytes, size_t len)
 {
     unsigned found = 0;
@@ -118,10 +128,11 @@ dl_status emit_bytes(emitter *e, const char *bytes, size_t len, dl_error *err)
 
 static char *put_tag(char *p, uint32_t tag)
 {
-    for (int shift = 28; shift >= 0; shift -= 4) {
-        *p++ = hex_digits[tag >> shift & 15];
-    }
-    return p;
+    memcpy(p, hex_pairs[tag >> 24], 2);
+    memcpy(p + 2, hex_pairs[tag >> 16 & 255], 2);
+    memcpy(p + 4, hex_pairs[tag >> 8 & 255], 2);
+    memcpy(p + 6, hex_pairs[tag & 255], 2);
+    return p + 8;
 }
 
 /** HEAD_BYTES of room are there. */

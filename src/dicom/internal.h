@@ -211,8 +211,9 @@ const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned
 typedef struct level {
     uint64_t end; /* NO_END for undefined length */
     uint32_t last_tag;
-    bool is_item;      /* else a sequence */
-    bool implicit_vr;  /* items of an UN of undefined length are */
+    bool is_item;     /* else a sequence */
+    bool implicit_vr; /* items of an UN of undefined length are, and little endian */
+    bool big_endian;
     bool hidden;       /* inside an UN of undefined length: only parsed over */
     bool visible;      /* goes into the JSON */
     bool has_items;    /* sequence: one item was emitted */

@@ -39,7 +39,7 @@ static dl_status item_header(dl_dicom_reader *r, uint32_t tag, bool *out_end, ui
         return too_short(r, tag, out_end, err);
     }
     const uint8_t *p = r->in.window + r->in.at;
-    bool big = r->header->big_endian;
+    bool big = top_level(r)->big_endian;
     uint32_t item = big ? (uint32_t)dl_be16(p) << 16 | dl_be16(p + 2)
                         : (uint32_t)dl_le16(p) << 16 | dl_le16(p + 2);
     uint32_t length = big ? dl_be32(p + 4) : dl_le32(p + 4);
@@ -231,7 +231,7 @@ static bool map_frames(const dl_dicom_reader *r, frame_map *m)
     if (m->frame_count == 1) {
         m->starts[0] = 0;
         m->starts[1] = (uint32_t)m->fragment_count;
-        return m->fragment_count > 0;
+        return true;
     }
     if (is_video(uid)) {
         return false;
@@ -268,16 +268,23 @@ dl_status pixels_finish(dl_dicom_reader *r, dl_error *err)
         return DL_OK;
     }
     size_t count = r->fragments.len / sizeof(dl_dicom_fragment);
+    bool enough = count >= pixels->frame_count; /* each frame has a fragment of its own at least */
     pixels->fragments = dl_arena_alloc(r->arena, count, sizeof *pixels->fragments);
-    pixels->frame_starts =
-        dl_arena_alloc(r->arena, (size_t)pixels->frame_count + 1, sizeof *pixels->frame_starts);
-    if (pixels->fragments == NULL || pixels->frame_starts == NULL) {
+    if (pixels->fragments == NULL) {
         return dl_arena_full(r->arena, err);
     }
     if (count > 0) {
         memcpy(pixels->fragments, r->fragments.ptr, r->fragments.len);
     }
     pixels->fragment_count = count;
+    if (!enough) {
+        return DL_OK;
+    }
+    pixels->frame_starts =
+        dl_arena_alloc(r->arena, (size_t)pixels->frame_count + 1, sizeof *pixels->frame_starts);
+    if (pixels->frame_starts == NULL) {
+        return dl_arena_full(r->arena, err);
+    }
     frame_map map = {pixels->fragments, count, pixels->frame_count, pixels->frame_starts};
     pixels->indexed = map_frames(r, &map);
     return DL_OK;

@@ -2,22 +2,24 @@
 
 #include <stdio.h>
 
-static const uint32_t core_tags[DL_DICOM_CORE_COUNT] = {
-    [DL_DICOM_SOP_CLASS_UID] = 0x00080016,      [DL_DICOM_SOP_INSTANCE_UID] = 0x00080018,
-    [DL_DICOM_STUDY_INSTANCE_UID] = 0x0020000d, [DL_DICOM_SERIES_INSTANCE_UID] = 0x0020000e,
-    [DL_DICOM_PATIENT_ID] = 0x00100020,
-};
-
 enum { CORE_BYTES = 256 }; /* of a core value that is too long, enough to see that it is */
 
 int core_of(uint32_t tag)
 {
-    for (int i = 0; i < DL_DICOM_CORE_COUNT; i++) {
-        if (core_tags[i] == tag) {
-            return i;
-        }
+    switch (tag) {
+    case 0x00080016:
+        return DL_DICOM_SOP_CLASS_UID;
+    case 0x00080018:
+        return DL_DICOM_SOP_INSTANCE_UID;
+    case 0x0020000d:
+        return DL_DICOM_STUDY_INSTANCE_UID;
+    case 0x0020000e:
+        return DL_DICOM_SERIES_INSTANCE_UID;
+    case 0x00100020:
+        return DL_DICOM_PATIENT_ID;
+    default:
+        return -1;
     }
-    return -1;
 }
 
 /** The identifiers of the instance, which stay in the JSON even when they are invalid. */

@@ -6,15 +6,15 @@
 #define SEQUENCE_END 0xfffee0ddu
 #define PIXEL_DATA 0x7fe00010u
 
-static uint32_t tag_at(const dl_dicom_reader *r, const uint8_t *p)
+static uint32_t tag_at(const level *top, const uint8_t *p)
 {
-    return r->header->big_endian ? (uint32_t)dl_be16(p) << 16 | dl_be16(p + 2)
-                                 : (uint32_t)dl_le16(p) << 16 | dl_le16(p + 2);
+    return top->big_endian ? (uint32_t)dl_be16(p) << 16 | dl_be16(p + 2)
+                           : (uint32_t)dl_le16(p) << 16 | dl_le16(p + 2);
 }
 
-static uint32_t length_at(const dl_dicom_reader *r, const uint8_t *p)
+static uint32_t length_at(const level *top, const uint8_t *p)
 {
-    return r->header->big_endian ? dl_be32(p) : dl_le32(p);
+    return top->big_endian ? dl_be32(p) : dl_le32(p);
 }
 
 static dl_status bad_length(uint32_t tag, uint32_t length, dl_error *err)
@@ -43,6 +43,7 @@ static dl_status open_sequence(dl_dicom_reader *r, const element *e, dl_error *e
     level next = {
         .end = end,
         .implicit_vr = parent->implicit_vr || is_un,
+        .big_endian = parent->big_endian && !is_un,
         .hidden = parent->hidden || is_un || e->tag >> 16 <= 2,
         .signed_pixels = parent->signed_pixels,
         .set = parent->set,
@@ -139,7 +140,7 @@ static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error 
 {
     const level *top = top_level(r);
     const uint8_t *p = r->in.window + r->in.at;
-    element e = {.tag = tag_at(r, p)};
+    element e = {.tag = tag_at(top, p)};
     size_t head = 8;
     if (!top->implicit_vr) {
         e.vr = vr_find(p[4], p[5]);
@@ -147,14 +148,14 @@ static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error 
         if (likely(e.vr->kind != KIND_UNKNOWN || capitals)) {
             /* VRs that are not known yet have the long form (PS3.5 7.1.2). */
             if (!e.vr->long_length) {
-                e.length = r->header->big_endian ? dl_be16(p + 6) : dl_le16(p + 6);
+                e.length = top->big_endian ? dl_be16(p + 6) : dl_le16(p + 6);
             } else {
                 DL_TRY(input_need(&r->in, 12, err));
                 if (input_left(&r->in) < 12) {
                     return cut_off(r, e.tag, err);
                 }
                 p = r->in.window + r->in.at;
-                e.length = length_at(r, p + 8);
+                e.length = length_at(top, p + 8);
                 head = 12;
             }
             if (unlikely(e.vr->kind == KIND_UNKNOWN)) {
@@ -167,7 +168,7 @@ static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error 
         /* No VR at all: some writers leave it out for single elements. */
     }
     e.vr = implicit_vr(e.tag, top->signed_pixels);
-    e.length = length_at(r, p + 4);
+    e.length = length_at(top, p + 4);
     r->in.at += head;
     *out_element = e;
     return DL_OK;
@@ -274,7 +275,7 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
         }
         return cut_off(r, top_level(r)->last_tag, err);
     }
-    uint32_t tag = tag_at(r, p);
+    uint32_t tag = tag_at(top_level(r), p);
     if (unlikely(tag >> 16 == 0xfffe && tag != 0xfffefffcu)) {
         const level *top = top_level(r);
         if (tag != ITEM_END || r->depth == 1 || top->end != NO_END) {
@@ -304,8 +305,8 @@ static dl_status step_sequence(dl_dicom_reader *r, dl_error *err)
         return cut_off(r, ITEM, err);
     }
     const uint8_t *p = r->in.window + r->in.at;
-    uint32_t tag = tag_at(r, p);
-    uint32_t length = length_at(r, p + 4);
+    uint32_t tag = tag_at(top_level(r), p);
+    uint32_t length = length_at(top_level(r), p + 4);
     r->in.at += 8;
     if (tag == ITEM) {
         return open_item(r, length, err);
@@ -323,6 +324,7 @@ dl_status walk_data_set(dl_dicom_reader *r, dl_error *err)
         .end = NO_END,
         .is_item = true,
         .implicit_vr = r->header->implicit_vr,
+        .big_endian = r->header->big_endian,
         .visible = r->out.json != NULL,
     };
     r->levels[0] = root;

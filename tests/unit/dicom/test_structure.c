@@ -165,6 +165,23 @@ TAP_CASE(unknown_sequences_are_parsed_over)
     EXPECT_FINDINGS(&b, "", "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
 }
 
+/** Its items are little endian, whatever the file is. */
+TAP_CASE(unknown_sequences_of_big_endian_files)
+{
+    build b = build_begin(UID_BIG);
+    put_head(&b, 0x00091001, "UN", LENGTH_UNDEFINED);
+    b.implicit = true;
+    b.big = false;
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    PUT(&b, 0x00080020, "DA", "20200101");
+    put_item(&b, 0xe00d, 0);
+    put_item(&b, 0xe0dd, 0);
+    b.implicit = false;
+    b.big = true;
+    PUT(&b, 0x00100020, "LO", "ID");
+    EXPECT_JSON(&b, "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
+}
+
 TAP_CASE(bulk_inside_items_is_left_out)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -349,6 +366,7 @@ int main(void)
     TAP_RUN(meta_that_says_otherwise);
     TAP_RUN(implicit_vrs_come_from_the_dictionary);
     TAP_RUN(unknown_sequences_are_parsed_over);
+    TAP_RUN(unknown_sequences_of_big_endian_files);
     TAP_RUN(bulk_inside_items_is_left_out);
     TAP_RUN(order_and_repetition);
     TAP_RUN(zeros_at_the_end_are_padding);
