@@ -1,5 +1,6 @@
 #include "http/client.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <curl/curl.h>
@@ -94,16 +95,31 @@ static bool fail(transfer *t, dl_status status)
     return false;
 }
 
+/* libcurl's own limit on low speed looks at an average over seconds, and cannot be exact. */
+static bool is_idle_too_long(transfer *t, uint64_t moved_bytes)
+{
+    int64_t now_us = dl_clock_monotonic_us();
+    if (moved_bytes != t->moved_bytes) {
+        t->moved_bytes = moved_bytes;
+        t->last_moved_us = now_us;
+    }
+    return now_us - t->last_moved_us > (int64_t)t->client->idle_timeout_s * 1000000;
+}
+
+/* Called whenever bytes move, and once a second. */
 static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
                        curl_off_t up)
 {
     (void)down_total;
-    (void)down;
     (void)up_total;
-    (void)up;
     transfer *t = context;
     if (dl_cancel_asked(t->client->cancel)) {
         fail(t, dl_error_set(&t->err, DL_E_CANCELED, "HTTP: the request was canceled"));
+        return 1;
+    }
+    if (is_idle_too_long(t, (uint64_t)down + (uint64_t)up + t->head_bytes)) {
+        fail(t, dl_error_set(&t->err, DL_E_UNAVAILABLE, "HTTP: nothing moved for %u seconds",
+                             t->client->idle_timeout_s));
         return 1;
     }
     return 0;
@@ -242,6 +258,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
     transfer *t = context;
     dl_str line = {bytes, size * count};
+    t->head_bytes += line.len;
     while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r')) {
         line.len--;
     }
@@ -249,6 +266,11 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
         t->first = NULL;
         t->end = &t->first;
         t->field_count = 0;
+        t->head_is_whole = false;
+        return size * count;
+    }
+    if (line.len == 0) {
+        t->head_is_whole = true;
         return size * count;
     }
     return add_field(t, line) ? size * count : 0;
@@ -322,8 +344,6 @@ static void set_connection(dl_http_client *client, transfer *t)
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)client->connect_timeout_s);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)client->idle_timeout_s);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)TRANSFER_BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)TRANSFER_BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
@@ -360,8 +380,9 @@ static void set_request(CURL *curl, const dl_http_call *call, transfer *t)
 
 static dl_status explain(const transfer *t, CURLcode code, dl_error *err)
 {
-    if (code == CURLE_OK) {
-        return DL_OK;
+    if (code == CURLE_OK) { /* also for an answer that ends in its headers */
+        return t->head_is_whole ? DL_OK
+                                : dl_error_set(err, DL_E_UNAVAILABLE, "HTTP: no whole answer came");
     }
     if (t->status != DL_OK) {
         if (err != NULL) {
@@ -370,8 +391,11 @@ static dl_status explain(const transfer *t, CURLcode code, dl_error *err)
         return t->status;
     }
     const char *words = t->client->words[0] != '\0' ? t->client->words : curl_easy_strerror(code);
-    bool wrong = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
-                 code == CURLE_LOGIN_DENIED;
+    curl_off_t connected_us = 0; /* an answer that is not HTTP is an "unsupported protocol", too */
+    (void)curl_easy_getinfo(t->client->curl, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+    bool wrong =
+        connected_us == 0 && (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+                              code == CURLE_LOGIN_DENIED);
     dl_status status = wrong                         ? DL_E_INVALID
                        : code == CURLE_OUT_OF_MEMORY ? DL_E_NOMEM
                                                      : DL_E_UNAVAILABLE;
@@ -383,6 +407,7 @@ dl_status dl_http_client_do(dl_http_client *client, const dl_http_call *call, dl
 {
     transfer t = {.client = client, .call = call, .arena = arena, .out_body = out_body};
     t.end = &t.first;
+    t.last_moved_us = dl_clock_monotonic_us();
     struct curl_slist *lines = NULL;
     dl_status status = make_lines(call, arena, &lines, err);
     if (status == DL_OK) {
