@@ -37,8 +37,12 @@ typedef struct transfer {
     size_t body_at;
     field_node *first, **end;
     size_t field_count;
-    bool begun;       /* the caller knows the headers of the answer it is handed */
-    dl_status status; /* the first failure of ours */
+    bool begun;            /* the caller knows the headers of the answer it is handed */
+    bool head_is_whole;    /* its blank line was seen */
+    uint64_t head_bytes;   /* of answers */
+    uint64_t moved_bytes;  /* both ways, when last looked at */
+    int64_t last_moved_us; /* when that changed */
+    dl_status status;      /* the first failure of ours */
     dl_error err;
 } transfer;
 
