@@ -67,56 +67,29 @@ static dl_status gather_study(dl_search *s, int64_t study, int64_t created, dl_e
     return status != DL_OK ? status : finished;
 }
 
-static dl_status created_of(dl_search *s, const char *sql, int64_t id, int64_t *out_created,
-                            dl_error *err)
-{
-    dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, sql, &q, err));
-    dl_db_bind_int(q, 1, id);
-    int64_t created = dl_db_step(q) ? dl_db_int(q, 0) : 0;
-    DL_TRY(dl_db_finish(q, err));
-    *out_created = created;
-    return DL_OK;
-}
-
 static dl_status try_study(dl_search *s, int64_t study, dl_error *err)
 {
-    bool accepted = false;
-    int64_t created = 0;
-    DL_TRY(dl_search_accept_study(s, study, &accepted, err));
-    if (!accepted) {
-        return DL_OK;
-    }
-    if (s->query->level == DL_INDEX_STUDY) {
-        DL_TRY(created_of(s, "SELECT created FROM study WHERE id=?1", study, &created, err));
-    }
-    return gather_study(s, study, created, err);
+    const dl_search_verdict *v = NULL;
+    DL_TRY(dl_search_accept_study(s, study, &v, err));
+    return v->accepted ? gather_study(s, study, v->place, err) : DL_OK;
 }
 
 static dl_status try_series(dl_search *s, int64_t series, dl_error *err)
 {
-    bool accepted = false;
-    int64_t study = 0, created = 0;
-    DL_TRY(dl_search_accept_series(s, series, &study, &accepted, err));
-    if (!accepted) {
-        return DL_OK;
-    }
-    if (s->query->level == DL_INDEX_SERIES) {
-        DL_TRY(created_of(s, "SELECT created FROM series WHERE id=?1", series, &created, err));
-    }
-    return gather_series(s, study, series, created, err);
+    const dl_search_verdict *v = NULL;
+    DL_TRY(dl_search_accept_series(s, series, &v, err));
+    return v->accepted ? gather_series(s, v->parent, series, v->place, err) : DL_OK;
 }
 
 static dl_status try_instance(dl_search *s, int64_t instance, int64_t series, int64_t watermark,
                               dl_error *err)
 {
-    bool accepted = false;
-    int64_t study = 0;
-    DL_TRY(dl_search_accept_series(s, series, &study, &accepted, err));
-    if (!accepted || watermark == 0) {
+    const dl_search_verdict *v = NULL;
+    DL_TRY(dl_search_accept_series(s, series, &v, err));
+    if (!v->accepted || watermark == 0) {
         return DL_OK;
     }
-    dl_search_key key = {.place = watermark, .id = instance, .series = series, .study = study};
+    dl_search_key key = {.place = watermark, .id = instance, .series = series, .study = v->parent};
     return dl_search_push(s, key, err);
 }
 

@@ -333,6 +333,7 @@ dl_status dl_index_open(const char *path, const dl_index_options *options, dl_in
         index->options.reader_limit = DEFAULT_READER_LIMIT;
     }
     index->committing_us = INT64_MAX;
+    index->gather_always = DL_INDEX_GATHER_ALWAYS;
     size_t size = strlen(path) + 1;
     index->path = dl_mem_alloc(size, 1);
     dl_status status =

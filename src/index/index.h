@@ -84,9 +84,9 @@ DL_NODISCARD dl_status dl_index_next_watermark(dl_index *index, int64_t *out_wat
                                                dl_error *err);
 
 /**
- * The watermark of the newest store that a change row names, and the highest that has been given out.
- * Right after opening, files between the two belong to stores that a crash cut off: nothing speaks of
- * them.
+ * The watermark of the newest store that a change row names, and the highest that has been given
+ * out. Right after opening, files between the two belong to stores that a crash cut off: nothing
+ * speaks of them.
  */
 DL_NODISCARD dl_status dl_index_watermark_bounds(dl_index *index, int64_t *out_last,
                                                  int64_t *out_given, dl_error *err);

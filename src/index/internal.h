@@ -165,6 +165,7 @@ DL_NODISCARD dl_status dl_index_train(dl_index_conn *conn, dl_error *err);
 
 enum {
     DL_INDEX_WATERMARK_BLOCK = 1024,  /* numbers reserved at a time */
+    DL_INDEX_GATHER_ALWAYS = 64,      /* so few rows are gathered whatever the sums say */
     DL_INDEX_TRAIN_BASES = 300,       /* bases before a dictionary is trained */
     DL_INDEX_LOG_PAGES_WANTED = 1000, /* moved into the file in the background from here on */
     DL_INDEX_LOG_PAGES_LIMIT = 16384, /* from here on writers wait for it: 64 MiB */
@@ -193,6 +194,7 @@ struct dl_index {
     int64_t dictionary; /* the one that new bases use */
     int64_t base_count; /* bases made with dictionary 0 since the home began */
     int log_pages;
+    int64_t gather_always; /* up to so many matches a search gathers; tests lower it */
     bool stopping, train_wanted, thread_started;
     pthread_t thread;
 };

@@ -165,7 +165,7 @@ static dl_search_verdict *slot_of(dl_search_verdict *slots, int64_t id)
     return &slots[(uint64_t)id & (DL_SEARCH_CACHE_SLOTS - 1)];
 }
 
-static dl_status judge_study(dl_search *s, int64_t study, bool *out_accepted, dl_error *err)
+static dl_status judge_study(dl_search *s, int64_t study, dl_search_verdict *v, dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db,
@@ -173,33 +173,28 @@ static dl_status judge_study(dl_search *s, int64_t study, bool *out_accepted, dl
                        " FROM study WHERE id=?1",
                        &q, err));
     dl_db_bind_int(q, 1, study);
-    bool accepted = dl_db_step(q) && !dl_db_is_null(q, 0) &&
-                    dl_db_int(q, 1) == s->query->partition &&
-                    uid_matches(s, DL_INDEX_STUDY, dl_db_bytes(q, 2)) &&
-                    dl_search_columns_match(s, DL_INDEX_STUDY, q, 3);
-    int64_t created = accepted ? dl_db_int(q, 0) : 0;
+    v->accepted = dl_db_step(q) && !dl_db_is_null(q, 0) && dl_db_int(q, 1) == s->query->partition &&
+                  uid_matches(s, DL_INDEX_STUDY, dl_db_bytes(q, 2)) &&
+                  dl_search_columns_match(s, DL_INDEX_STUDY, q, 3);
+    v->place = v->accepted ? dl_db_int(q, 0) : 0;
     DL_TRY(dl_db_finish(q, err));
-    if (accepted) {
-        DL_TRY(dl_search_modalities_match(s, created, &accepted, err));
-    }
-    *out_accepted = accepted;
-    return DL_OK;
+    return v->accepted ? dl_search_modalities_match(s, v->place, &v->accepted, err) : DL_OK;
 }
 
-dl_status dl_search_accept_study(dl_search *s, int64_t study, bool *out_accepted, dl_error *err)
+dl_status dl_search_accept_study(dl_search *s, int64_t study, const dl_search_verdict **out_verdict,
+                                 dl_error *err)
 {
     dl_search_verdict *slot = slot_of(s->studies, study);
     if (slot->id != study) {
-        bool accepted = false;
-        DL_TRY(judge_study(s, study, &accepted, err));
-        *slot = (dl_search_verdict){.id = study, .accepted = accepted};
+        dl_search_verdict v = {.id = study};
+        DL_TRY(judge_study(s, study, &v, err));
+        *slot = v;
     }
-    *out_accepted = slot->accepted;
+    *out_verdict = slot;
     return DL_OK;
 }
 
-static dl_status judge_series(dl_search *s, int64_t series, int64_t *out_study, bool *out_accepted,
-                              dl_error *err)
+static dl_status judge_series(dl_search *s, int64_t series, dl_search_verdict *v, dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db,
@@ -207,32 +202,30 @@ static dl_status judge_series(dl_search *s, int64_t series, int64_t *out_study, 
                        " FROM series WHERE id=?1",
                        &q, err));
     dl_db_bind_int(q, 1, series);
-    bool accepted = dl_db_step(q) && !dl_db_is_null(q, 0) &&
-                    dl_db_int(q, 1) == s->query->partition &&
-                    uid_matches(s, DL_INDEX_SERIES, dl_db_bytes(q, 2)) &&
-                    dl_search_columns_match(s, DL_INDEX_SERIES, q, 4);
-    int64_t study = accepted ? dl_db_int(q, 3) : 0;
+    v->accepted = dl_db_step(q) && !dl_db_is_null(q, 0) && dl_db_int(q, 1) == s->query->partition &&
+                  uid_matches(s, DL_INDEX_SERIES, dl_db_bytes(q, 2)) &&
+                  dl_search_columns_match(s, DL_INDEX_SERIES, q, 4);
+    v->place = v->accepted ? dl_db_int(q, 0) : 0;
+    v->parent = v->accepted ? dl_db_int(q, 3) : 0;
     DL_TRY(dl_db_finish(q, err));
-    if (accepted && dl_search_has_terms(s, DL_INDEX_STUDY)) {
-        DL_TRY(dl_search_accept_study(s, study, &accepted, err));
+    if (v->accepted && dl_search_has_terms(s, DL_INDEX_STUDY)) {
+        const dl_search_verdict *study = NULL;
+        DL_TRY(dl_search_accept_study(s, v->parent, &study, err));
+        v->accepted = study->accepted;
     }
-    *out_study = study;
-    *out_accepted = accepted;
     return DL_OK;
 }
 
-dl_status dl_search_accept_series(dl_search *s, int64_t series, int64_t *out_study,
-                                  bool *out_accepted, dl_error *err)
+dl_status dl_search_accept_series(dl_search *s, int64_t series,
+                                  const dl_search_verdict **out_verdict, dl_error *err)
 {
     dl_search_verdict *slot = slot_of(s->series, series);
     if (slot->id != series) {
-        bool accepted = false;
-        int64_t study = 0;
-        DL_TRY(judge_series(s, series, &study, &accepted, err));
-        *slot = (dl_search_verdict){.id = series, .parent = study, .accepted = accepted};
+        dl_search_verdict v = {.id = series};
+        DL_TRY(judge_series(s, series, &v, err));
+        *slot = v;
     }
-    *out_study = slot->parent;
-    *out_accepted = slot->accepted;
+    *out_verdict = slot;
     return DL_OK;
 }
 

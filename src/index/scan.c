@@ -8,6 +8,24 @@ typedef struct progress {
 /** Columns of every scan: id, place, parent, and the folded ones from here on. */
 enum { FIRST_COLUMN = 3 };
 
+static dl_status ask_study(dl_search *s, int64_t study, bool *out_match, dl_error *err)
+{
+    const dl_search_verdict *v = NULL;
+    DL_TRY(dl_search_accept_study(s, study, &v, err));
+    *out_match = v->accepted;
+    return DL_OK;
+}
+
+static dl_status ask_series(dl_search *s, int64_t series, int64_t *out_study, bool *out_match,
+                            dl_error *err)
+{
+    const dl_search_verdict *v = NULL;
+    DL_TRY(dl_search_accept_series(s, series, &v, err));
+    *out_study = v->parent;
+    *out_match = v->accepted;
+    return DL_OK;
+}
+
 static dl_status judge(dl_search *s, const dl_db_stmt *row, dl_search_key *key, bool *out_match,
                        dl_error *err)
 {
@@ -29,13 +47,11 @@ static dl_status judge(dl_search *s, const dl_db_stmt *row, dl_search_key *key, 
             *out_match = false;
             return DL_OK;
         }
-        return dl_search_has_terms(s, DL_INDEX_STUDY)
-                   ? dl_search_accept_study(s, parent, out_match, err)
-                   : DL_OK;
+        return dl_search_has_terms(s, DL_INDEX_STUDY) ? ask_study(s, parent, out_match, err)
+                                                      : DL_OK;
     case DL_INDEX_INSTANCE:
         key->series = parent;
-        return s->term_count > 0 ? dl_search_accept_series(s, parent, &key->study, out_match, err)
-                                 : DL_OK;
+        return s->term_count > 0 ? ask_series(s, parent, &key->study, out_match, err) : DL_OK;
     }
     return DL_OK;
 }

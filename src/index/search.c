@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GATHER_ALWAYS = 64 }; /* so few rows are gathered whatever the sums say */
-
 /* ---- the plan ---- */
 
 typedef struct choice {
@@ -27,7 +25,9 @@ static dl_status gather_limit(dl_search *s, dl_index_level level, int64_t *out_l
     DL_TRY(dl_index_tally_total(s->conn, s->query->partition, level, &parents, err));
     double fan_out = parents > 0 ? (double)rows / (double)parents : 1.0;
     double limit = sqrt((double)s->need * (double)rows) / (fan_out < 1.0 ? 1.0 : fan_out);
-    *out_limit = limit < GATHER_ALWAYS ? GATHER_ALWAYS : limit > 1e9 ? 1000000000 : (int64_t)limit;
+    int64_t bounded = limit > 1e9 ? 1000000000 : (int64_t)limit;
+    int64_t always = s->conn->index->gather_always;
+    *out_limit = bounded < always ? always : bounded;
     return DL_OK;
 }
 

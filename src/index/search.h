@@ -42,7 +42,8 @@ typedef struct dl_search_key {
 
 typedef struct dl_search_verdict {
     int64_t id;
-    int64_t parent;
+    int64_t parent; /* study of a series */
+    int64_t place;
     bool accepted;
 } dl_search_verdict;
 
@@ -74,10 +75,11 @@ bool dl_search_columns_match(const dl_search *s, dl_index_level level, const dl_
 DL_NODISCARD dl_status dl_search_modalities_match(dl_search *s, int64_t created, bool *out_match,
                                                   dl_error *err);
 /** Whether a live study, or series with its study, of the partition matches all terms. */
-DL_NODISCARD dl_status dl_search_accept_study(dl_search *s, int64_t study, bool *out_accepted,
-                                              dl_error *err);
-DL_NODISCARD dl_status dl_search_accept_series(dl_search *s, int64_t series, int64_t *out_study,
-                                               bool *out_accepted, dl_error *err);
+DL_NODISCARD dl_status dl_search_accept_study(dl_search *s, int64_t study,
+                                              const dl_search_verdict **out_verdict, dl_error *err);
+DL_NODISCARD dl_status dl_search_accept_series(dl_search *s, int64_t series,
+                                               const dl_search_verdict **out_verdict,
+                                               dl_error *err);
 DL_NODISCARD dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error *err);
 
 /* gather.c */
