@@ -5,7 +5,8 @@ Groups, in this order; the words are what PATTERN is compared with:
   lint/layers lint/banned lint/headers   the quick checks of tools/
   unit/NAME                              each test program of the build in build/
   asan/NAME                              the same, built with ASan and UBSan in build-asan/
-  tests/tools tests/integration ...      pytest, against the program in build/
+  tests/tools tests/integration ...      pytest, against the program in build/, and with --all
+                                         tests/integration against that in build-asan/
 
 Usage: run_tests.py [--all] [--jobs N] [PATTERN]
   --all      also what takes long (the pytest marker `slow`)
@@ -171,11 +172,12 @@ def read_case(element):
     children = {child.tag: child for child in element}
     bad = children.get("failure", children.get("error"))
     skip = children.get("skipped")
+    case = tap.Case(element.get("name"), "passed", seconds=float(element.get("time") or 0))
     if bad is not None:
-        return tap.Case(element.get("name"), "failed", (bad.text or bad.get("message") or ""))
-    if skip is not None:
-        return tap.Case(element.get("name"), "skipped", skip.get("message") or "no reason given")
-    return tap.Case(element.get("name"), "passed")
+        case.outcome, case.detail = "failed", bad.text or bad.get("message") or ""
+    elif skip is not None:
+        case.outcome, case.detail = "skipped", skip.get("message") or "no reason given"
+    return case
 
 
 def read_junit(path):
@@ -186,13 +188,14 @@ def read_junit(path):
         case, before = read_case(element), cases.get(key)
         if before and before.outcome == "failed":
             before.detail += "\n" + case.detail
+            before.seconds += case.seconds
         else:
             cases[key] = case
     return [(group, case) for (group, _), case in cases.items()]
 
 
-def pytest_command(arguments, junit, jobs):
-    """The words of the pytest run, or None when the pattern is for other groups."""
+def pytest_command(arguments, junit, jobs, folders):
+    """The words of a pytest run, or None when the pattern is for other groups."""
     words = [sys.executable, "-m", "pytest", "-q", "--tb=short", f"--junitxml={junit}"]
     words += ["-c", "tests/pytest.ini", "-n", str(jobs), "--dist=loadfile"]
     words += ["-m", ""] if arguments.all else []
@@ -200,23 +203,22 @@ def pytest_command(arguments, junit, jobs):
     if pattern and pattern.startswith(("lint/", "unit/", "asan/")):
         return None
     if pattern and pattern.startswith("tests/"):
-        return [*words, pattern]
-    folders = [folder for folder in PYTEST_FOLDERS if any((ROOT / folder).rglob("test_*.py"))]
-    if not folders:
-        return None
-    return [*words, *(["-k", pattern] if pattern else []), *folders]
+        chosen = [pattern] if any(pattern.startswith(folder) for folder in folders) else []
+        return [*words, *chosen] if chosen else None
+    folders = [folder for folder in folders if any((ROOT / folder).rglob("test_*.py"))]
+    return [*words, *(["-k", pattern] if pattern else []), *folders] if folders else None
 
 
-def run_pytest(totals, arguments, jobs):
-    junit = CACHE / "pytest.xml"
+def run_pytest(totals, arguments, jobs, program, word="", folders=PYTEST_FOLDERS):
+    """pytest against a program; `word` stands before the names of its groups."""
+    junit, log = CACHE / f"{word}pytest.xml", CACHE / f"{word}pytest.log"
     junit.unlink(missing_ok=True)
-    command = pytest_command(arguments, junit, jobs)
+    command = pytest_command(arguments, junit, jobs, folders)
     if command is None:
         return
     begin = time.monotonic()
-    environment = {**os.environ, "DICOMLAKE": str(BUILD / "dicomlake")}
-    environment["NODE_PATH"] = str(ROOT / ".cache" / "npm" / "node_modules")
-    log = CACHE / "pytest.log"
+    environment = {**os.environ, **(SANITIZER_SETTINGS if word else {}), "DICOMLAKE": str(program)}
+    environment["NODE_PATH"] = str(CACHE / "npm" / "node_modules")
     with open(log, "wb") as out:
         try:
             ending = subprocess.run(
@@ -226,16 +228,15 @@ def run_pytest(totals, arguments, jobs):
         except subprocess.TimeoutExpired:
             ending = f"none: still running after {PYTEST_SECONDS} s"
     results = read_junit(junit) if junit.exists() else []
-    groups = {}
-    for group, case in results:
-        groups.setdefault(group, []).append(case)
-    for group, cases in sorted(groups.items()):
-        totals.add_all(group, cases, time.monotonic() - begin)
+    for group in sorted({group for group, _ in results}):
+        cases = [case for other, case in results if other == group]
+        totals.add_all(f"{word}{group}", cases, sum(case.seconds for case in cases))
+    say(f"{word}pytest: {time.monotonic() - begin:.1f} s")
     nothing_chosen = ending == 5 and arguments.pattern  # the pattern was for other groups
     failed = any(case.outcome == "failed" for _, case in results)
     if ending != 0 and not nothing_chosen and not failed:
         detail = f"exit code {ending}\n" + log.read_text(errors="replace")[-4000:]
-        totals.add("pytest", tap.Case("the run as a whole", "failed", detail))
+        totals.add(f"{word}pytest", tap.Case("the run as a whole", "failed", detail))
 
 
 # ---- all of it ----
@@ -262,7 +263,10 @@ def run_all(arguments, totals):
         say("building build-asan/")
         if build_case(totals, ASAN, build_sanitized(jobs)):
             run_programs(totals, ASAN, "asan", pattern, jobs)
-    run_pytest(totals, arguments, jobs)
+    run_pytest(totals, arguments, jobs, BUILD / "dicomlake")
+    if arguments.all:
+        program = ASAN / "src" / "cli" / "dicomlake"
+        run_pytest(totals, arguments, jobs, program, "asan-", ["tests/integration"])
 
 
 def main(words):

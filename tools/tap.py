@@ -12,6 +12,7 @@ class Case:
     name: str
     outcome: str  # passed, failed, skipped
     detail: str = ""
+    seconds: float = 0
 
 
 def parse(text, exit_code):

@@ -160,8 +160,27 @@ def test_pytest_that_ends_badly_is_a_failure(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(run_tests, "CACHE", tmp_path)
     monkeypatch.setattr(run_tests, "pytest_command", lambda *a: ["bash", "-c", "exit 4"])
     totals = run_tests.Totals()
-    run_tests.run_pytest(totals, run_tests.argparse.Namespace(pattern=None, all=False), 1)
+    run_tests.run_pytest(totals, run_tests.argparse.Namespace(pattern=None, all=False), 1, "p")
     assert (totals.passed, totals.failed) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "want"),
+    [
+        (None, ["tests/tools", "tests/integration"]),
+        ("store", ["-k", "store", "tests/tools", "tests/integration"]),
+        ("tests/tools/test_x.py::test_y", ["tests/tools/test_x.py::test_y"]),
+        ("tests/elsewhere", None),
+        ("unit/store", None),
+        ("asan/", None),
+        ("lint/", None),
+    ],
+)
+def test_what_pytest_is_asked_for(pattern, want):
+    arguments = run_tests.argparse.Namespace(pattern=pattern, all=False)
+    folders = ["tests/tools", "tests/integration"]
+    words = run_tests.pytest_command(arguments, "j", 2, folders)
+    assert (words and words[words.index("--dist=loadfile") + 1 :]) == want
 
 
 def test_the_exit_code_when_run_as_a_program():
