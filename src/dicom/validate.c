@@ -445,7 +445,10 @@ const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned
         count = 0;
         for (dl_str rest = text;; count++) {
             ptrdiff_t at = dl_str_find(rest, '\\');
-            dl_str value = trim_end(at < 0 ? rest : dl_str_slice(rest, 0, (size_t)at));
+            dl_str value = at < 0 ? rest : dl_str_slice(rest, 0, (size_t)at);
+            bool blank_title = vr->vr == DL_VR('A', 'E') && value.len > 0; /* spaces are an error */
+            dl_str trimmed = trim_end(value);
+            value = blank_title && trimmed.len == 0 ? value : trimmed;
             const char *why = validate_value(vr->vr, value, found);
             if (why != NULL) {
                 *out_value = value;

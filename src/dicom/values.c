@@ -194,6 +194,17 @@ static void take_number_fact(dl_dicom_reader *r, uint32_t tag, const vr_info *vr
 
 /* ---- values ---- */
 
+/** Spaces and nothing else. */
+static bool is_blank(dl_bytes value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] != ' ') {
+            return false;
+        }
+    }
+    return value.len > 0;
+}
+
 static dl_status take_text(dl_dicom_reader *r, const element *e, dl_bytes value, bool visible,
                            dl_error *err)
 {
@@ -217,6 +228,9 @@ static dl_status take_text(dl_dicom_reader *r, const element *e, dl_bytes value,
     if (r->options.validate) {
         char detail[96];
         dl_str wrong = DL_STR_NONE;
+        if (text.len == 0 && vr->vr == DL_VR('A', 'E') && is_blank(value)) {
+            text = (dl_str){(const char *)value.ptr, value.len}; /* the one VR that forbids it */
+        }
         const char *why = validate_text(e->tag, vr, text, found, detail, &wrong);
         if (why != NULL) {
             DL_TRY(add_finding(r, e->tag, vr->vr, wrong, why, err));

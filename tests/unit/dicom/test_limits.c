@@ -156,6 +156,39 @@ TAP_CASE(fragments)
     }
 }
 
+/** Offset tables beyond the limit are not kept; the frames are then found in another way. */
+TAP_CASE(offset_tables)
+{
+    static char table[8 * 3];
+    build b = build_begin("1.2.840.10008.1.2.5");
+    PUT(&b, 0x00280008, "IS", "2 ");
+    put_value(&b, 0x7fe00001, "OV", table, sizeof table);
+    put_head(&b, 0x7fe00010, "OB", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, 12);
+    put_bytes(&b, table, 12);
+    for (int i = 0; i < 2; i++) {
+        put_item(&b, 0xe000, 2);
+        put_bytes(&b, "ab", 2);
+    }
+    put_item(&b, 0xe0dd, 0);
+    for (size_t limit = 2; limit <= 3; limit++) {
+        dl_dicom_options options = {.fragment_limit = limit};
+        OUTCOME o = read_built(&b, &options);
+        TAP_OK(o.status, o.err);
+        TAP_TRUE(o.header.pixels.indexed);
+    }
+}
+
+TAP_CASE(a_limit_beyond_any_value)
+{
+    dl_dicom_options options = {.value_limit_bytes = SIZE_MAX};
+    build b = sample();
+    OUTCOME o = read_built(&b, &options);
+    TAP_OK(o.status, o.err);
+    options = (dl_dicom_options){.depth_limit = SIZE_MAX};
+    TAP_TRUE(dl_dicom_reader_create(&options) == NULL);
+}
+
 TAP_CASE(a_full_arena_is_an_error)
 {
     build b = sample();
@@ -243,6 +276,8 @@ int main(void)
     TAP_RUN(json_length);
     TAP_RUN(findings);
     TAP_RUN(fragments);
+    TAP_RUN(offset_tables);
+    TAP_RUN(a_limit_beyond_any_value);
     TAP_RUN(a_full_arena_is_an_error);
     TAP_RUN(memory_runs_out);
     return tap_done();

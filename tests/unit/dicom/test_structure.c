@@ -1,5 +1,8 @@
 #include "build.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 /* Transfer syntaxes, lengths, sequences, files with parts missing (PS3.5 section 7, PS3.10). */
 
 static void put_body(build *b, bool defined)
@@ -97,6 +100,68 @@ TAP_CASE(meta_without_preamble)
     TAP_TRUE(!o.header.has_preamble && o.header.has_meta);
 }
 
+/** Group 0002 as writers make it: the length, a version of VR OB, and more; wrong lengths pass. */
+TAP_CASE(whole_meta)
+{
+    for (int row = 0; row < 4; row++) {
+        build b = build_bare(false, false);
+        put_bytes(&b, "DICM", 4); /* without a preamble, too */
+        if (row < 3) {
+            put_head(&b, 0x00020000, "UL", 4);
+            put_u32(&b, row == 0 ? 70 : row == 1 ? 7 : 1000000);
+        }
+        PUT(&b, 0x00020001, "OB", "\0\1");
+        PUT(&b, 0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.2\0");
+        PUT(&b, 0x00020010, "UI", UID_EXPLICIT "\0");
+        TAP_TRUE(row > 0 || b.len == 4 + 12 + 14 + 34 + 28);
+        size_t meta = b.len;
+        put_body(&b, true);
+        OUTCOME o = read_built(&b, NULL);
+        TAP_OK(o.status, o.err);
+        TAP_EQ_STR(o.json, BODY);
+        TAP_TRUE(!o.header.has_preamble && o.header.has_meta);
+        for (size_t len = 0; len < meta - 1; len++) {
+            build cut = b;
+            cut.len = len;
+            OUTCOME p = read_built(&cut, NULL);
+            TAP_STATUS(p.status, DL_E_INVALID);
+        }
+    }
+}
+
+TAP_CASE(meta_in_implicit_vr)
+{
+    build b = build_bare(true, false);
+    PUT(&b, 0x00020010, "UI", UID_EXPLICIT "\0");
+    b.implicit = false;
+    put_body(&b, true);
+    EXPECT_JSON(&b, BODY);
+    b = build_bare(false, false);
+    put_head(&b, 0x00020010, "UT", 100000);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "element 00020010: length 100000");
+}
+
+/** More than one read of deflated bytes, and a stream that ends too early. */
+TAP_CASE(large_deflated)
+{
+    static char noise[200000];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof noise; i++) {
+        seed = seed * 1664525 + 1013904223;
+        noise[i] = (char)(seed >> 24);
+    }
+    build b = build_begin(UID_DEFLATED);
+    size_t start = b.len;
+    put_value(&b, 0x00091001, "OB", noise, sizeof noise);
+    put_body(&b, true);
+    build_deflate(&b, start);
+    TAP_TRUE(b.len > 150000);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_STATUS(o.status, DL_OK);
+    b.len /= 2;
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "the input ends inside the header, at element 00091001");
+}
+
 TAP_CASE(preamble_without_meta)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -129,6 +194,7 @@ TAP_CASE(meta_that_says_otherwise)
 TAP_CASE(implicit_vrs_come_from_the_dictionary)
 {
     build b = build_begin(UID_IMPLICIT);
+    PUT(&b, 0x00080000, "UL", "\1\0\0\0");
     PUT(&b, 0x00080001, "UL", "1\0");      /* length to end: known */
     PUT(&b, 0x00080007, "UN", "unknown "); /* not in the dictionary */
     PUT(&b, 0x00090010, "LO", "CREATOR "); /* a private creator */
@@ -322,6 +388,57 @@ static dl_status failing_read(void *context, void *out, size_t want, size_t *out
     return dl_error_set(err, DL_E_IO, "the disk is gone");
 }
 
+static dl_status failing_skip(void *context, uint64_t count, dl_error *err)
+{
+    (void)context;
+    (void)count;
+    return dl_error_set(err, DL_E_UNAVAILABLE, "the store is away");
+}
+
+static dl_status memory_read(void *context, void *out, size_t want, size_t *out_got, dl_error *err)
+{
+    dl_dicom_source inner = dl_dicom_source_memory(context);
+    return inner.read(context, out, want, out_got, err);
+}
+
+TAP_CASE(errors_of_skipping_come_through)
+{
+    static char pixels[20000];
+    build b = build_begin(UID_EXPLICIT);
+    put_value(&b, 0x7fe00010, "OB", pixels, sizeof pixels);
+    for (int fails = 0; fails < 2; fails++) {
+        DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(NULL);
+        DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
+        dl_dicom_memory memory = {.bytes = {(const uint8_t *)b.bytes, b.len}};
+        dl_dicom_source source = {memory_read, fails ? failing_skip : NULL, &memory};
+        dl_dicom_header header;
+        dl_error err = {0};
+        dl_status status = dl_dicom_read(reader, &source, arena, NULL, &header, &err);
+        TAP_STATUS(status, fails ? DL_E_UNAVAILABLE : DL_OK);
+        TAP_EQ_STR(dl_str_of(err.message), fails ? "the store is away" : "");
+    }
+}
+
+/** The file has become shorter, or cannot be read at all. */
+TAP_CASE(files_that_change)
+{
+    char path[] = "/tmp/dl-test-XXXXXX";
+    int fd = mkstemp(path);
+    TAP_TRUE(fd >= 0);
+    (void)unlink(path);
+    DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(NULL);
+    DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
+    dl_dicom_file file = {.fd = fd, .size = 1000};
+    dl_dicom_source source = dl_dicom_source_file(&file);
+    dl_dicom_header header;
+    dl_error err = {0};
+    TAP_STATUS(dl_dicom_read(reader, &source, arena, NULL, &header, &err), DL_E_INVALID);
+    (void)close(fd);
+    file = (dl_dicom_file){.fd = -1, .size = 1000};
+    TAP_TRUE(dl_dicom_read(reader, &source, arena, NULL, &header, &err) != DL_OK);
+    TAP_TRUE(err.os_code != 0);
+}
+
 TAP_CASE(errors_of_the_source_come_through)
 {
     DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(NULL);
@@ -362,6 +479,9 @@ int main(void)
     test_syntaxes();
     test_bare();
     TAP_RUN(meta_without_preamble);
+    TAP_RUN(whole_meta);
+    TAP_RUN(meta_in_implicit_vr);
+    TAP_RUN(large_deflated);
     TAP_RUN(preamble_without_meta);
     TAP_RUN(meta_that_says_otherwise);
     TAP_RUN(implicit_vrs_come_from_the_dictionary);
@@ -374,6 +494,8 @@ int main(void)
     TAP_RUN(inputs_that_are_not_dicom);
     TAP_RUN(lengths_that_cannot_be);
     TAP_RUN(cut_anywhere);
+    TAP_RUN(errors_of_skipping_come_through);
+    TAP_RUN(files_that_change);
     TAP_RUN(errors_of_the_source_come_through);
     TAP_RUN(a_reader_is_used_again);
     return tap_done();

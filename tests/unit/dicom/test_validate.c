@@ -17,7 +17,15 @@ static const struct {
     ROW("AE of 16",               "AE", TEN "123456",        NULL),
     ROW("AE of 17",               "AE", TEN "1234567",       "longer than 16 characters"),
     ROW("AE with a control",      "AE", "A\tB",              "a control character"),
-    ROW("AE of spaces and another","AE", "  \\B",            NULL),
+    ROW("AE of spaces and another", "AE", "  \\B",         "only spaces"),
+    ROW("AE of spaces",           "AE", "    ",              "only spaces"),
+    ROW("AE of nothing and another", "AE", "\\B",         NULL),
+    ROW("AE of NULs",             "AE", "\0\0",           NULL),
+    ROW("DT sign at the end",     "DT", "2020+",             "an offset that is not +ZZXX"),
+    ROW("DT fraction without digits", "DT", "20200101101010.", "a fraction that is not one to six digits after the seconds"),
+    ROW("DT of nothing and another", "DT", "\\2020",      NULL),
+    ROW("IS and DS of nothing",   "IS", " \\1",           NULL),
+    ROW("TM with a bare point",   "TM", "101010.",           "not HH, HHMM, HHMMSS or HHMMSS.F"),
     ROW("AS",                     "AS", "001M",              NULL),
     ROW("AS of an unknown unit",  "AS", "001X",              "not three digits and one of D W M Y"),
     ROW("AS too short",           "AS", "01M",               "not three digits and one of D W M Y"),
@@ -139,10 +147,11 @@ static void check_long(const char *vr, size_t most)
         /* Two bytes for each character: lengths count characters. */
         build b = build_begin(UID_EXPLICIT);
         PUT(&b, 0x00080005, "CS", "ISO_IR 192");
-        for (size_t i = 0; i < most + extra; i++) {
-            memcpy(text + 2 * i, "\xc3\xa4", 2);
+        text[0] = 'a';
+        for (size_t i = 0; i + 1 < most + extra; i++) {
+            memcpy(text + 2 * i + 1, "\xc3\xa4", 2);
         }
-        put_value(&b, 0x00111001, vr, text, 2 * (most + extra));
+        put_value(&b, 0x00111001, vr, text, 2 * (most + extra) - 1);
         dl_dicom_options options = {.validate = true};
         OUTCOME o = read_built(&b, &options);
         TAP_OK(o.status, o.err);
