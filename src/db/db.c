@@ -244,9 +244,9 @@ dl_status dl_db_checkpoint(dl_db *db, dl_error *err)
     return checkpoint(db, SQLITE_CHECKPOINT_PASSIVE, err);
 }
 
-dl_status dl_db_checkpoint_truncate(dl_db *db, dl_error *err)
+dl_status dl_db_checkpoint_restart(dl_db *db, dl_error *err)
 {
-    return checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE, err);
+    return checkpoint(db, SQLITE_CHECKPOINT_RESTART, err);
 }
 
 int dl_db_log_pages(const dl_db *db)

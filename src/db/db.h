@@ -93,9 +93,9 @@ DL_NODISCARD dl_status dl_db_commit(dl_db *db, dl_error *err);
 void dl_db_rollback(dl_db *db);
 /** Move the write-ahead log into the file without blocking readers or writers. */
 DL_NODISCARD dl_status dl_db_checkpoint(dl_db *db, dl_error *err);
-/** As dl_db_checkpoint, and cut the log to nothing: waits for readers and holds writers up.
+/** As dl_db_checkpoint, and let the log start anew: waits for readers and holds writers up.
  * Errors: DL_E_UNAVAILABLE when a reader does not end within the busy timeout. */
-DL_NODISCARD dl_status dl_db_checkpoint_truncate(dl_db *db, dl_error *err);
+DL_NODISCARD dl_status dl_db_checkpoint_restart(dl_db *db, dl_error *err);
 /** Pages in the write-ahead log after this connection's last commit. */
 int dl_db_log_pages(const dl_db *db);
 

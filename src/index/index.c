@@ -8,13 +8,16 @@ enum {
     DEFAULT_READER_LIMIT = 8,
     WRITER_CACHE_KIB = 32 * 1024,
     READER_CACHE_KIB = 4 * 1024,
+    BACKGROUND_BUSY_MS = 200,
     SETTING_LIMIT_BYTES = 64 * 1024,
 };
 
 /* ---- connections ---- */
 
-dl_status dl_index_conn_open(dl_index *index, bool writer, dl_index_conn **out_conn, dl_error *err)
+dl_status dl_index_conn_open(dl_index *index, dl_index_conn_kind kind, dl_index_conn **out_conn,
+                             dl_error *err)
 {
+    bool writer = kind != DL_INDEX_READER;
     dl_index_conn *conn = dl_mem_zalloc(1, sizeof *conn);
     if (conn == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "index: out of memory");
@@ -25,7 +28,8 @@ dl_status dl_index_conn_open(dl_index *index, bool writer, dl_index_conn **out_c
     }
     dl_db_options options = {
         .read_only = !writer,
-        .cache_kib = writer ? WRITER_CACHE_KIB : READER_CACHE_KIB,
+        .cache_kib = kind == DL_INDEX_WRITER ? WRITER_CACHE_KIB : READER_CACHE_KIB,
+        .busy_timeout_ms = kind == DL_INDEX_BACKGROUND ? BACKGROUND_BUSY_MS : 0,
         .no_auto_checkpoint = true,
     };
     dl_status status = dl_db_open(index->path, &options, &conn->db, err);
@@ -222,22 +226,28 @@ dl_str dl_index_partition_name(dl_index *index, int64_t key)
 
 /* ---- the background thread: the write-ahead log, and dictionaries ---- */
 
-static void checkpoint(dl_index *index, dl_index_conn *conn, int log_pages)
+/**
+ * Move the log into the file. A log that is never idle is never begun anew by itself: once it is
+ * long, the writers are held up for the moment that takes. Where a reader stays so long that it
+ * cannot be done, it is tried again only after the log has grown by as much again.
+ */
+static void checkpoint(dl_index *index, dl_index_conn *conn, int log_pages, int *limit)
 {
-    if (log_pages < DL_INDEX_LOG_PAGES_LIMIT) {
-        dl_index_ignore(dl_db_checkpoint(conn->db, NULL)); /* tried again after the next commits */
+    dl_index_ignore(dl_db_checkpoint(conn->db, NULL)); /* tried again after the next commits */
+    if (log_pages < *limit) {
         return;
     }
-    /* Readers and writers have kept the log from starting anew: hold the writers up. */
     (void)pthread_mutex_lock(&index->turn);
-    dl_index_ignore(dl_db_checkpoint_truncate(conn->db, NULL));
+    bool done = dl_db_checkpoint_restart(conn->db, NULL) == DL_OK;
     (void)pthread_mutex_unlock(&index->turn);
+    *limit = done ? DL_INDEX_LOG_PAGES_LIMIT : log_pages + DL_INDEX_LOG_PAGES_LIMIT;
 }
 
 static void *background(void *context)
 {
     dl_index *index = context;
     dl_index_conn *conn = NULL;
+    int limit = DL_INDEX_LOG_PAGES_LIMIT;
     (void)pthread_mutex_lock(&index->lock);
     while (!index->stopping) {
         if (index->log_pages < DL_INDEX_LOG_PAGES_WANTED && !index->train_wanted) {
@@ -249,9 +259,9 @@ static void *background(void *context)
         index->train_wanted = false;
         index->log_pages = 0;
         (void)pthread_mutex_unlock(&index->lock);
-        if (conn != NULL || dl_index_conn_open(index, true, &conn, NULL) == DL_OK) {
+        if (conn != NULL || dl_index_conn_open(index, DL_INDEX_BACKGROUND, &conn, NULL) == DL_OK) {
             if (log_pages >= DL_INDEX_LOG_PAGES_WANTED) {
-                checkpoint(index, conn, log_pages);
+                checkpoint(index, conn, log_pages, &limit);
             }
             if (train) {
                 dl_index_ignore(dl_index_train(conn, NULL)); /* wanted again after the next bases */
@@ -294,7 +304,7 @@ static dl_status prepare_home(dl_index *index, dl_error *err)
 static dl_status start(dl_index *index, dl_error *err)
 {
     if (!index->options.read_only) {
-        DL_TRY(dl_index_conn_open(index, true, &index->writer, err));
+        DL_TRY(dl_index_conn_open(index, DL_INDEX_WRITER, &index->writer, err));
         DL_TRY(prepare_home(index, err));
         DL_TRY(load_state(index, index->writer->db, err));
         if (pthread_create(&index->thread, NULL, background, index) != 0) {
@@ -304,7 +314,7 @@ static dl_status start(dl_index *index, dl_error *err)
         return DL_OK;
     }
     dl_index_conn *conn = NULL;
-    DL_TRY(dl_index_conn_open(index, false, &conn, err));
+    DL_TRY(dl_index_conn_open(index, DL_INDEX_READER, &conn, err));
     dl_status status = dl_db_migrate(conn->db, dl_index_schema, dl_index_schema_count, err);
     if (status == DL_OK) {
         status = load_state(index, conn->db, err);
@@ -509,7 +519,7 @@ static dl_status take_conn(dl_index *index, dl_index_conn **out_conn, dl_error *
         *out_conn = conn;
         return DL_OK;
     }
-    dl_status status = dl_index_conn_open(index, false, out_conn, err);
+    dl_status status = dl_index_conn_open(index, DL_INDEX_READER, out_conn, err);
     if (status != DL_OK) {
         (void)pthread_mutex_lock(&index->lock);
         index->conn_count--;

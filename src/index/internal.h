@@ -121,8 +121,14 @@ typedef struct dl_index_conn {
     struct dl_index_conn *next_free;
 } dl_index_conn;
 
-DL_NODISCARD dl_status dl_index_conn_open(dl_index *index, bool writer, dl_index_conn **out_conn,
-                                          dl_error *err);
+typedef enum dl_index_conn_kind {
+    DL_INDEX_READER,
+    DL_INDEX_WRITER,
+    DL_INDEX_BACKGROUND, /* as the writer, but gives up soon where it has to wait */
+} dl_index_conn_kind;
+
+DL_NODISCARD dl_status dl_index_conn_open(dl_index *index, dl_index_conn_kind kind,
+                                          dl_index_conn **out_conn, dl_error *err);
 void dl_index_conn_close(dl_index_conn *conn);
 
 /** Append the metadata in `packed` to `out`. `base` is the column: > 0 a base, else - dictionary.
@@ -168,7 +174,7 @@ enum {
     DL_INDEX_GATHER_ALWAYS = 64,      /* so few rows are gathered whatever the sums say */
     DL_INDEX_TRAIN_BASES = 300,       /* bases before a dictionary is trained */
     DL_INDEX_LOG_PAGES_WANTED = 1000, /* moved into the file in the background from here on */
-    DL_INDEX_LOG_PAGES_LIMIT = 16384, /* from here on writers wait for it: 64 MiB */
+    DL_INDEX_LOG_PAGES_LIMIT = 4096,  /* writers wait while the log starts anew: each 16 MiB */
 };
 
 struct dl_index {

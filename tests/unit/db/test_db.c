@@ -5,7 +5,6 @@
 
 #include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[64], path[128];
@@ -281,14 +280,9 @@ TAP_CASE(the_log_moves_into_the_file)
         }
         TAP_TRUE(dl_db_log_pages(db) >= 50);
         TAP_OK(dl_db_checkpoint(db, &err), err);
-        TAP_OK(dl_db_checkpoint_truncate(db, &err), err);
-        char log_path[160];
-        struct stat st;
-        (void)snprintf(log_path, sizeof log_path, "%s-wal", path);
-        TAP_EQ_INT(stat(log_path, &st), 0);
-        TAP_EQ_INT(st.st_size, 0);
+        TAP_OK(dl_db_checkpoint_restart(db, &err), err);
         TAP_OK(insert(db, 1000, DL_STR("after"), &err), err);
-        TAP_TRUE(dl_db_log_pages(db) < 50);
+        TAP_TRUE(dl_db_log_pages(db) < 5); /* begun anew */
     }
     remove_folder();
 }
