@@ -59,7 +59,7 @@ struct dl_service {
     bool index_healthy, store_healthy;
 };
 
-/* ---- one request (routes.c) ---- */
+/* ---- one request (routes.c, request.c, cors.c) ---- */
 
 /** The data action that a route needs (contract 18.2). */
 typedef enum dl_service_action {
@@ -107,6 +107,9 @@ enum {
 
 const dl_service_route *dl_service_routes(size_t *out_count);
 dl_http_app dl_service_app(dl_service *service);
+
+/** Add what pages of other origins need; true when the request was a preflight and is answered. */
+bool dl_cors(dl_service *service, dl_http_exchange *x);
 
 /** Value of a query parameter, name without case; NULL when absent. */
 const dl_url_param *dl_request_param(const dl_service_request *r, const char *name);

@@ -185,91 +185,6 @@ static const dl_service_route *find_route(dl_service_request *r, const dl_str *s
     return NULL;
 }
 
-/* ---- parameters ---- */
-
-const dl_url_param *dl_request_param(const dl_service_request *r, const char *name)
-{
-    for (size_t i = 0; i < r->param_count; i++) {
-        if (dl_str_eq_nocase(r->params[i].name, dl_str_of(name))) {
-            return &r->params[i];
-        }
-    }
-    return NULL;
-}
-
-static dl_status bad_param(const char *name, const char *reason, dl_error *err)
-{
-    return dl_error_set(err, DL_E_INVALID, "The query parameter '%s' is invalid. %s", name, reason);
-}
-
-dl_status dl_request_int(const dl_service_request *r, const char *name, int64_t least, int64_t most,
-                         int64_t initial, int64_t *out_value, dl_error *err)
-{
-    const dl_url_param *p = dl_request_param(r, name);
-    int64_t value = initial;
-    if (p != NULL && (!dl_str_to_i64(p->value, &value) || value < least || value > most)) {
-        char reason[96];
-        (void)snprintf(reason, sizeof reason, "It takes a whole number from %lld to %lld.",
-                       (long long)least, (long long)most);
-        return bad_param(name, reason, err);
-    }
-    *out_value = value;
-    return DL_OK;
-}
-
-dl_status dl_request_bool(const dl_service_request *r, const char *name, bool initial,
-                          bool *out_value, dl_error *err)
-{
-    const dl_url_param *p = dl_request_param(r, name);
-    bool value = initial;
-    if (p != NULL) {
-        value = dl_str_eq_nocase(p->value, DL_STR("true"));
-        if (!value && !dl_str_eq_nocase(p->value, DL_STR("false"))) {
-            return bad_param(name, "It takes true or false.", err);
-        }
-    }
-    *out_value = value;
-    return DL_OK;
-}
-
-dl_status dl_request_check_uids(dl_service_request *r, dl_error *err)
-{
-    dl_str *uids[] = {&r->study, &r->series, &r->sop};
-    static const char *const names[] = {"study", "series", "SOP instance"};
-    for (size_t i = 0; i < DL_COUNT_OF(uids); i++) {
-        if (uids[i]->len == 0) {
-            break;
-        }
-        while (uids[i]->len > 0 && uids[i]->ptr[uids[i]->len - 1] == ' ') {
-            uids[i]->len--;
-        }
-        if (!dl_dicom_uid_is_valid(*uids[i])) {
-            return dl_error_set(err, DL_E_INVALID,
-                                "The %s UID of the path is not 1 to 64 digits and dots.", names[i]);
-        }
-    }
-    return DL_OK;
-}
-
-dl_status dl_request_base_url(const dl_service_request *r, dl_arena *arena, dl_str *out_url,
-                              dl_error *err)
-{
-    dl_str host = dl_http_base_url(r->x);
-    if (!r->service->settings.partitions) {
-        return dl_arena_printf(arena, out_url, err, "%.*s/v%u", DL_STR_ARG(host), r->version);
-    }
-    return dl_arena_printf(arena, out_url, err, "%.*s/v%u/partitions/%.*s", DL_STR_ARG(host),
-                           r->version, DL_STR_ARG(r->partition_name));
-}
-
-dl_index_scope dl_request_scope(const dl_service_request *r)
-{
-    return (dl_index_scope){.partition = r->partition,
-                            .study_uid = r->study,
-                            .series_uid = r->series,
-                            .sop_uid = r->sop};
-}
-
 /* ---- checks in the contract's order (end of section 2.2) ---- */
 
 static bool has_forbidden_query(dl_str query)
@@ -375,57 +290,6 @@ static dl_status accepts_dicom_json(dl_service_request *r, bool *out_accepts, dl
     return DL_OK;
 }
 
-/* ---- CORS (contract section 19) ---- */
-
-static bool is_allowed_origin(const dl_service_settings *settings, dl_str origin)
-{
-    dl_str rest = dl_str_of(settings->cors_origins);
-    dl_str one = DL_STR_NONE;
-    while (rest.len > 0 && dl_str_next(&rest, ',', &one)) {
-        one = dl_str_trim(one);
-        if (dl_str_eq(one, DL_STR("*")) || dl_str_eq(one, origin)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* True when the request was a preflight and is answered. */
-static bool handle_cors(dl_service *service, dl_http_exchange *x)
-{
-    const dl_service_settings *settings = &service->settings;
-    dl_str origin = dl_http_header(x, "Origin");
-    if (origin.ptr == NULL) {
-        return false;
-    }
-    bool allowed = is_allowed_origin(settings, origin);
-    bool preflight = dl_str_eq(dl_http_method(x), DL_STR("OPTIONS")) &&
-                     dl_http_header(x, "Access-Control-Request-Method").ptr != NULL;
-    if (allowed) {
-        bool any = dl_str_eq(dl_str_of(settings->cors_origins), DL_STR("*"));
-        dl_http_add_header(x, "Access-Control-Allow-Origin", any ? DL_STR("*") : origin);
-        dl_http_add_header(x, "Vary", DL_STR("Origin"));
-        dl_http_add_header(
-            x, "Access-Control-Expose-Headers",
-            DL_STR("ETag, Location, Content-Location, Warning, erroneous-dicom-attributes"));
-        if (settings->cors_credentials) {
-            dl_http_add_header(x, "Access-Control-Allow-Credentials", DL_STR("true"));
-        }
-    }
-    if (!preflight) {
-        return false;
-    }
-    if (allowed) {
-        char age[16];
-        (void)snprintf(age, sizeof age, "%u", settings->cors_max_age_s);
-        dl_http_add_header(x, "Access-Control-Allow-Methods", dl_str_of(settings->cors_methods));
-        dl_http_add_header(x, "Access-Control-Allow-Headers", dl_str_of(settings->cors_headers));
-        dl_http_add_header(x, "Access-Control-Max-Age", dl_str_of(age));
-    }
-    dl_http_respond(x, 204, NULL, DL_STR(""));
-    return true;
-}
-
 /* ---- dispatch ---- */
 
 static dl_status refuse_version(dl_http_exchange *x)
@@ -462,7 +326,7 @@ static dl_status run_route(dl_service_request *r, bool named, dl_str partition, 
 
 static dl_status route(dl_service *service, dl_http_exchange *x, void **out_state, dl_error *err)
 {
-    if (handle_cors(service, x)) {
+    if (dl_cors(service, x)) {
         return DL_OK;
     }
     dl_service_request *r = dl_arena_alloc(dl_http_arena(x), 1, sizeof *r);

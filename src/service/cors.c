@@ -1,0 +1,53 @@
+/* Pages of other origins (contract section 19). */
+#include "service/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_allowed_origin(const dl_service_settings *settings, dl_str origin)
+{
+    dl_str rest = dl_str_of(settings->cors_origins);
+    dl_str one = DL_STR_NONE;
+    while (rest.len > 0 && dl_str_next(&rest, ',', &one)) {
+        one = dl_str_trim(one);
+        if (dl_str_eq(one, DL_STR("*")) || dl_str_eq(one, origin)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool dl_cors(dl_service *service, dl_http_exchange *x)
+{
+    const dl_service_settings *settings = &service->settings;
+    dl_str origin = dl_http_header(x, "Origin");
+    if (origin.ptr == NULL) {
+        return false;
+    }
+    bool allowed = is_allowed_origin(settings, origin);
+    bool preflight = dl_str_eq(dl_http_method(x), DL_STR("OPTIONS")) &&
+                     dl_http_header(x, "Access-Control-Request-Method").ptr != NULL;
+    if (allowed) {
+        bool any = dl_str_eq(dl_str_of(settings->cors_origins), DL_STR("*"));
+        dl_http_add_header(x, "Access-Control-Allow-Origin", any ? DL_STR("*") : origin);
+        dl_http_add_header(x, "Vary", DL_STR("Origin"));
+        dl_http_add_header(
+            x, "Access-Control-Expose-Headers",
+            DL_STR("ETag, Location, Content-Location, Warning, erroneous-dicom-attributes"));
+        if (settings->cors_credentials) {
+            dl_http_add_header(x, "Access-Control-Allow-Credentials", DL_STR("true"));
+        }
+    }
+    if (!preflight) {
+        return false;
+    }
+    if (allowed) {
+        char age[16];
+        (void)snprintf(age, sizeof age, "%u", settings->cors_max_age_s);
+        dl_http_add_header(x, "Access-Control-Allow-Methods", dl_str_of(settings->cors_methods));
+        dl_http_add_header(x, "Access-Control-Allow-Headers", dl_str_of(settings->cors_headers));
+        dl_http_add_header(x, "Access-Control-Max-Age", dl_str_of(age));
+    }
+    dl_http_respond(x, 204, NULL, DL_STR(""));
+    return true;
+}
