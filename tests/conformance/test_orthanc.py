@@ -51,8 +51,8 @@ def test_send_ask_fetch_delete(pair):
         "/dicom-web/servers/service/qido", {"Uri": "/studies", "Arguments": {"PatientID": "ORTHANC1"}}
     )
     assert len(found) == 1
-    assert found[0]["0020,000d"]["Value"] == base.study
-    assert found[0]["0010,0010"]["Value"] == "Peer^Test"
+    assert found[0]["0020000D"]["Value"] == base.study
+    assert found[0]["00100010"]["Value"] == "Peer^Test"
     found = orthanc.post(
         "/dicom-web/servers/service/qido",
         {"Uri": f"/studies/{base.study}/instances", "Arguments": {"limit": "2"}},

@@ -4,6 +4,7 @@ import stat
 
 import pytest
 from support import dicom
+from support.server import wait_for
 
 # watermark -> first three digits of XXH64 over its decimal text (section 11.1)
 PREFIXES = {1: "132", 2: "692", 3: "274", 10: "542", 45: "182", 100: "614"}
@@ -83,13 +84,24 @@ def test_verify_of_a_sound_home(serve):
         assert (found["instances"], found["changes"], found["waiting"]) == (2, 4, 1)
 
 
-def test_verify_finds_what_nobody_knows(serve):
-    server = serve(check=False)
-    server.http.store(dicom.capture())
+@pytest.mark.parametrize(
+    "name", ["132_1.dcm", "999_2.dcm", "692_2_metadata.json", "notes.txt", "_.dcm"]
+)
+def test_verify_finds_what_nobody_knows(serve, name):
+    """A deleted version's file that is back, another name for a known version, other things."""
+    server = serve({"store.deletion_delay": 0}, check=False)
+    first, second = dicom.report(), dicom.report()
+    server.http.store(first)
+    server.http.store(second)
+    assert [p.name for p in server.stored_files()] == ["132_1.dcm", "692_2.dcm"]
+    assert server.http.delete(first.path).status == 204
+    wait_for(lambda: len(server.stored_files()) == 1, 30, "the first file's removal")
+    assert server.verify()[0] == 0
     (known,) = server.stored_files()
-    (known.parent / "999_424242.dcm").write_bytes(b"stray")
+    (known.parent / name).write_bytes(second.bytes)
     code, found = server.verify()
-    assert code != 0 and found["problemCount"] == 1
+    assert code != 0 and found["problemCount"] == 1, found
+    assert name in found["problems"][0]
 
 
 @pytest.mark.parametrize("where", ["files", "files/AHDS"])

@@ -33,7 +33,8 @@ def program():
 def sanitized():
     """Whether the program is a sanitizer build: its memory figures then mean nothing."""
     try:
-        return b"__asan_init" in pathlib.Path(program()).read_bytes()
+        content = pathlib.Path(program()).read_bytes()
+        return b"__asan_init" in content or b"__tsan_init" in content
     except FileNotFoundError:
         return False
 
