@@ -29,7 +29,7 @@ static const struct {
 };
 
 /** The set of one term; ASCII for an unknown one. Separators other than the standard's pass too. */
-static code_set set_of_term(dl_str term, bool *out_escapes)
+static dl_dicom_code_set set_of_term(dl_str term, bool *out_escapes)
 {
     *out_escapes = dl_str_starts(term, DL_STR("ISO 2022"));
     if (dl_str_eq(term, DL_STR("GB18030"))) {
@@ -52,25 +52,25 @@ static code_set set_of_term(dl_str term, bool *out_escapes)
     }
     for (size_t i = 0; i < DL_COUNT_OF(registrations); i++) {
         if (registrations[i].number == number) {
-            return (code_set)registrations[i].set;
+            return (dl_dicom_code_set)registrations[i].set;
         }
     }
     return SET_ASCII;
 }
 
-charset charset_of(dl_str terms)
+dl_dicom_charset dl_dicom_charset_of(dl_str terms)
 {
     ptrdiff_t at = dl_str_find(terms, '\\');
     dl_str first = dl_str_trim_padding(at < 0 ? terms : dl_str_slice(terms, 0, (size_t)at));
     bool escapes = false;
-    code_set set = set_of_term(dl_str_trim(first), &escapes);
+    dl_dicom_code_set set = set_of_term(dl_str_trim(first), &escapes);
     if (set == SET_UTF8 || set == SET_GB18030 || set == SET_GBK) {
-        return (charset){(uint8_t)set, false}; /* no code extension: PS3.5 6.1.2.5.4 d */
+        return (dl_dicom_charset){(uint8_t)set, false}; /* no code extension: PS3.5 6.1.2.5.4 d */
     }
-    return (charset){(uint8_t)set, escapes || at >= 0};
+    return (dl_dicom_charset){(uint8_t)set, escapes || at >= 0};
 }
 
-void decoder_clear(decoder *d)
+void dl_dicom_decoder_clear(dl_dicom_decoder *d)
 {
     for (size_t i = 0; i < SET_COUNT; i++) {
         if (d->open[i] != NULL) {
@@ -80,11 +80,12 @@ void decoder_clear(decoder *d)
     }
 }
 
-static dl_status open_set(decoder *d, code_set set, iconv_t *out_cd, dl_error *err)
+static dl_status open_set(dl_dicom_decoder *d, dl_dicom_code_set set, iconv_t *out_cd,
+                          dl_error *err)
 {
     if (d->open[set] == NULL) {
         iconv_t cd = iconv_open("UTF-8", iconv_names[set]);
-        if (cd == (iconv_t)-1) { /* NOLINT(performance-no-int-to-ptr): iconv's own value */
+        if ((intptr_t)cd == -1) {
             return errno == ENOMEM
                        ? dl_error_set(err, DL_E_NOMEM, "no memory to convert text")
                        : dl_error_set(err, DL_E_UNSUPPORTED,
@@ -97,15 +98,15 @@ static dl_status open_set(decoder *d, code_set set, iconv_t *out_cd, dl_error *e
 }
 
 /** Convert; each `unit` bytes that cannot be decoded give one U+FFFD. */
-static dl_status convert(decoder *d, code_set set, const uint8_t *bytes, size_t len, size_t unit,
+static dl_status convert(dl_dicom_decoder *d, dl_dicom_code_set set, dl_bytes bytes, size_t unit,
                          dl_buf *out, dl_error *err)
 {
     iconv_t cd = NULL;
     DL_TRY(open_set(d, set, &cd, err));
-    DL_TRY(dl_buf_reserve(out, 4 * len + 8, err));
+    DL_TRY(dl_buf_reserve(out, 4 * bytes.len + 8, err));
     (void)iconv(cd, NULL, NULL, NULL, NULL);
-    char *in = (char *)(uintptr_t)bytes; /* iconv does not write to it */
-    size_t in_left = len;
+    char *in = (char *)(uintptr_t)bytes.ptr; /* iconv does not write to it */
+    size_t in_left = bytes.len;
     while (in_left > 0) {
         char *to = out->ptr + out->len;
         size_t room = out->cap - out->len;
@@ -188,7 +189,7 @@ static dl_status decode_utf8(dl_bytes bytes, dl_buf *out, dl_error *err)
 /* ---- ISO 2022 ---- */
 
 typedef struct designated {
-    code_set g0, g1; /* g1: SET_ASCII when nothing is there */
+    dl_dicom_code_set g0, g1; /* g1: SET_ASCII when nothing is there */
 } designated;
 
 static const struct {
@@ -208,7 +209,7 @@ static const struct {
     /* clang-format on */
 };
 
-static designated initial(charset set)
+static designated initial(dl_dicom_charset set)
 {
     if (set.first == SET_JISX0201) {
         return (designated){SET_JISX0201, SET_JISX0201};
@@ -217,7 +218,7 @@ static designated initial(charset set)
         /* Not allowed as value 1; they need their escape sequence anyway. */
         return (designated){SET_ASCII, SET_ASCII};
     }
-    return (designated){SET_ASCII, (code_set)set.first};
+    return (designated){SET_ASCII, (dl_dicom_code_set)set.first};
 }
 
 /** Length of a known designator after the ESC at `p`, 0 if it is none. */
@@ -226,14 +227,14 @@ static size_t designate(designated *now, const uint8_t *p, size_t left)
     for (size_t i = 0; i < DL_COUNT_OF(designators); i++) {
         size_t n = designators[i].length;
         if (left > n && memcmp(p + 1, designators[i].sequence, n) == 0) {
-            *(designators[i].right ? &now->g1 : &now->g0) = (code_set)designators[i].set;
+            *(designators[i].right ? &now->g1 : &now->g0) = (dl_dicom_code_set)designators[i].set;
             return n + 1;
         }
     }
     return 0;
 }
 
-static bool is_pairs(code_set set)
+static bool is_pairs(dl_dicom_code_set set)
 {
     return set == SET_JISX0208 || set == SET_JISX0212 || set == SET_KSX1001 || set == SET_GB2312;
 }
@@ -249,15 +250,15 @@ static size_t run_length(const uint8_t *p, size_t left, bool right)
 }
 
 /** A run of two-byte characters through its EUC form (bit 8 set; 8F before each of JIS X 0212). */
-static dl_status decode_pairs(decoder *d, code_set set, const uint8_t *p, size_t len, dl_buf *out,
-                              dl_error *err)
+static dl_status decode_pairs(dl_dicom_decoder *d, dl_dicom_code_set set, const uint8_t *p,
+                              size_t len, dl_buf *out, dl_error *err)
 {
     uint8_t euc[384];
     size_t unit = set == SET_JISX0212 ? 3 : 2;
     size_t n = 0;
     for (size_t i = 0; i + 1 < len; i += 2) {
         if (n + unit > sizeof euc) {
-            DL_TRY(convert(d, set, euc, n, unit, out, err));
+            DL_TRY(convert(d, set, (dl_bytes){euc, n}, unit, out, err));
             n = 0;
         }
         if (unit == 3) {
@@ -266,18 +267,18 @@ static dl_status decode_pairs(decoder *d, code_set set, const uint8_t *p, size_t
         euc[n++] = p[i] | 0x80;
         euc[n++] = p[i + 1] | 0x80;
     }
-    DL_TRY(convert(d, set, euc, n, unit, out, err));
+    DL_TRY(convert(d, set, (dl_bytes){euc, n}, unit, out, err));
     return len % 2 == 0 ? DL_OK : dl_buf_append(out, replacement, 3, err); /* half a character */
 }
 
-static dl_status decode_right(decoder *d, code_set set, const uint8_t *p, size_t len, dl_buf *out,
-                              dl_error *err)
+static dl_status decode_right(dl_dicom_decoder *d, dl_dicom_code_set set, const uint8_t *p,
+                              size_t len, dl_buf *out, dl_error *err)
 {
     if (is_pairs(set)) {
         return decode_pairs(d, set, p, len, out, err);
     }
     if (set != SET_ASCII && set != SET_LATIN1 && set != SET_JISX0201) {
-        return convert(d, set, p, len, 1, out, err);
+        return convert(d, set, (dl_bytes){p, len}, 1, out, err);
     }
     for (size_t i = 0; i < len; i++) {
         unsigned code = 0xfffd;
@@ -297,14 +298,14 @@ static bool ends_extension(uint8_t c, bool name, bool multi)
            (name && (c == '^' || c == '='));
 }
 
-static dl_status decode_extended(decoder *d, charset set, bool name, bool multi, dl_bytes bytes,
-                                 dl_buf *out, dl_error *err)
+static dl_status decode_extended(const dl_dicom_decoding *how, dl_bytes bytes, dl_buf *out,
+                                 dl_error *err)
 {
-    designated now = initial(set);
+    designated now = initial(how->set);
     for (size_t i = 0; i < bytes.len;) {
         const uint8_t *p = bytes.ptr + i;
         size_t left = bytes.len - i;
-        if (*p == 0x1b && set.escapes) {
+        if (*p == 0x1b && how->set.escapes) {
             size_t n = designate(&now, p, left);
             if (n > 0) {
                 i += n;
@@ -314,13 +315,13 @@ static dl_status decode_extended(decoder *d, charset set, bool name, bool multi,
         bool right = *p >= 0x80;
         if (right || (is_pairs(now.g0) && *p > 0x20 && *p < 0x7f)) {
             size_t n = run_length(p, left, right);
-            DL_TRY(right ? decode_right(d, now.g1, p, n, out, err)
-                         : decode_pairs(d, now.g0, p, n, out, err));
+            DL_TRY(right ? decode_right(how->decoder, now.g1, p, n, out, err)
+                         : decode_pairs(how->decoder, now.g0, p, n, out, err));
             i += n;
             continue;
         }
-        if (ends_extension(*p, name, multi)) {
-            now = initial(set);
+        if (ends_extension(*p, how->is_name, how->is_multi)) {
+            now = initial(how->set);
         }
         DL_TRY(dl_buf_append_char(out, (char)*p, err));
         i++;
@@ -328,14 +329,15 @@ static dl_status decode_extended(decoder *d, charset set, bool name, bool multi,
     return DL_OK;
 }
 
-dl_status decode_text(decoder *d, charset set, bool name, bool multi, dl_bytes bytes, dl_buf *out,
-                      dl_error *err)
+dl_status dl_dicom_decode_text(const dl_dicom_decoding *how, dl_bytes bytes, dl_buf *out,
+                               dl_error *err)
 {
-    if (set.first == SET_UTF8) {
+    dl_dicom_code_set first = (dl_dicom_code_set)how->set.first;
+    if (first == SET_UTF8) {
         return decode_utf8(bytes, out, err);
     }
-    if (set.first == SET_GB18030 || set.first == SET_GBK) {
-        return convert(d, (code_set)set.first, bytes.ptr, bytes.len, 1, out, err);
+    if (first == SET_GB18030 || first == SET_GBK) {
+        return convert(how->decoder, first, bytes, 1, out, err);
     }
-    return decode_extended(d, set, name, multi, bytes, out, err);
+    return decode_extended(how, bytes, out, err);
 }

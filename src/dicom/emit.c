@@ -31,7 +31,7 @@ static const char hex_pairs[256][3] = {
 #undef ROW
 /* clang-format on */
 
-unsigned scan_text(const uint8_t *bytes, size_t len)
+unsigned dl_dicom_scan_text(const uint8_t *bytes, size_t len)
 {
     unsigned found = 0;
     for (size_t i = 0; i < len; i++) {
@@ -43,19 +43,19 @@ unsigned scan_text(const uint8_t *bytes, size_t len)
 /* ---- room ---- */
 
 /** The bytes of the element so far, wherever they are. */
-static size_t written(const emitter *e)
+static size_t written(const dl_dicom_emitter *e)
 {
     const dl_buf *b = e->spilling ? &e->spill : e->json;
     return b->ptr == NULL ? 0 : (size_t)(e->p - (b->ptr + b->len));
 }
 
-static void point_at(emitter *e, dl_buf *b, size_t done)
+static void point_at(dl_dicom_emitter *e, dl_buf *b, size_t done)
 {
     e->p = b->ptr + b->len + done;
     e->end = b->ptr + b->cap;
 }
 
-dl_status emit_room_slow(emitter *e, size_t need, dl_error *err)
+dl_status dl_dicom_emit_room_slow(dl_dicom_emitter *e, size_t need, dl_error *err)
 {
     size_t done = written(e);
     size_t all = 0;
@@ -85,7 +85,7 @@ dl_status emit_room_slow(emitter *e, size_t need, dl_error *err)
     return DL_OK;
 }
 
-dl_status emit_start(emitter *e, dl_buf *json, size_t limit_bytes, dl_error *err)
+dl_status dl_dicom_emit_start(dl_dicom_emitter *e, dl_buf *json, size_t limit_bytes, dl_error *err)
 {
     e->json = json;
     e->spilling = false;
@@ -101,7 +101,7 @@ dl_status emit_start(emitter *e, dl_buf *json, size_t limit_bytes, dl_error *err
     return DL_OK;
 }
 
-dl_status emit_commit(emitter *e, dl_error *err)
+dl_status dl_dicom_emit_commit(dl_dicom_emitter *e, dl_error *err)
 {
     size_t done = written(e);
     if (unlikely(e->json->len - e->start + done > e->limit_bytes)) {
@@ -118,9 +118,9 @@ dl_status emit_commit(emitter *e, dl_error *err)
     return DL_OK;
 }
 
-dl_status emit_bytes(emitter *e, const char *bytes, size_t len, dl_error *err)
+dl_status dl_dicom_emit_bytes(dl_dicom_emitter *e, const char *bytes, size_t len, dl_error *err)
 {
-    DL_TRY(emit_room(e, len, err));
+    DL_TRY(dl_dicom_emit_room(e, len, err));
     memcpy(e->p, bytes, len);
     e->p += len;
     return DL_OK;
@@ -136,7 +136,7 @@ static char *put_tag(char *p, uint32_t tag)
 }
 
 /** HEAD_BYTES of room are there. */
-static char *put_head(emitter *e, uint32_t tag, dl_vr vr)
+static char *put_head(dl_dicom_emitter *e, uint32_t tag, dl_vr vr)
 {
     char *p = e->p;
     *p = ',';
@@ -152,9 +152,9 @@ static char *put_head(emitter *e, uint32_t tag, dl_vr vr)
     return p;
 }
 
-dl_status emit_head(emitter *e, uint32_t tag, dl_vr vr, dl_error *err)
+dl_status dl_dicom_emit_head(dl_dicom_emitter *e, uint32_t tag, dl_vr vr, dl_error *err)
 {
-    DL_TRY(emit_room(e, HEAD_BYTES, err));
+    DL_TRY(dl_dicom_emit_room(e, HEAD_BYTES, err));
     e->p = put_head(e, tag, vr);
     return DL_OK;
 }
@@ -197,16 +197,16 @@ static char *put_escaped(char *p, const char *text, size_t len)
 
 enum { STRETCH_BYTES = 4096 };
 
-static dl_status emit_string(emitter *e, dl_str text, dl_error *err)
+static dl_status emit_string(dl_dicom_emitter *e, dl_str text, dl_error *err)
 {
-    DL_TRY(emit_bytes(e, "\"", 1, err));
+    DL_TRY(dl_dicom_emit_bytes(e, "\"", 1, err));
     while (text.len > 0) {
         size_t n = text.len < STRETCH_BYTES ? text.len : STRETCH_BYTES;
-        DL_TRY(emit_room(e, 6 * n + 1, err));
+        DL_TRY(dl_dicom_emit_room(e, 6 * n + 1, err));
         e->p = put_escaped(e->p, text.ptr, n);
         text = dl_str_slice(text, n, text.len);
     }
-    return emit_bytes(e, "\"", 1, err);
+    return dl_dicom_emit_bytes(e, "\"", 1, err);
 }
 
 static dl_str trim_spaces(dl_str text)
@@ -218,7 +218,7 @@ static dl_str trim_spaces(dl_str text)
 }
 
 /** PN: {"Alphabetic":…,"Ideographic":…,"Phonetic":…}, groups without text left out. */
-static dl_status emit_name(emitter *e, dl_str name, dl_error *err)
+static dl_status emit_name(dl_dicom_emitter *e, dl_str name, dl_error *err)
 {
     static const char *const keys[] = {"\"Alphabetic\":", "\"Ideographic\":", "\"Phonetic\":"};
     bool any = false;
@@ -236,12 +236,12 @@ static dl_status emit_name(emitter *e, dl_str name, dl_error *err)
         if (part.len == 0) {
             continue;
         }
-        DL_TRY(emit_bytes(e, any ? "," : "{", 1, err));
-        DL_TRY(emit_bytes(e, keys[group], strlen(keys[group]), err));
+        DL_TRY(dl_dicom_emit_bytes(e, any ? "," : "{", 1, err));
+        DL_TRY(dl_dicom_emit_bytes(e, keys[group], strlen(keys[group]), err));
         DL_TRY(emit_string(e, part, err));
         any = true;
     }
-    return any ? emit_bytes(e, "}", 1, err) : emit_bytes(e, "null", 4, err);
+    return any ? dl_dicom_emit_bytes(e, "}", 1, err) : dl_dicom_emit_bytes(e, "null", 4, err);
 }
 
 static dl_str trim_both(dl_str text)
@@ -254,11 +254,12 @@ static dl_str trim_both(dl_str text)
     return text;
 }
 
-static dl_status emit_one(emitter *e, const vr_info *vr, dl_str value, dl_error *err)
+static dl_status emit_one(dl_dicom_emitter *e, const dl_dicom_vr_info *vr, dl_str value,
+                          dl_error *err)
 {
     value = trim_spaces(value);
     if (value.len == 0) {
-        return emit_bytes(e, "null", 4, err);
+        return dl_dicom_emit_bytes(e, "null", 4, err);
     }
     if (vr->kind == KIND_NAME) {
         return emit_name(e, value, err);
@@ -266,8 +267,8 @@ static dl_status emit_one(emitter *e, const vr_info *vr, dl_str value, dl_error 
     if (vr->kind == KIND_NUMBER) {
         dl_str digits = trim_both(value);
         if (digits.len <= 256) {
-            DL_TRY(emit_room(e, digits.len + 4, err));
-            size_t n = number_from_text(digits, e->p);
+            DL_TRY(dl_dicom_emit_room(e, digits.len + 4, err));
+            size_t n = dl_dicom_number_from_text(digits, e->p);
             if (n > 0) {
                 e->p += n;
                 return DL_OK;
@@ -278,7 +279,8 @@ static dl_status emit_one(emitter *e, const vr_info *vr, dl_str value, dl_error 
     return emit_string(e, value, err);
 }
 
-static dl_status emit_values(emitter *e, const vr_info *vr, dl_str text, dl_error *err)
+static dl_status emit_values(dl_dicom_emitter *e, const dl_dicom_vr_info *vr, dl_str text,
+                             dl_error *err)
 {
     if (vr->kind == KIND_PROSE) {
         return emit_string(e, text, err);
@@ -290,20 +292,20 @@ static dl_status emit_values(emitter *e, const vr_info *vr, dl_str text, dl_erro
         if (at < 0) {
             return DL_OK;
         }
-        DL_TRY(emit_bytes(e, ",", 1, err));
+        DL_TRY(dl_dicom_emit_bytes(e, ",", 1, err));
         text = dl_str_slice(text, (size_t)at + 1, text.len);
     }
 }
 
-dl_status emit_text(emitter *e, uint32_t tag, const vr_info *vr, dl_str text, unsigned found,
-                    dl_error *err)
+dl_status dl_dicom_emit_text(dl_dicom_emitter *e, uint32_t tag, const dl_dicom_vr_info *vr,
+                             dl_str text, unsigned found, dl_error *err)
 {
-    DL_TRY(emit_room(e, HEAD_BYTES + STRETCH_BYTES, err));
+    DL_TRY(dl_dicom_emit_room(e, HEAD_BYTES + STRETCH_BYTES, err));
     char *p = put_head(e, tag, vr->vr);
     if (text.len == 0) {
         *p++ = '}';
         e->p = p;
-        return emit_commit(e, err);
+        return dl_dicom_emit_commit(e, err);
     }
     memcpy(p, ",\"Value\":[", 10);
     p += 10;
@@ -315,12 +317,12 @@ dl_status emit_text(emitter *e, uint32_t tag, const vr_info *vr, dl_str text, un
         p += text.len;
         memcpy(p, "\"]}", 3);
         e->p = p + 3;
-        return emit_commit(e, err);
+        return dl_dicom_emit_commit(e, err);
     }
     e->p = p;
     DL_TRY(emit_values(e, vr, text, err));
-    DL_TRY(emit_bytes(e, "]}", 2, err));
-    return emit_commit(e, err);
+    DL_TRY(dl_dicom_emit_bytes(e, "]}", 2, err));
+    return dl_dicom_emit_commit(e, err);
 }
 
 /* ---- binary values ---- */
@@ -341,9 +343,9 @@ static char *put_integer(char *p, int64_t value)
 {
     if (value < 0) {
         *p++ = '-';
-        return p + number_from_u64(0 - (uint64_t)value, p);
+        return p + dl_dicom_number_from_u64(0 - (uint64_t)value, p);
     }
-    return p + number_from_u64((uint64_t)value, p);
+    return p + dl_dicom_number_from_u64((uint64_t)value, p);
 }
 
 /** 64-bit integers beyond 2^53 are strings (PS3.18 F.2.3). */
@@ -354,7 +356,7 @@ static char *put_wide(char *p, uint64_t magnitude, bool minus)
     p += quoted;
     *p = '-';
     p += minus;
-    p += number_from_u64(magnitude, p);
+    p += dl_dicom_number_from_u64(magnitude, p);
     *p = '"';
     return p + quoted;
 }
@@ -371,10 +373,10 @@ static char *put_real(char *p, double value, bool is_float)
         memcpy(p, value < 0 ? "\"-inf\"" : "\"inf\"", n);
         return p + n;
     }
-    return p + number_from_double(value, is_float, p);
+    return p + dl_dicom_number_from_double(value, is_float, p);
 }
 
-static char *put_binary(char *p, const vr_info *vr, const uint8_t *at, bool big_endian)
+static char *put_binary(char *p, const dl_dicom_vr_info *vr, const uint8_t *at, bool big_endian)
 {
     uint64_t bits = integer_of(at, vr->unit, big_endian);
     switch (vr->vr) {
@@ -398,7 +400,7 @@ static char *put_binary(char *p, const vr_info *vr, const uint8_t *at, bool big_
         return put_real(p, value, false);
     }
     default: /* US, UL */
-        return p + number_from_u64(bits, p);
+        return p + dl_dicom_number_from_u64(bits, p);
     }
 }
 
@@ -413,11 +415,11 @@ static char *put_attribute(char *p, const uint8_t *at, bool big_endian)
     return p;
 }
 
-dl_status emit_binary(emitter *e, uint32_t tag, const vr_info *vr, dl_bytes value, bool big_endian,
-                      dl_error *err)
+dl_status dl_dicom_emit_binary(dl_dicom_emitter *e, uint32_t tag, const dl_dicom_vr_info *vr,
+                               dl_bytes value, bool big_endian, dl_error *err)
 {
     size_t count = value.len / vr->unit;
-    DL_TRY(emit_room(e, HEAD_BYTES + 16, err));
+    DL_TRY(dl_dicom_emit_room(e, HEAD_BYTES + 16, err));
     char *p = put_head(e, tag, vr->vr);
     if (count > 0) {
         memcpy(p, ",\"Value\":[", 10);
@@ -426,17 +428,17 @@ dl_status emit_binary(emitter *e, uint32_t tag, const vr_info *vr, dl_bytes valu
     e->p = p;
     const uint8_t *at = value.ptr;
     for (size_t i = 0; i < count; i++, at += vr->unit) {
-        DL_TRY(emit_room(e, NUMBER_BYTES + 4, err));
+        DL_TRY(dl_dicom_emit_room(e, NUMBER_BYTES + 4, err));
         *e->p = ',';
         e->p += i > 0;
         e->p = vr->vr == DL_VR('A', 'T') ? put_attribute(e->p, at, big_endian)
                                          : put_binary(e->p, vr, at, big_endian);
     }
-    DL_TRY(emit_room(e, 2, err));
+    DL_TRY(dl_dicom_emit_room(e, 2, err));
     *e->p = ']';
     e->p += count > 0;
     *e->p++ = '}';
-    return emit_commit(e, err);
+    return dl_dicom_emit_commit(e, err);
 }
 
 /* ---- order ---- */
@@ -478,9 +480,9 @@ static size_t member_end(const char *json, size_t at, size_t end)
     return end;
 }
 
-dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch,
-                    dl_status (*dropped)(void *context, uint32_t tag, dl_error *err), void *context,
-                    dl_error *err)
+dl_status dl_dicom_emit_sort(dl_dicom_emitter *e, size_t start, dl_buf *scratch,
+                             dl_status (*dropped)(void *context, uint32_t tag, dl_error *err),
+                             void *context, dl_error *err)
 {
     char *json = e->json->ptr;
     size_t end = e->json->len;

@@ -86,7 +86,7 @@ dl_dicom_source dl_dicom_source_file(dl_dicom_file *file)
 
 /* ---- the window ---- */
 
-void input_start(input *in, const dl_dicom_source *source)
+void dl_dicom_input_start(dl_dicom_input *in, const dl_dicom_source *source)
 {
     in->source = *source;
     in->at = in->end = 0;
@@ -107,17 +107,17 @@ static void stream_free(voidpf opaque, voidpf p)
     dl_mem_free(p);
 }
 
-void input_clear(input *in)
+void dl_dicom_input_clear(dl_dicom_input *in)
 {
     if (in->stream_made) {
         (void)inflateEnd(&in->stream);
     }
     dl_mem_free(in->window);
     dl_mem_free(in->deflated);
-    *in = (input){0};
+    *in = (dl_dicom_input){0};
 }
 
-dl_status input_inflate(input *in, dl_error *err)
+dl_status dl_dicom_input_inflate(dl_dicom_input *in, dl_error *err)
 {
     if (in->deflated == NULL) {
         in->deflated = dl_mem_alloc(WINDOW_BYTES, 1);
@@ -135,7 +135,7 @@ dl_status input_inflate(input *in, dl_error *err)
         (void)inflateReset(&in->stream);
     }
     /* What the window holds already is the beginning of the stream. */
-    size_t left = input_left(in);
+    size_t left = dl_dicom_input_left(in);
     memcpy(in->deflated, in->window + in->at, left);
     in->stream.next_in = in->deflated;
     in->stream.avail_in = (uInt)left;
@@ -145,7 +145,8 @@ dl_status input_inflate(input *in, dl_error *err)
     return DL_OK;
 }
 
-static dl_status read_deflated(input *in, uint8_t *out, size_t want, size_t *out_got, dl_error *err)
+static dl_status read_deflated(dl_dicom_input *in, uint8_t *out, size_t want, size_t *out_got,
+                               dl_error *err)
 {
     in->stream.next_out = out;
     in->stream.avail_out = (uInt)want;
@@ -172,7 +173,8 @@ static dl_status read_deflated(input *in, uint8_t *out, size_t want, size_t *out
     return DL_OK;
 }
 
-static dl_status read_some(input *in, uint8_t *out, size_t want, size_t *out_got, dl_error *err)
+static dl_status read_some(dl_dicom_input *in, uint8_t *out, size_t want, size_t *out_got,
+                           dl_error *err)
 {
     if (in->inflating) {
         return read_deflated(in, out, want, out_got, err);
@@ -180,18 +182,18 @@ static dl_status read_some(input *in, uint8_t *out, size_t want, size_t *out_got
     return in->source.read(in->source.context, out, want, out_got, err);
 }
 
-dl_status input_fill(input *in, size_t want, dl_error *err)
+dl_status dl_dicom_input_fill(dl_dicom_input *in, size_t want, dl_error *err)
 {
     DL_ASSERT(want <= WINDOW_BYTES);
     if (in->at > 0 && (in->ended || WINDOW_BYTES - in->at < want || in->at == in->end)) {
-        size_t left = input_left(in);
+        size_t left = dl_dicom_input_left(in);
         memmove(in->window, in->window + in->at, left);
         in->base += in->at;
         in->at = 0;
         in->end = left;
     }
-    while (input_left(in) < want && !in->ended) {
-        size_t missing = want - input_left(in);
+    while (dl_dicom_input_left(in) < want && !in->ended) {
+        size_t missing = want - dl_dicom_input_left(in);
         size_t ask = missing > in->read_bytes ? missing : in->read_bytes;
         size_t room = WINDOW_BYTES - in->end;
         ask = ask < room ? ask : room;
@@ -205,7 +207,7 @@ dl_status input_fill(input *in, size_t want, dl_error *err)
 }
 
 /** Read and drop what the source cannot skip. */
-static dl_status drop(input *in, uint64_t count, uint64_t *out_missing, dl_error *err)
+static dl_status drop(dl_dicom_input *in, uint64_t count, uint64_t *out_missing, dl_error *err)
 {
     while (count > 0 && !in->ended) {
         size_t ask = count < WINDOW_BYTES ? (size_t)count : WINDOW_BYTES;
@@ -219,9 +221,10 @@ static dl_status drop(input *in, uint64_t count, uint64_t *out_missing, dl_error
     return DL_OK;
 }
 
-dl_status input_skip(input *in, uint64_t count, uint64_t *out_missing, dl_error *err)
+dl_status dl_dicom_input_skip(dl_dicom_input *in, uint64_t count, uint64_t *out_missing,
+                              dl_error *err)
 {
-    size_t left = input_left(in);
+    size_t left = dl_dicom_input_left(in);
     if (count <= left) {
         in->at += (size_t)count;
         *out_missing = 0;

@@ -28,7 +28,7 @@ enum {
 
 /* ---- value representations (vr.c) ---- */
 
-typedef enum vr_kind {
+typedef enum dl_dicom_vr_kind {
     KIND_UNKNOWN, /* not two letters that PS3.5 knows */
     KIND_TEXT,    /* values between backslashes */
     KIND_NAME,    /* PN */
@@ -37,23 +37,23 @@ typedef enum vr_kind {
     KIND_BINARY,  /* US SS UL SL UV SV FL FD AT */
     KIND_SEQUENCE,
     KIND_BULK, /* OB OD OF OL OV OW UN */
-} vr_kind;
+} dl_dicom_vr_kind;
 
-typedef struct vr_info {
+typedef struct dl_dicom_vr_info {
     dl_vr vr;
-    uint8_t kind;      /* vr_kind */
+    uint8_t kind;      /* dl_dicom_vr_kind */
     uint8_t unit;      /* bytes of one binary value */
     bool long_length;  /* explicit VR: two reserved bytes and a length of 32 bits */
     bool uses_charset; /* affected by (0008,0005), PS3.5 6.1.2.3 */
-} vr_info;
+} dl_dicom_vr_info;
 
 /** The unknown kind for letters that are no VR. */
-const vr_info *vr_find(unsigned char a, unsigned char b);
-const vr_info *vr_of(dl_vr vr);
+const dl_dicom_vr_info *dl_dicom_vr_find(unsigned char a, unsigned char b);
+const dl_dicom_vr_info *dl_dicom_vr_of(dl_vr vr);
 
 /* ---- input (input.c) ---- */
 
-typedef struct input {
+typedef struct dl_dicom_input {
     dl_dicom_source source;
     uint8_t *window;   /* WINDOW_BYTES */
     size_t at, end;    /* unread: window[at..end) */
@@ -63,29 +63,30 @@ typedef struct input {
     bool inflating, stream_made, stream_ended;
     z_stream stream;
     uint8_t *deflated; /* DEFLATED_BYTES, made when first needed */
-} input;
+} dl_dicom_input;
 
-void input_start(input *in, const dl_dicom_source *source);
+void dl_dicom_input_start(dl_dicom_input *in, const dl_dicom_source *source);
 /** From here on the bytes are a raw deflate stream. */
-DL_NODISCARD dl_status input_inflate(input *in, dl_error *err);
-void input_clear(input *in);
+DL_NODISCARD dl_status dl_dicom_input_inflate(dl_dicom_input *in, dl_error *err);
+void dl_dicom_input_clear(dl_dicom_input *in);
 /** Try to have `want` (<= WINDOW_BYTES) bytes at in->window + in->at; see input_left for success.
  */
-DL_NODISCARD dl_status input_fill(input *in, size_t want, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_input_fill(dl_dicom_input *in, size_t want, dl_error *err);
 /** Pass over `count` bytes; *out_missing is how many of them the input lacks. */
-DL_NODISCARD dl_status input_skip(input *in, uint64_t count, uint64_t *out_missing, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_input_skip(dl_dicom_input *in, uint64_t count,
+                                           uint64_t *out_missing, dl_error *err);
 
-static inline size_t input_left(const input *in)
+static inline size_t dl_dicom_input_left(const dl_dicom_input *in)
 {
     return in->end - in->at;
 }
-static inline uint64_t input_position(const input *in)
+static inline uint64_t dl_dicom_input_position(const dl_dicom_input *in)
 {
     return in->base + in->at;
 }
-static inline dl_status input_need(input *in, size_t want, dl_error *err)
+static inline dl_status dl_dicom_input_need(dl_dicom_input *in, size_t want, dl_error *err)
 {
-    return likely(in->end - in->at >= want) ? DL_OK : input_fill(in, want, err);
+    return likely(in->end - in->at >= want) ? DL_OK : dl_dicom_input_fill(in, want, err);
 }
 
 /* ---- the JSON emitter (emit.c) ---- */
@@ -94,26 +95,28 @@ static inline dl_status input_need(input *in, size_t want, dl_error *err)
  * Writes into the caller's buffer, element by element. Room is asked for by its upper bound; when
  * the buffer's limit forbids that much, the element goes to a spill buffer and is appended exactly.
  */
-typedef struct emitter {
+typedef struct dl_dicom_emitter {
     dl_buf *json; /* NULL: nothing is emitted */
     dl_buf spill;
     size_t start, limit_bytes; /* json->len at the start, and how much may be added to it */
     char *p, *end;             /* room of the element under way */
     bool spilling;
     bool comma; /* the next member of the object under way needs one */
-} emitter;
+} dl_dicom_emitter;
 
-DL_NODISCARD dl_status emit_room_slow(emitter *e, size_t need, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_room_slow(dl_dicom_emitter *e, size_t need, dl_error *err);
 /** Room for `need` more bytes at e->p. */
-static inline dl_status emit_room(emitter *e, size_t need, dl_error *err)
+static inline dl_status dl_dicom_emit_room(dl_dicom_emitter *e, size_t need, dl_error *err)
 {
-    return likely((size_t)(e->end - e->p) >= need) ? DL_OK : emit_room_slow(e, need, err);
+    return likely((size_t)(e->end - e->p) >= need) ? DL_OK : dl_dicom_emit_room_slow(e, need, err);
 }
 /** The element is complete: take it over. */
-DL_NODISCARD dl_status emit_commit(emitter *e, dl_error *err);
-DL_NODISCARD dl_status emit_bytes(emitter *e, const char *bytes, size_t len, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_commit(dl_dicom_emitter *e, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_bytes(dl_dicom_emitter *e, const char *bytes, size_t len,
+                                           dl_error *err);
 /** `,"00100010":{"vr":"PN"` */
-DL_NODISCARD dl_status emit_head(emitter *e, uint32_t tag, dl_vr vr, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_head(dl_dicom_emitter *e, uint32_t tag, dl_vr vr,
+                                          dl_error *err);
 enum { HEAD_BYTES = 32 };
 
 /** What a scan of a value's bytes found. */
@@ -125,33 +128,37 @@ enum {
     HAS_QUOTE = 16,    /* " */
     HAS_EQUALS = 32,   /* = */
 };
-unsigned scan_text(const uint8_t *bytes, size_t len);
+unsigned dl_dicom_scan_text(const uint8_t *bytes, size_t len);
 
 /** One element with its values: text is UTF-8 without padding at its end. */
-DL_NODISCARD dl_status emit_text(emitter *e, uint32_t tag, const vr_info *vr, dl_str text,
-                                 unsigned found, dl_error *err);
-DL_NODISCARD dl_status emit_binary(emitter *e, uint32_t tag, const vr_info *vr, dl_bytes value,
-                                   bool big_endian, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_text(dl_dicom_emitter *e, uint32_t tag,
+                                          const dl_dicom_vr_info *vr, dl_str text, unsigned found,
+                                          dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_binary(dl_dicom_emitter *e, uint32_t tag,
+                                            const dl_dicom_vr_info *vr, dl_bytes value,
+                                            bool big_endian, dl_error *err);
 /** Ready for a data set. */
-DL_NODISCARD dl_status emit_start(emitter *e, dl_buf *json, size_t limit_bytes, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_start(dl_dicom_emitter *e, dl_buf *json, size_t limit_bytes,
+                                           dl_error *err);
 /** Members of the object at `start` sorted by tag; later ones of the same tag are dropped and
  * reported. */
-DL_NODISCARD dl_status emit_sort(emitter *e, size_t start, dl_buf *scratch,
-                                 dl_status (*dropped)(void *context, uint32_t tag, dl_error *err),
-                                 void *context, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_emit_sort(dl_dicom_emitter *e, size_t start, dl_buf *scratch,
+                                          dl_status (*dropped)(void *context, uint32_t tag,
+                                                               dl_error *err),
+                                          void *context, dl_error *err);
 
 /* ---- numbers (number.c) ---- */
 
 enum { NUMBER_BYTES = 32 };
 /** JSON for the text of an IS or DS value without spaces; 0 when it must stay a string. `out` has
  * room for len + 4. */
-size_t number_from_text(dl_str text, char *out);
-size_t number_from_u64(uint64_t value, char out[NUMBER_BYTES]);
-size_t number_from_double(double value, bool is_float, char out[NUMBER_BYTES]);
+size_t dl_dicom_number_from_text(dl_str text, char *out);
+size_t dl_dicom_number_from_u64(uint64_t value, char out[NUMBER_BYTES]);
+size_t dl_dicom_number_from_double(double value, bool is_float, char out[NUMBER_BYTES]);
 
 /* ---- character sets (charset.c) ---- */
 
-typedef enum code_set {
+typedef enum dl_dicom_code_set {
     SET_ASCII,
     SET_LATIN1,
     SET_8859_2,
@@ -173,42 +180,44 @@ typedef enum code_set {
     SET_KSX1001,
     SET_GB2312,
     SET_COUNT
-} code_set;
+} dl_dicom_code_set;
 
 /** What (0008,0005) says. */
-typedef struct charset {
-    uint8_t first; /* code_set of value 1 */
+typedef struct dl_dicom_charset {
+    uint8_t first; /* dl_dicom_code_set of value 1 */
     bool escapes;  /* code extension by ISO 2022 */
-} charset;
+} dl_dicom_charset;
 
-typedef struct decoder {
+typedef struct dl_dicom_decoder {
     iconv_t open[SET_COUNT]; /* 0: not yet; opened when first needed */
-} decoder;
+} dl_dicom_decoder;
 
-void decoder_clear(decoder *d);
-/** Unknown terms stand for the default repertoire. */
-charset charset_of(dl_str specific_character_set);
-/**
- * Append `bytes` as UTF-8; U+FFFD for what cannot be decoded.
- * @param name  PN: = and ^ end a run of code extension too.
- * @param multi values between backslashes: each backslash ends it.
- */
-DL_NODISCARD dl_status decode_text(decoder *d, charset set, bool name, bool multi, dl_bytes bytes,
-                                   dl_buf *out, dl_error *err);
+void dl_dicom_decoder_clear(dl_dicom_decoder *d);
+/** Of the value of (0008,0005); unknown terms stand for the default repertoire. */
+dl_dicom_charset dl_dicom_charset_of(dl_str terms);
+/** How the text of one value is to be decoded. */
+typedef struct dl_dicom_decoding {
+    dl_dicom_decoder *decoder;
+    dl_dicom_charset set;
+    bool is_name;  /* PN: = and ^ end what was designated, too */
+    bool is_multi; /* values between backslashes: each backslash ends it */
+} dl_dicom_decoding;
+
+/** Append `bytes` as UTF-8; U+FFFD for what cannot be decoded. */
+DL_NODISCARD dl_status dl_dicom_decode_text(const dl_dicom_decoding *how, dl_bytes bytes,
+                                            dl_buf *out, dl_error *err);
 
 /* ---- rules of the values (validate.c) ---- */
 
-/** What is wrong with one value of a VR, or NULL. */
-const char *validate_value(dl_vr vr, dl_str value, unsigned found);
 /** Whether the dictionary allows `count` values. */
-const char *validate_count(uint32_t tag, size_t count, char detail[96]);
+const char *dl_dicom_validate_count(uint32_t tag, size_t count, char detail[96]);
 /** What is wrong with the element (its first error), or NULL. out_value: what to quote. */
-const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned found,
-                          char detail[96], dl_str *out_value);
+const char *dl_dicom_validate_text(uint32_t tag, const dl_dicom_vr_info *vr, dl_str text,
+                                   unsigned found, char detail[96], dl_str *out_value);
 
 /* ---- the walk (walk.c) ---- */
 
-typedef struct level {
+typedef struct dl_dicom_level {
     uint64_t end; /* NO_END for undefined length */
     uint32_t last_tag;
     bool is_item;     /* else a sequence */
@@ -219,16 +228,16 @@ typedef struct level {
     bool has_items;    /* sequence: one item was emitted */
     bool out_of_order; /* item: sort the members at its end */
     bool signed_pixels;
-    charset set;
+    dl_dicom_charset set;
     size_t json_start; /* item: where its { stands */
-} level;
+} dl_dicom_level;
 
 struct dl_dicom_reader {
     dl_dicom_options options;
-    input in;
-    emitter out;
-    decoder decoder;
-    level *levels;
+    dl_dicom_input in;
+    dl_dicom_emitter out;
+    dl_dicom_decoder decoder;
+    dl_dicom_level *levels;
     size_t depth; /* levels in use */
     size_t level_limit;
     dl_buf value;                        /* a value longer than the window */
@@ -246,15 +255,15 @@ struct dl_dicom_reader {
 };
 
 /** From the first element of the data set to the end of the input. */
-DL_NODISCARD dl_status walk_data_set(dl_dicom_reader *r, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_walk(dl_dicom_reader *r, dl_error *err);
 
-typedef struct element {
+typedef struct dl_dicom_element {
     uint32_t tag;
     uint32_t length;
-    const vr_info *vr;
-} element;
+    const dl_dicom_vr_info *vr;
+} dl_dicom_element;
 
-static inline level *top_level(dl_dicom_reader *r)
+static inline dl_dicom_level *dl_dicom_top_level(dl_dicom_reader *r)
 {
     return &r->levels[r->depth - 1];
 }
@@ -262,40 +271,44 @@ static inline level *top_level(dl_dicom_reader *r)
 /* ---- values (values.c) ---- */
 
 /** The value of an element of text or binary numbers: facts, rules, JSON. */
-DL_NODISCARD dl_status take_value(dl_dicom_reader *r, const element *e, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_take_value(dl_dicom_reader *r, const dl_dicom_element *e,
+                                           dl_error *err);
 /** `why` becomes a finding, unless the tag has one or there are too many. The value is quoted
  * unless its ptr is NULL, the VR named unless it is 0. */
-DL_NODISCARD dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value,
-                                   const char *why, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr,
+                                            dl_str value, const char *why, dl_error *err);
 /** Pass over the bytes of a value. */
-DL_NODISCARD dl_status pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count,
+                                          dl_error *err);
 /** The bytes of a value, in the window or in r->value; passed over. Look at r->cut after it. */
-DL_NODISCARD dl_status value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length,
-                                   dl_bytes *out_value, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length,
+                                            dl_bytes *out_value, dl_error *err);
 /** The input ends here: DL_E_INVALID, or r->cut when the pixel data has begun. */
-DL_NODISCARD dl_status cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err);
 /** Whether (0020,000D) and the like: which one, or -1. */
-int core_of(uint32_t tag);
+int dl_dicom_core_of(uint32_t tag);
 
 /* ---- pixels (pixels.c) ---- */
 
 /** Native pixel data. */
-DL_NODISCARD dl_status pixels_native(dl_dicom_reader *r, const element *e, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_pixels_native(dl_dicom_reader *r, const dl_dicom_element *e,
+                                              dl_error *err);
 /** Fragments up to their delimiter; at top level the pixel data itself, else just passed over. */
-DL_NODISCARD dl_status pixels_fragments(dl_dicom_reader *r, uint32_t tag, bool is_pixel_data,
-                                        dl_error *err);
+DL_NODISCARD dl_status dl_dicom_pixels_fragments(dl_dicom_reader *r, uint32_t tag,
+                                                 bool is_pixel_data, dl_error *err);
 /** The frame index, into the arena. */
-DL_NODISCARD dl_status pixels_finish(dl_dicom_reader *r, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_pixels_finish(dl_dicom_reader *r, dl_error *err);
 
 /* ---- the beginning of a file (meta.c) ---- */
 
-typedef struct meta {
+typedef struct dl_dicom_meta {
     bool has_preamble, has_meta;
     bool implicit_vr, big_endian, deflated;
     char uid[65]; /* transfer syntax, as in the file or guessed */
-} meta;
+} dl_dicom_meta;
 
 /** Preamble and group 0002; the input is then at the data set (deflated: inflating). */
-DL_NODISCARD dl_status meta_read(input *in, meta *out_meta, dl_error *err);
+DL_NODISCARD dl_status dl_dicom_meta_read(dl_dicom_input *in, dl_dicom_meta *out_meta,
+                                          dl_error *err);
 
 #endif

@@ -28,11 +28,11 @@ static dl_status not_dicom(dl_error *err)
 
 static bool letters(const uint8_t *p)
 {
-    return vr_find(p[4], p[5])->kind != KIND_UNKNOWN;
+    return dl_dicom_vr_find(p[4], p[5])->kind != KIND_UNKNOWN;
 }
 
 /** The encoding that the first element of a data set shows. */
-static dl_status guess(const uint8_t *p, meta *m, dl_error *err)
+static dl_status guess(const uint8_t *p, dl_dicom_meta *m, dl_error *err)
 {
     uint16_t little = dl_le16(p);
     uint16_t big = dl_be16(p);
@@ -51,7 +51,7 @@ static dl_status guess(const uint8_t *p, meta *m, dl_error *err)
 }
 
 /** What the transfer syntax says; files that say explicit and are not (or the reverse) exist. */
-static dl_status apply_syntax(input *in, meta *m, dl_error *err)
+static dl_status apply_syntax(dl_dicom_input *in, dl_dicom_meta *m, dl_error *err)
 {
     for (size_t i = 0; i < DL_COUNT_OF(syntaxes); i++) {
         if (strcmp(m->uid, syntaxes[i].uid) == 0) {
@@ -64,10 +64,10 @@ static dl_status apply_syntax(input *in, meta *m, dl_error *err)
         }
     }
     if (m->deflated) {
-        return input_inflate(in, err);
+        return dl_dicom_input_inflate(in, err);
     }
-    DL_TRY(input_need(in, 8, err));
-    if (input_left(in) < 8) {
+    DL_TRY(dl_dicom_input_need(in, 8, err));
+    if (dl_dicom_input_left(in) < 8) {
         return DL_OK; /* an empty data set, or cut off: the walk says which */
     }
     const uint8_t *p = in->window + in->at;
@@ -87,18 +87,18 @@ static dl_status meta_cut_off(dl_error *err)
 }
 
 /** One element of group 0002; its header is in the window. */
-static dl_status take_meta(input *in, uint64_t *group_end, meta *m, dl_error *err)
+static dl_status take_meta(dl_dicom_input *in, uint64_t *group_end, dl_dicom_meta *m, dl_error *err)
 {
     const uint8_t *p = in->window + in->at;
     uint32_t number = dl_le16(p + 2);
-    const vr_info *vr = vr_find(p[4], p[5]);
+    const dl_dicom_vr_info *vr = dl_dicom_vr_find(p[4], p[5]);
     size_t head = 8;
     uint32_t length = dl_le32(p + 4); /* implicit VR is wrong here, but seen */
     if (vr->kind != KIND_UNKNOWN) {
         length = dl_le16(p + 6);
         if (vr->long_length) {
-            DL_TRY(input_need(in, 12, err));
-            if (input_left(in) < 12) {
+            DL_TRY(dl_dicom_input_need(in, 12, err));
+            if (dl_dicom_input_left(in) < 12) {
                 return meta_cut_off(err);
             }
             length = dl_le32(in->window + in->at + 8);
@@ -110,14 +110,14 @@ static dl_status take_meta(input *in, uint64_t *group_end, meta *m, dl_error *er
         if (length > META_VALUE_BYTES) {
             return dl_error_set(err, DL_E_INVALID, "element 0002%04x: length %u", number, length);
         }
-        DL_TRY(input_need(in, length, err));
-        if (input_left(in) < length) {
+        DL_TRY(dl_dicom_input_need(in, length, err));
+        if (dl_dicom_input_left(in) < length) {
             return meta_cut_off(err);
         }
         p = in->window + in->at;
         in->at += length;
         if (number == 0 && length == 4) {
-            *group_end = input_position(in) + dl_le32(p);
+            *group_end = dl_dicom_input_position(in) + dl_le32(p);
         } else if (number == 0x0010 &&
                    !dl_str_copy(dl_str_trim(dl_str_trim_padding((dl_str){(const char *)p, length})),
                                 m->uid, sizeof m->uid)) {
@@ -127,17 +127,17 @@ static dl_status take_meta(input *in, uint64_t *group_end, meta *m, dl_error *er
         return DL_OK;
     }
     uint64_t missing = 0;
-    DL_TRY(input_skip(in, length, &missing, err));
+    DL_TRY(dl_dicom_input_skip(in, length, &missing, err));
     return missing > 0 ? meta_cut_off(err) : DL_OK;
 }
 
-static dl_status read_group(input *in, meta *m, dl_error *err)
+static dl_status read_group(dl_dicom_input *in, dl_dicom_meta *m, dl_error *err)
 {
     uint64_t group_end = NO_END;
     for (;;) {
-        DL_TRY(input_need(in, 8, err));
-        if (input_left(in) < 8 || dl_le16(in->window + in->at) != 0x0002 ||
-            input_position(in) == group_end) {
+        DL_TRY(dl_dicom_input_need(in, 8, err));
+        if (dl_dicom_input_left(in) < 8 || dl_le16(in->window + in->at) != 0x0002 ||
+            dl_dicom_input_position(in) == group_end) {
             return DL_OK;
         }
         m->has_meta = true;
@@ -145,21 +145,22 @@ static dl_status read_group(input *in, meta *m, dl_error *err)
     }
 }
 
-dl_status meta_read(input *in, meta *out_meta, dl_error *err)
+dl_status dl_dicom_meta_read(dl_dicom_input *in, dl_dicom_meta *out_meta, dl_error *err)
 {
-    meta m = {0};
-    DL_TRY(input_need(in, PREAMBLE_BYTES + 4, err));
+    dl_dicom_meta m = {0};
+    DL_TRY(dl_dicom_input_need(in, PREAMBLE_BYTES + 4, err));
     const uint8_t *p = in->window;
-    if (input_left(in) >= PREAMBLE_BYTES + 4 && memcmp(p + PREAMBLE_BYTES, "DICM", 4) == 0) {
+    if (dl_dicom_input_left(in) >= PREAMBLE_BYTES + 4 &&
+        memcmp(p + PREAMBLE_BYTES, "DICM", 4) == 0) {
         m.has_preamble = true;
         in->at = PREAMBLE_BYTES + 4;
-    } else if (input_left(in) >= 4 && memcmp(p, "DICM", 4) == 0) {
+    } else if (dl_dicom_input_left(in) >= 4 && memcmp(p, "DICM", 4) == 0) {
         in->at = 4;
     }
     DL_TRY(read_group(in, &m, err));
     if (m.uid[0] == '\0') {
-        DL_TRY(input_need(in, 8, err));
-        if (input_left(in) < 8) {
+        DL_TRY(dl_dicom_input_need(in, 8, err));
+        if (dl_dicom_input_left(in) < 8) {
             return not_dicom(err);
         }
         DL_TRY(guess(in->window + in->at, &m, err));

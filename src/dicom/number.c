@@ -51,7 +51,7 @@ static bool in_range(const char *whole, size_t whole_count, const char *part, si
     return true; /* zero */
 }
 
-size_t number_from_text(dl_str text, char *out)
+size_t dl_dicom_number_from_text(dl_str text, char *out)
 {
     const char *p = text.ptr;
     const char *end = p + text.len;
@@ -121,7 +121,7 @@ size_t number_from_text(dl_str text, char *out)
     return (size_t)(o - out);
 }
 
-size_t number_from_u64(uint64_t value, char out[NUMBER_BYTES])
+size_t dl_dicom_number_from_u64(uint64_t value, char out[NUMBER_BYTES])
 {
     char digits[20];
     size_t n = 0;
@@ -139,7 +139,7 @@ size_t number_from_u64(uint64_t value, char out[NUMBER_BYTES])
 static size_t put_decimal(uint64_t scaled, unsigned places, char *out)
 {
     char digits[NUMBER_BYTES];
-    size_t n = number_from_u64(scaled, digits);
+    size_t n = dl_dicom_number_from_u64(scaled, digits);
     size_t o = 0;
     if (n <= places) {
         out[o++] = '0';
@@ -171,13 +171,14 @@ static size_t short_decimal(double magnitude, bool is_float, char *out)
         bool same = is_float ? (float)back == (float)magnitude : back == magnitude;
         if (same) {
             uint64_t integer = (uint64_t)scaled;
-            return places == 0 ? number_from_u64(integer, out) : put_decimal(integer, places, out);
+            return places == 0 ? dl_dicom_number_from_u64(integer, out)
+                               : put_decimal(integer, places, out);
         }
     }
     return 0;
 }
 
-size_t number_from_double(double value, bool is_float, char out[NUMBER_BYTES])
+size_t dl_dicom_number_from_double(double value, bool is_float, char out[NUMBER_BYTES])
 {
     size_t sign = 0;
     if (signbit(value)) {

@@ -7,20 +7,20 @@
 
 enum { ITEM_HEAD_BYTES = 8, MARK_BYTES = 3 };
 
-dl_status pixels_native(dl_dicom_reader *r, const element *e, dl_error *err)
+dl_status dl_dicom_pixels_native(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     dl_dicom_pixels *pixels = &r->header->pixels;
     if (pixels->present || e->length == 0) {
-        return pass_over(r, e->tag, e->length, err);
+        return dl_dicom_pass_over(r, e->tag, e->length, err);
     }
     pixels->present = true;
     pixels->tag = e->tag;
-    pixels->offset_bytes = input_position(&r->in);
+    pixels->offset_bytes = dl_dicom_input_position(&r->in);
     pixels->length_bytes = e->length;
     uint64_t missing = 0;
-    DL_TRY(input_skip(&r->in, e->length, &missing, err));
+    DL_TRY(dl_dicom_input_skip(&r->in, e->length, &missing, err));
     pixels->length_bytes -= missing;
-    return missing > 0 ? cut_off(r, e->tag, err) : DL_OK;
+    return missing > 0 ? dl_dicom_cut_off(r, e->tag, err) : DL_OK;
 }
 
 /* ---- fragments ---- */
@@ -28,18 +28,18 @@ dl_status pixels_native(dl_dicom_reader *r, const element *e, dl_error *err)
 static dl_status too_short(dl_dicom_reader *r, uint32_t tag, bool *out_end, dl_error *err)
 {
     *out_end = true;
-    return cut_off(r, tag, err);
+    return dl_dicom_cut_off(r, tag, err);
 }
 
 static dl_status item_header(dl_dicom_reader *r, uint32_t tag, bool *out_end, uint32_t *out_length,
                              dl_error *err)
 {
-    DL_TRY(input_need(&r->in, ITEM_HEAD_BYTES, err));
-    if (input_left(&r->in) < ITEM_HEAD_BYTES) {
+    DL_TRY(dl_dicom_input_need(&r->in, ITEM_HEAD_BYTES, err));
+    if (dl_dicom_input_left(&r->in) < ITEM_HEAD_BYTES) {
         return too_short(r, tag, out_end, err);
     }
     const uint8_t *p = r->in.window + r->in.at;
-    bool big = top_level(r)->big_endian;
+    bool big = dl_dicom_top_level(r)->big_endian;
     uint32_t item = big ? (uint32_t)dl_be16(p) << 16 | dl_be16(p + 2)
                         : (uint32_t)dl_le16(p) << 16 | dl_le16(p + 2);
     uint32_t length = big ? dl_be32(p + 4) : dl_le32(p + 4);
@@ -64,9 +64,9 @@ static dl_status basic_offset_table(dl_dicom_reader *r, uint32_t tag, uint32_t l
     dl_bytes value = {NULL, 0};
     dl_buf_reset(&r->offset_table);
     if (length / 4 > r->options.fragment_limit) {
-        return pass_over(r, tag, length, err);
+        return dl_dicom_pass_over(r, tag, length, err);
     }
-    DL_TRY(value_bytes(r, tag, length, &value, err));
+    DL_TRY(dl_dicom_value_bytes(r, tag, length, &value, err));
     return r->cut ? DL_OK : dl_buf_append(&r->offset_table, value.ptr, value.len, err);
 }
 
@@ -80,16 +80,16 @@ static bool ends_stream(const uint8_t *tail, size_t len)
 static dl_status take_fragment(dl_dicom_reader *r, uint32_t tag, uint32_t length, bool want_mark,
                                dl_error *err)
 {
-    dl_dicom_fragment fragment = {input_position(&r->in), length};
+    dl_dicom_fragment fragment = {dl_dicom_input_position(&r->in), length};
     size_t tail = want_mark ? (length < MARK_BYTES ? length : MARK_BYTES) : 0;
     uint64_t missing = 0;
     bool mark = false;
-    DL_TRY(input_skip(&r->in, length - tail, &missing, err));
+    DL_TRY(dl_dicom_input_skip(&r->in, length - tail, &missing, err));
     if (missing > 0) {
         missing += tail;
     } else if (tail > 0) {
-        DL_TRY(input_need(&r->in, tail, err));
-        size_t left = input_left(&r->in);
+        DL_TRY(dl_dicom_input_need(&r->in, tail, err));
+        size_t left = dl_dicom_input_left(&r->in);
         left = left < tail ? left : tail;
         mark = ends_stream(r->in.window + r->in.at, left);
         r->in.at += left;
@@ -104,10 +104,11 @@ static dl_status take_fragment(dl_dicom_reader *r, uint32_t tag, uint32_t length
             DL_TRY(dl_buf_append(&r->last_marks, &mark, sizeof mark, err));
         }
     }
-    return missing > 0 ? cut_off(r, tag, err) : DL_OK;
+    return missing > 0 ? dl_dicom_cut_off(r, tag, err) : DL_OK;
 }
 
-dl_status pixels_fragments(dl_dicom_reader *r, uint32_t tag, bool is_pixel_data, dl_error *err)
+dl_status dl_dicom_pixels_fragments(dl_dicom_reader *r, uint32_t tag, bool is_pixel_data,
+                                    dl_error *err)
 {
     dl_dicom_pixels *pixels = &r->header->pixels;
     bool keep = is_pixel_data && !pixels->present;
@@ -125,10 +126,10 @@ dl_status pixels_fragments(dl_dicom_reader *r, uint32_t tag, bool is_pixel_data,
             break;
         }
         if (!keep) {
-            DL_TRY(pass_over(r, tag, length, err));
+            DL_TRY(dl_dicom_pass_over(r, tag, length, err));
         } else if (item == 0) {
             DL_TRY(basic_offset_table(r, tag, length, err));
-            r->fragment_base = input_position(&r->in);
+            r->fragment_base = dl_dicom_input_position(&r->in);
             want_mark = pixels->frame_count > 1 && length == 0 && r->extended_table.len == 0;
         } else {
             DL_TRY(take_fragment(r, tag, length, want_mark, err));
@@ -254,7 +255,7 @@ static uint64_t frame_bits(const dl_dicom_pixels *p)
     return bits;
 }
 
-dl_status pixels_finish(dl_dicom_reader *r, dl_error *err)
+dl_status dl_dicom_pixels_finish(dl_dicom_reader *r, dl_error *err)
 {
     dl_dicom_pixels *pixels = &r->header->pixels;
     if (!pixels->present) {

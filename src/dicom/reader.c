@@ -54,8 +54,8 @@ void dl_dicom_reader_destroy(dl_dicom_reader *r)
     if (r == NULL) {
         return;
     }
-    input_clear(&r->in);
-    decoder_clear(&r->decoder);
+    dl_dicom_input_clear(&r->in);
+    dl_dicom_decoder_clear(&r->decoder);
     dl_mem_free(r->levels);
     dl_buf *const buffers[] = {&r->value,        &r->text,           &r->scratch,
                                &r->findings,     &r->fragments,      &r->last_marks,
@@ -83,8 +83,8 @@ static dl_status keep_findings(dl_dicom_reader *r, dl_error *err)
 
 static dl_status read_all(dl_dicom_reader *r, dl_error *err)
 {
-    meta m = {0};
-    DL_TRY(meta_read(&r->in, &m, err));
+    dl_dicom_meta m = {0};
+    DL_TRY(dl_dicom_meta_read(&r->in, &m, err));
     dl_dicom_header *h = r->header;
     h->has_preamble = m.has_preamble;
     h->has_meta = m.has_meta;
@@ -93,8 +93,8 @@ static dl_status read_all(dl_dicom_reader *r, dl_error *err)
     h->deflated = m.deflated;
     h->pixels.frame_count = 1;
     DL_TRY(dl_arena_copy(r->arena, dl_str_of(m.uid), &h->transfer_syntax_uid, err));
-    DL_TRY(walk_data_set(r, err));
-    DL_TRY(pixels_finish(r, err));
+    DL_TRY(dl_dicom_walk(r, err));
+    DL_TRY(dl_dicom_pixels_finish(r, err));
     return keep_findings(r, err);
 }
 
@@ -113,8 +113,8 @@ dl_status dl_dicom_read(dl_dicom_reader *reader, const dl_dicom_source *source, 
     reader->too_many_fragments = false;
     reader->fragment_base = 0;
     size_t before = json == NULL ? 0 : json->len;
-    DL_TRY(emit_start(&reader->out, json, reader->options.json_limit_bytes, err));
-    input_start(&reader->in, source);
+    DL_TRY(dl_dicom_emit_start(&reader->out, json, reader->options.json_limit_bytes, err));
+    dl_dicom_input_start(&reader->in, source);
     dl_status status = read_all(reader, err);
     reader->header = NULL;
     reader->arena = NULL;
@@ -133,25 +133,25 @@ dl_status dl_dicom_inflate_range(const dl_dicom_source *source, uint64_t offset_
                                  dl_status (*write)(void *context, dl_bytes part, dl_error *err),
                                  void *context, dl_error *err)
 {
-    DL_CLEANUP(input_clear) input in = {.window = dl_mem_alloc(WINDOW_BYTES, 1)};
+    DL_CLEANUP(dl_dicom_input_clear) dl_dicom_input in = {.window = dl_mem_alloc(WINDOW_BYTES, 1)};
     if (in.window == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory to inflate a data set");
     }
-    meta m = {0};
-    input_start(&in, source);
-    DL_TRY(meta_read(&in, &m, err));
+    dl_dicom_meta m = {0};
+    dl_dicom_input_start(&in, source);
+    DL_TRY(dl_dicom_meta_read(&in, &m, err));
     if (!m.deflated) {
         return dl_error_set(err, DL_E_INVALID, "the data set is not deflated");
     }
     uint64_t missing = 0;
-    if (offset_bytes < input_position(&in)) {
+    if (offset_bytes < dl_dicom_input_position(&in)) {
         return dl_error_set(err, DL_E_INVALID, "the range begins before the data set");
     }
-    DL_TRY(input_skip(&in, offset_bytes - input_position(&in), &missing, err));
+    DL_TRY(dl_dicom_input_skip(&in, offset_bytes - dl_dicom_input_position(&in), &missing, err));
     while (length_bytes > 0 && missing == 0) {
         size_t want = length_bytes < WINDOW_BYTES ? (size_t)length_bytes : WINDOW_BYTES;
-        DL_TRY(input_need(&in, want, err));
-        if (input_left(&in) < want) {
+        DL_TRY(dl_dicom_input_need(&in, want, err));
+        if (dl_dicom_input_left(&in) < want) {
             missing = want;
             break;
         }

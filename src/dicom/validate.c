@@ -374,7 +374,7 @@ static const char *check_ui(dl_str v)
     return v.ptr[v.len - 1] == '.' ? "an empty component" : NULL;
 }
 
-const char *validate_value(dl_vr vr, dl_str v, unsigned found)
+static const char *check_value(dl_vr vr, dl_str v, unsigned found)
 {
     if (v.len == 0) {
         return NULL;
@@ -428,8 +428,8 @@ static const char *check_count(uint32_t tag, size_t count, char detail[96])
     return detail;
 }
 
-const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned found,
-                          char detail[96], dl_str *out_value)
+const char *dl_dicom_validate_text(uint32_t tag, const dl_dicom_vr_info *vr, dl_str text,
+                                   unsigned found, char detail[96], dl_str *out_value)
 {
     *out_value = text;
     if (text.len == 0) {
@@ -437,7 +437,7 @@ const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned
     }
     size_t count = 1;
     if (vr->kind == KIND_PROSE || (found & HAS_BACKSLASH) == 0) {
-        const char *why = validate_value(vr->vr, text, found);
+        const char *why = check_value(vr->vr, text, found);
         if (why != NULL) {
             return why;
         }
@@ -449,7 +449,7 @@ const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned
             bool blank_title = vr->vr == DL_VR('A', 'E') && value.len > 0; /* spaces are an error */
             dl_str trimmed = trim_end(value);
             value = blank_title && trimmed.len == 0 ? value : trimmed;
-            const char *why = validate_value(vr->vr, value, found);
+            const char *why = check_value(vr->vr, value, found);
             if (why != NULL) {
                 *out_value = value;
                 return why;
@@ -464,7 +464,7 @@ const char *validate_text(uint32_t tag, const vr_info *vr, dl_str text, unsigned
     return check_count(tag, count, detail);
 }
 
-const char *validate_count(uint32_t tag, size_t count, char detail[96])
+const char *dl_dicom_validate_count(uint32_t tag, size_t count, char detail[96])
 {
     return check_count(tag, count, detail);
 }

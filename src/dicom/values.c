@@ -4,7 +4,7 @@
 
 enum { CORE_BYTES = 256 }; /* of a core value that is too long, enough to see that it is */
 
-int core_of(uint32_t tag)
+int dl_dicom_core_of(uint32_t tag)
 {
     switch (tag) {
     case 0x00080016:
@@ -28,7 +28,7 @@ static bool always_stays(const dl_dicom_reader *r, uint32_t tag)
     return r->depth == 1 && (tag == 0x00080018 || tag == 0x0020000d || tag == 0x0020000e);
 }
 
-dl_status cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err)
+dl_status dl_dicom_cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err)
 {
     if (r->header->pixels.present) {
         r->header->truncated_pixels = true;
@@ -39,20 +39,20 @@ dl_status cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err)
                         tag);
 }
 
-dl_status pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count, dl_error *err)
+dl_status dl_dicom_pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count, dl_error *err)
 {
     uint64_t missing = 0;
-    DL_TRY(input_skip(&r->in, count, &missing, err));
-    return missing > 0 ? cut_off(r, tag, err) : DL_OK;
+    DL_TRY(dl_dicom_input_skip(&r->in, count, &missing, err));
+    return missing > 0 ? dl_dicom_cut_off(r, tag, err) : DL_OK;
 }
 
-dl_status value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, dl_bytes *out_value,
-                      dl_error *err)
+dl_status dl_dicom_value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, dl_bytes *out_value,
+                               dl_error *err)
 {
     if (likely(length <= WINDOW_BYTES)) {
-        DL_TRY(input_need(&r->in, length, err));
-        if (input_left(&r->in) < length) {
-            return cut_off(r, tag, err);
+        DL_TRY(dl_dicom_input_need(&r->in, length, err));
+        if (dl_dicom_input_left(&r->in) < length) {
+            return dl_dicom_cut_off(r, tag, err);
         }
         *out_value = (dl_bytes){r->in.window + r->in.at, length};
         r->in.at += length;
@@ -62,9 +62,9 @@ dl_status value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, dl_bytes 
     while (r->value.len < length) {
         size_t want = length - r->value.len;
         want = want < WINDOW_BYTES ? want : WINDOW_BYTES;
-        DL_TRY(input_need(&r->in, want, err));
-        if (input_left(&r->in) < want) {
-            return cut_off(r, tag, err);
+        DL_TRY(dl_dicom_input_need(&r->in, want, err));
+        if (dl_dicom_input_left(&r->in) < want) {
+            return dl_dicom_cut_off(r, tag, err);
         }
         DL_TRY(dl_buf_append(&r->value, r->in.window + r->in.at, want, err));
         r->in.at += want;
@@ -108,8 +108,8 @@ static dl_status quote(dl_arena *arena, dl_vr vr, dl_str value, const char *why,
     return DL_OK;
 }
 
-dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value, const char *why,
-                      dl_error *err)
+dl_status dl_dicom_add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value,
+                               const char *why, dl_error *err)
 {
     size_t count = r->findings.len / sizeof(dl_dicom_finding);
     const dl_dicom_finding *known = (const dl_dicom_finding *)(const void *)r->findings.ptr;
@@ -135,7 +135,7 @@ dl_status add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value, 
 
 /* ---- facts of the header ---- */
 
-static dl_status take_core(dl_dicom_reader *r, int core, const vr_info *vr, dl_str text,
+static dl_status take_core(dl_dicom_reader *r, int core, const dl_dicom_vr_info *vr, dl_str text,
                            dl_error *err)
 {
     dl_dicom_core_value value = {.present = true, .vr = vr->vr, .value_count = text.len > 0};
@@ -156,7 +156,7 @@ static dl_status take_core(dl_dicom_reader *r, int core, const vr_info *vr, dl_s
 static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
 {
     if (tag == 0x00080005) {
-        top_level(r)->set = charset_of(text);
+        dl_dicom_top_level(r)->set = dl_dicom_charset_of(text);
     } else if (r->depth == 1 && tag == 0x00280004) {
         r->header->pixels.half_chroma =
             dl_str_starts(text, DL_STR("YBR_")) && dl_str_ends(text, DL_STR("_422"));
@@ -168,14 +168,15 @@ static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
     }
 }
 
-static void take_number_fact(dl_dicom_reader *r, uint32_t tag, const vr_info *vr, dl_bytes value)
+static void take_number_fact(dl_dicom_reader *r, uint32_t tag, const dl_dicom_vr_info *vr,
+                             dl_bytes value)
 {
     if (tag >> 16 != 0x0028 || vr->unit != 2 || value.len < 2) {
         return;
     }
     uint32_t number = r->header->big_endian ? dl_be16(value.ptr) : dl_le16(value.ptr);
     if (tag == 0x00280103) {
-        top_level(r)->signed_pixels = number == 1;
+        dl_dicom_top_level(r)->signed_pixels = number == 1;
     }
     if (r->depth > 1) {
         return;
@@ -205,22 +206,23 @@ static bool is_blank(dl_bytes value)
     return value.len > 0;
 }
 
-static dl_status take_text(dl_dicom_reader *r, const element *e, dl_bytes value, bool visible,
-                           dl_error *err)
+static dl_status take_text(dl_dicom_reader *r, const dl_dicom_element *e, dl_bytes value,
+                           bool visible, dl_error *err)
 {
-    const vr_info *vr = e->vr;
+    const dl_dicom_vr_info *vr = e->vr;
     dl_str text = dl_str_trim_padding((dl_str){(const char *)value.ptr, value.len});
-    unsigned found = scan_text((const uint8_t *)text.ptr, text.len);
-    charset set = vr->uses_charset ? top_level(r)->set : (charset){SET_ASCII, false};
+    unsigned found = dl_dicom_scan_text((const uint8_t *)text.ptr, text.len);
+    dl_dicom_charset set =
+        vr->uses_charset ? dl_dicom_top_level(r)->set : (dl_dicom_charset){SET_ASCII, false};
     if (unlikely((found & HAS_HIGH) != 0 || ((found & HAS_ESCAPE) != 0 && set.escapes))) {
         dl_buf_reset(&r->text);
-        bool multi = vr->kind != KIND_PROSE;
-        DL_TRY(decode_text(&r->decoder, set, vr->kind == KIND_NAME, multi,
-                           (dl_bytes){(const uint8_t *)text.ptr, text.len}, &r->text, err));
+        dl_dicom_decoding how = {&r->decoder, set, vr->kind == KIND_NAME, vr->kind != KIND_PROSE};
+        DL_TRY(dl_dicom_decode_text(&how, (dl_bytes){(const uint8_t *)text.ptr, text.len}, &r->text,
+                                    err));
         text = dl_str_trim_padding(dl_buf_str(&r->text));
-        found = scan_text((const uint8_t *)text.ptr, text.len);
+        found = dl_dicom_scan_text((const uint8_t *)text.ptr, text.len);
     }
-    int core = r->depth == 1 ? core_of(e->tag) : -1;
+    int core = r->depth == 1 ? dl_dicom_core_of(e->tag) : -1;
     if (core >= 0) {
         DL_TRY(take_core(r, core, vr, text, err));
     }
@@ -231,68 +233,70 @@ static dl_status take_text(dl_dicom_reader *r, const element *e, dl_bytes value,
         if (text.len == 0 && vr->vr == DL_VR('A', 'E') && is_blank(value)) {
             text = (dl_str){(const char *)value.ptr, value.len}; /* the one VR that forbids it */
         }
-        const char *why = validate_text(e->tag, vr, text, found, detail, &wrong);
+        const char *why = dl_dicom_validate_text(e->tag, vr, text, found, detail, &wrong);
         if (why != NULL) {
-            DL_TRY(add_finding(r, e->tag, vr->vr, wrong, why, err));
+            DL_TRY(dl_dicom_add_finding(r, e->tag, vr->vr, wrong, why, err));
             visible = visible && always_stays(r, e->tag);
         }
     }
-    return visible ? emit_text(&r->out, e->tag, vr, text, found, err) : DL_OK;
+    return visible ? dl_dicom_emit_text(&r->out, e->tag, vr, text, found, err) : DL_OK;
 }
 
-static dl_status take_binary(dl_dicom_reader *r, const element *e, dl_bytes value, bool visible,
-                             dl_error *err)
+static dl_status take_binary(dl_dicom_reader *r, const dl_dicom_element *e, dl_bytes value,
+                             bool visible, dl_error *err)
 {
     take_number_fact(r, e->tag, e->vr, value);
     if (r->options.validate && value.len > 0) {
         char detail[96];
         const char *why = value.len % e->vr->unit != 0
                               ? "the length is no multiple of the size of a value"
-                              : validate_count(e->tag, value.len / e->vr->unit, detail);
+                              : dl_dicom_validate_count(e->tag, value.len / e->vr->unit, detail);
         if (why != NULL) {
-            return add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err);
+            return dl_dicom_add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err);
         }
     }
-    return visible ? emit_binary(&r->out, e->tag, e->vr, value, r->header->big_endian, err) : DL_OK;
+    return visible ? dl_dicom_emit_binary(&r->out, e->tag, e->vr, value, r->header->big_endian, err)
+                   : DL_OK;
 }
 
-static dl_status too_long(dl_dicom_reader *r, const element *e, dl_error *err)
+static dl_status too_long(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     char why[96];
     (void)snprintf(why, sizeof why, "%u bytes, longer than the limit of %zu", e->length,
                    r->options.value_limit_bytes);
-    DL_TRY(add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err));
-    int core = r->depth == 1 ? core_of(e->tag) : -1;
+    DL_TRY(dl_dicom_add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, why, err));
+    int core = r->depth == 1 ? dl_dicom_core_of(e->tag) : -1;
     uint64_t rest = e->length;
     if (core >= 0) {
         size_t part = rest < CORE_BYTES ? (size_t)rest : CORE_BYTES;
         dl_bytes value = {NULL, 0};
-        DL_TRY(value_bytes(r, e->tag, part, &value, err));
+        DL_TRY(dl_dicom_value_bytes(r, e->tag, part, &value, err));
         if (!r->cut) {
             dl_buf_reset(&r->text);
-            DL_TRY(decode_text(&r->decoder, top_level(r)->set, false, true, value, &r->text, err));
+            dl_dicom_decoding how = {&r->decoder, dl_dicom_top_level(r)->set, false, true};
+            DL_TRY(dl_dicom_decode_text(&how, value, &r->text, err));
             DL_TRY(take_core(r, core, e->vr, dl_buf_str(&r->text), err));
         }
         rest -= part;
     }
-    return r->cut ? DL_OK : pass_over(r, e->tag, rest, err);
+    return r->cut ? DL_OK : dl_dicom_pass_over(r, e->tag, rest, err);
 }
 
-dl_status take_value(dl_dicom_reader *r, const element *e, dl_error *err)
+dl_status dl_dicom_take_value(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     bool listed = e->tag >> 16 > 2 && (e->tag & 0xffff) != 0; /* no meta, no group lengths */
-    if (!listed || top_level(r)->hidden) {
-        return pass_over(r, e->tag, e->length, err);
+    if (!listed || dl_dicom_top_level(r)->hidden) {
+        return dl_dicom_pass_over(r, e->tag, e->length, err);
     }
     if (unlikely(e->length > r->options.value_limit_bytes)) {
         return too_long(r, e, err);
     }
     dl_bytes value = {NULL, 0};
-    DL_TRY(value_bytes(r, e->tag, e->length, &value, err));
+    DL_TRY(dl_dicom_value_bytes(r, e->tag, e->length, &value, err));
     if (r->cut) {
         return DL_OK;
     }
-    bool visible = top_level(r)->visible;
+    bool visible = dl_dicom_top_level(r)->visible;
     return e->vr->kind == KIND_BINARY ? take_binary(r, e, value, visible, err)
                                       : take_text(r, e, value, visible, err);
 }

@@ -2,7 +2,7 @@
 
 /* PS3.5 table 6.2-1 and section 7.1.2. */
 /* clang-format off */
-static const vr_info known[] = {
+static const dl_dicom_vr_info known[] = {
     {0, KIND_UNKNOWN, 1, true, false},
     {DL_VR('A', 'E'), KIND_TEXT,     1, false, false},
     {DL_VR('A', 'S'), KIND_TEXT,     1, false, false},
@@ -54,14 +54,14 @@ static const uint8_t by_letters[26 * 32] = {
 #undef AT
 /* clang-format on */
 
-const vr_info *vr_find(unsigned char a, unsigned char b)
+const dl_dicom_vr_info *dl_dicom_vr_find(unsigned char a, unsigned char b)
 {
     unsigned x = (unsigned)a - 'A';
     unsigned y = (unsigned)b - 'A';
     return x < 26 && y < 26 ? &known[by_letters[x * 32 + y]] : &known[0];
 }
 
-const vr_info *vr_of(dl_vr vr)
+const dl_dicom_vr_info *dl_dicom_vr_of(dl_vr vr)
 {
-    return vr_find((unsigned char)(vr >> 8), (unsigned char)(vr & 0xff));
+    return dl_dicom_vr_find((unsigned char)(vr >> 8), (unsigned char)(vr & 0xff));
 }

@@ -6,13 +6,13 @@
 #define SEQUENCE_END 0xfffee0ddu
 #define PIXEL_DATA 0x7fe00010u
 
-static uint32_t tag_at(const level *top, const uint8_t *p)
+static uint32_t tag_at(const dl_dicom_level *top, const uint8_t *p)
 {
     return top->big_endian ? (uint32_t)dl_be16(p) << 16 | dl_be16(p + 2)
                            : (uint32_t)dl_le16(p) << 16 | dl_le16(p + 2);
 }
 
-static uint32_t length_at(const level *top, const uint8_t *p)
+static uint32_t length_at(const dl_dicom_level *top, const uint8_t *p)
 {
     return top->big_endian ? dl_be32(p) : dl_le32(p);
 }
@@ -25,7 +25,7 @@ static dl_status bad_length(uint32_t tag, uint32_t length, dl_error *err)
 
 /* ---- levels ---- */
 
-static dl_status push(dl_dicom_reader *r, const level *next, uint32_t tag, dl_error *err)
+static dl_status push(dl_dicom_reader *r, const dl_dicom_level *next, uint32_t tag, dl_error *err)
 {
     if (r->depth == r->level_limit) {
         return dl_error_set(err, DL_E_INVALID, "element %08x: sequences nested deeper than %zu",
@@ -35,12 +35,13 @@ static dl_status push(dl_dicom_reader *r, const level *next, uint32_t tag, dl_er
     return DL_OK;
 }
 
-static dl_status open_sequence(dl_dicom_reader *r, const element *e, dl_error *err)
+static dl_status open_sequence(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
-    const level *parent = top_level(r);
+    const dl_dicom_level *parent = dl_dicom_top_level(r);
     bool is_un = e->vr->kind != KIND_SEQUENCE; /* PS3.5 6.2.2, note on UN of undefined length */
-    uint64_t end = e->length == UNDEFINED_LENGTH ? NO_END : input_position(&r->in) + e->length;
-    level next = {
+    uint64_t end =
+        e->length == UNDEFINED_LENGTH ? NO_END : dl_dicom_input_position(&r->in) + e->length;
+    dl_dicom_level next = {
         .end = end,
         .implicit_vr = parent->implicit_vr || is_un,
         .big_endian = parent->big_endian && !is_un,
@@ -50,26 +51,26 @@ static dl_status open_sequence(dl_dicom_reader *r, const element *e, dl_error *e
     };
     next.visible = parent->visible && !next.hidden;
     DL_TRY(push(r, &next, e->tag, err));
-    return next.visible ? emit_head(&r->out, e->tag, e->vr->vr, err) : DL_OK;
+    return next.visible ? dl_dicom_emit_head(&r->out, e->tag, e->vr->vr, err) : DL_OK;
 }
 
 static dl_status open_item(dl_dicom_reader *r, uint32_t length, dl_error *err)
 {
-    level *sequence = top_level(r);
-    level next = *sequence;
+    dl_dicom_level *sequence = dl_dicom_top_level(r);
+    dl_dicom_level next = *sequence;
     next.is_item = true;
     next.last_tag = 0;
     next.end = NO_END;
     if (length != UNDEFINED_LENGTH) {
-        next.end = input_position(&r->in) + length;
+        next.end = dl_dicom_input_position(&r->in) + length;
         if (next.end > sequence->end) {
             return bad_length(ITEM, length, err);
         }
     }
     if (sequence->visible) {
-        DL_TRY(sequence->has_items ? emit_bytes(&r->out, ",{", 2, err)
-                                   : emit_bytes(&r->out, ",\"Value\":[{", 11, err));
-        DL_TRY(emit_commit(&r->out, err));
+        DL_TRY(sequence->has_items ? dl_dicom_emit_bytes(&r->out, ",{", 2, err)
+                                   : dl_dicom_emit_bytes(&r->out, ",\"Value\":[{", 11, err));
+        DL_TRY(dl_dicom_emit_commit(&r->out, err));
         next.json_start = r->out.json->len - 1;
         r->out.comma = false;
     }
@@ -79,29 +80,30 @@ static dl_status open_item(dl_dicom_reader *r, uint32_t length, dl_error *err)
 
 static dl_status on_dropped(void *context, uint32_t tag, dl_error *err)
 {
-    return add_finding(context, tag, 0, DL_STR_NONE, "the tag is there a second time", err);
+    return dl_dicom_add_finding(context, tag, 0, DL_STR_NONE, "the tag is there a second time",
+                                err);
 }
 
-static dl_status close_item(dl_dicom_reader *r, const level *closing, dl_error *err)
+static dl_status close_item(dl_dicom_reader *r, const dl_dicom_level *closing, dl_error *err)
 {
     if (closing->out_of_order) {
-        DL_TRY(emit_sort(&r->out, closing->json_start, &r->scratch, on_dropped, r, err));
+        DL_TRY(dl_dicom_emit_sort(&r->out, closing->json_start, &r->scratch, on_dropped, r, err));
     }
-    DL_TRY(emit_bytes(&r->out, "}", 1, err));
-    return emit_commit(&r->out, err);
+    DL_TRY(dl_dicom_emit_bytes(&r->out, "}", 1, err));
+    return dl_dicom_emit_commit(&r->out, err);
 }
 
-static dl_status close_sequence(dl_dicom_reader *r, const level *closing, dl_error *err)
+static dl_status close_sequence(dl_dicom_reader *r, const dl_dicom_level *closing, dl_error *err)
 {
-    DL_TRY(closing->has_items ? emit_bytes(&r->out, "]}", 2, err)
-                              : emit_bytes(&r->out, "}", 1, err));
+    DL_TRY(closing->has_items ? dl_dicom_emit_bytes(&r->out, "]}", 2, err)
+                              : dl_dicom_emit_bytes(&r->out, "}", 1, err));
     r->out.comma = true;
-    return emit_commit(&r->out, err);
+    return dl_dicom_emit_commit(&r->out, err);
 }
 
 static dl_status close_level(dl_dicom_reader *r, dl_error *err)
 {
-    const level *closing = top_level(r);
+    const dl_dicom_level *closing = dl_dicom_top_level(r);
     if (closing->visible) {
         DL_TRY(closing->is_item ? close_item(r, closing, err) : close_sequence(r, closing, err));
     }
@@ -112,54 +114,54 @@ static dl_status close_level(dl_dicom_reader *r, dl_error *err)
 /* ---- element headers ---- */
 
 /** Implicit VR: from the dictionary, private elements UN, creators LO (PS3.5 6.2.2 and 7.8.1). */
-static const vr_info *implicit_vr(uint32_t tag, bool signed_pixels)
+static const dl_dicom_vr_info *implicit_vr(uint32_t tag, bool signed_pixels)
 {
     uint32_t number = tag & 0xffff;
     if (number == 0) {
-        return vr_of(DL_VR('U', 'L'));
+        return dl_dicom_vr_of(DL_VR('U', 'L'));
     }
     if ((tag >> 16 & 1) != 0) {
-        return vr_of(number >= 0x10 && number <= 0xff ? DL_VR('L', 'O') : DL_VR('U', 'N'));
+        return dl_dicom_vr_of(number >= 0x10 && number <= 0xff ? DL_VR('L', 'O') : DL_VR('U', 'N'));
     }
     const dl_dict_entry *entry = dl_dict_find(tag);
     if (entry == NULL) {
-        return vr_of(DL_VR('U', 'N'));
+        return dl_dicom_vr_of(DL_VR('U', 'N'));
     }
     if (entry->other_vrs[0] == 0) {
-        return vr_of(entry->vr);
+        return dl_dicom_vr_of(entry->vr);
     }
     /* PS3.5 annex A.1: OW for pixels, overlays and tables; else US or SS as the pixels are. */
     if (entry->other_vrs[0] == DL_VR('S', 'S') && entry->other_vrs[1] == 0) {
-        return vr_of(signed_pixels ? DL_VR('S', 'S') : DL_VR('U', 'S'));
+        return dl_dicom_vr_of(signed_pixels ? DL_VR('S', 'S') : DL_VR('U', 'S'));
     }
-    return vr_of(DL_VR('O', 'W'));
+    return dl_dicom_vr_of(DL_VR('O', 'W'));
 }
 
 /** An element's header at the window's unread bytes, at least 8 of them; passed over. */
-static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error *err)
+static dl_status take_header(dl_dicom_reader *r, dl_dicom_element *out_element, dl_error *err)
 {
-    const level *top = top_level(r);
+    const dl_dicom_level *top = dl_dicom_top_level(r);
     const uint8_t *p = r->in.window + r->in.at;
-    element e = {.tag = tag_at(top, p)};
+    dl_dicom_element e = {.tag = tag_at(top, p)};
     size_t head = 8;
     if (!top->implicit_vr) {
-        e.vr = vr_find(p[4], p[5]);
+        e.vr = dl_dicom_vr_find(p[4], p[5]);
         bool capitals = p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z';
         if (likely(e.vr->kind != KIND_UNKNOWN || capitals)) {
             /* VRs that are not known yet have the long form (PS3.5 7.1.2). */
             if (!e.vr->long_length) {
                 e.length = top->big_endian ? dl_be16(p + 6) : dl_le16(p + 6);
             } else {
-                DL_TRY(input_need(&r->in, 12, err));
-                if (input_left(&r->in) < 12) {
-                    return cut_off(r, e.tag, err);
+                DL_TRY(dl_dicom_input_need(&r->in, 12, err));
+                if (dl_dicom_input_left(&r->in) < 12) {
+                    return dl_dicom_cut_off(r, e.tag, err);
                 }
                 p = r->in.window + r->in.at;
                 e.length = length_at(top, p + 8);
                 head = 12;
             }
             if (unlikely(e.vr->kind == KIND_UNKNOWN)) {
-                e.vr = vr_of(DL_VR('U', 'N'));
+                e.vr = dl_dicom_vr_of(DL_VR('U', 'N'));
             }
             r->in.at += head;
             *out_element = e;
@@ -176,17 +178,17 @@ static dl_status take_header(dl_dicom_reader *r, element *out_element, dl_error 
 
 /* ---- elements ---- */
 
-static dl_status undefined_length(dl_dicom_reader *r, const element *e, dl_error *err)
+static dl_status undefined_length(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     bool at_top = r->depth == 1;
     if (e->tag == PIXEL_DATA && (at_top || e->vr->kind == KIND_BULK)) {
-        return pixels_fragments(r, e->tag, at_top, err);
+        return dl_dicom_pixels_fragments(r, e->tag, at_top, err);
     }
     if (e->vr->kind == KIND_SEQUENCE || e->vr->vr == DL_VR('U', 'N')) {
         return open_sequence(r, e, err);
     }
     if (e->vr->kind == KIND_BULK) {
-        return pixels_fragments(r, e->tag, false, err);
+        return dl_dicom_pixels_fragments(r, e->tag, false, err);
     }
     return dl_error_set(err, DL_E_INVALID, "element %08x: undefined length with VR %c%c", e->tag,
                         e->vr->vr >> 8, e->vr->vr & 0xff);
@@ -197,61 +199,63 @@ static bool is_pixels(uint32_t tag)
     return tag == PIXEL_DATA || tag == 0x7fe00008u || tag == 0x7fe00009u;
 }
 
-static dl_status offset_table(dl_dicom_reader *r, const element *e, dl_error *err)
+static dl_status offset_table(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     if (e->length / 8 > r->options.fragment_limit) {
-        return pass_over(r, e->tag, e->length, err);
+        return dl_dicom_pass_over(r, e->tag, e->length, err);
     }
     dl_bytes value = {NULL, 0};
-    DL_TRY(value_bytes(r, e->tag, e->length, &value, err));
+    DL_TRY(dl_dicom_value_bytes(r, e->tag, e->length, &value, err));
     dl_buf_reset(&r->extended_table);
     return r->cut ? DL_OK : dl_buf_append(&r->extended_table, value.ptr, value.len, err);
 }
 
-static dl_status take_element(dl_dicom_reader *r, const element *e, dl_error *err)
+static dl_status take_element(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     if (e->length == UNDEFINED_LENGTH) {
         return undefined_length(r, e, err);
     }
-    if (input_position(&r->in) + e->length > top_level(r)->end) {
+    if (dl_dicom_input_position(&r->in) + e->length > dl_dicom_top_level(r)->end) {
         return bad_length(e->tag, e->length, err);
     }
     if (e->vr->kind == KIND_SEQUENCE) {
         return open_sequence(r, e, err);
     }
     if (e->vr->kind != KIND_BULK) {
-        return take_value(r, e, err);
+        return dl_dicom_take_value(r, e, err);
     }
     if (r->depth == 1) {
         if (is_pixels(e->tag)) {
-            return pixels_native(r, e, err);
+            return dl_dicom_pixels_native(r, e, err);
         }
         if (e->tag == 0x7fe00001u) {
             return offset_table(r, e, err);
         }
-        int core = core_of(e->tag);
+        int core = dl_dicom_core_of(e->tag);
         if (core >= 0 && !r->header->core[core].present) {
             r->header->core[core] = (dl_dicom_core_value){.present = true, .vr = e->vr->vr};
         }
     }
-    return pass_over(r, e->tag, e->length, err);
+    return dl_dicom_pass_over(r, e->tag, e->length, err);
 }
 
 /** Tags ascend and are unique (PS3.5 7.1); others are sorted in, and of equals the first stays. */
-static dl_status check_order(dl_dicom_reader *r, const element *e, bool *out_drop, dl_error *err)
+static dl_status check_order(dl_dicom_reader *r, const dl_dicom_element *e, bool *out_drop,
+                             dl_error *err)
 {
-    level *top = top_level(r);
+    dl_dicom_level *top = dl_dicom_top_level(r);
     *out_drop = false;
     if (likely(e->tag > top->last_tag)) {
         top->last_tag = e->tag;
         return DL_OK;
     }
-    int core = r->depth == 1 ? core_of(e->tag) : -1;
+    int core = r->depth == 1 ? dl_dicom_core_of(e->tag) : -1;
     bool again = e->tag == top->last_tag || (core >= 0 && r->header->core[core].present);
     top->out_of_order = true;
     if (again && e->length != UNDEFINED_LENGTH && e->vr->kind != KIND_SEQUENCE) {
         *out_drop = true;
-        return add_finding(r, e->tag, 0, DL_STR_NONE, "the tag is there a second time", err);
+        return dl_dicom_add_finding(r, e->tag, 0, DL_STR_NONE, "the tag is there a second time",
+                                    err);
     }
     return DL_OK;
 }
@@ -265,19 +269,19 @@ static bool is_padding(const dl_dicom_reader *r, const uint8_t *p)
 
 static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err)
 {
-    DL_TRY(input_need(&r->in, 8, err));
-    size_t left = input_left(&r->in);
+    DL_TRY(dl_dicom_input_need(&r->in, 8, err));
+    size_t left = dl_dicom_input_left(&r->in);
     const uint8_t *p = r->in.window + r->in.at;
     if (unlikely(left < 8)) {
         if (r->depth == 1 && left == 0) {
             *out_done = true;
             return DL_OK;
         }
-        return cut_off(r, top_level(r)->last_tag, err);
+        return dl_dicom_cut_off(r, dl_dicom_top_level(r)->last_tag, err);
     }
-    uint32_t tag = tag_at(top_level(r), p);
+    uint32_t tag = tag_at(dl_dicom_top_level(r), p);
     if (unlikely(tag >> 16 == 0xfffe && tag != 0xfffefffcu)) {
-        const level *top = top_level(r);
+        const dl_dicom_level *top = dl_dicom_top_level(r);
         if (tag != ITEM_END || r->depth == 1 || top->end != NO_END) {
             return dl_error_set(err, DL_E_INVALID, "item tag %08x where an element should be", tag);
         }
@@ -288,39 +292,39 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
         *out_done = true;
         return DL_OK;
     }
-    element e = {0};
+    dl_dicom_element e = {0};
     DL_TRY(take_header(r, &e, err));
     if (r->cut) {
         return DL_OK;
     }
     bool drop = false;
     DL_TRY(check_order(r, &e, &drop, err));
-    return drop ? pass_over(r, e.tag, e.length, err) : take_element(r, &e, err);
+    return drop ? dl_dicom_pass_over(r, e.tag, e.length, err) : take_element(r, &e, err);
 }
 
 static dl_status step_sequence(dl_dicom_reader *r, dl_error *err)
 {
-    DL_TRY(input_need(&r->in, 8, err));
-    if (input_left(&r->in) < 8) {
-        return cut_off(r, ITEM, err);
+    DL_TRY(dl_dicom_input_need(&r->in, 8, err));
+    if (dl_dicom_input_left(&r->in) < 8) {
+        return dl_dicom_cut_off(r, ITEM, err);
     }
     const uint8_t *p = r->in.window + r->in.at;
-    uint32_t tag = tag_at(top_level(r), p);
-    uint32_t length = length_at(top_level(r), p + 4);
+    uint32_t tag = tag_at(dl_dicom_top_level(r), p);
+    uint32_t length = length_at(dl_dicom_top_level(r), p + 4);
     r->in.at += 8;
     if (tag == ITEM) {
         return open_item(r, length, err);
     }
-    if (tag == SEQUENCE_END && top_level(r)->end == NO_END) {
+    if (tag == SEQUENCE_END && dl_dicom_top_level(r)->end == NO_END) {
         return close_level(r, err);
     }
     return dl_error_set(err, DL_E_INVALID, "tag %08x where an item of a sequence should be", tag);
 }
 
-dl_status walk_data_set(dl_dicom_reader *r, dl_error *err)
+dl_status dl_dicom_walk(dl_dicom_reader *r, dl_error *err)
 {
     bool done = false;
-    level root = {
+    dl_dicom_level root = {
         .end = NO_END,
         .is_item = true,
         .implicit_vr = r->header->implicit_vr,
@@ -330,14 +334,14 @@ dl_status walk_data_set(dl_dicom_reader *r, dl_error *err)
     r->levels[0] = root;
     r->depth = 1;
     if (root.visible) {
-        DL_TRY(emit_bytes(&r->out, "{", 1, err));
-        DL_TRY(emit_commit(&r->out, err));
+        DL_TRY(dl_dicom_emit_bytes(&r->out, "{", 1, err));
+        DL_TRY(dl_dicom_emit_commit(&r->out, err));
         r->levels[0].json_start = r->out.json->len - 1;
     }
     while (!done && !r->cut) {
-        const level *top = top_level(r);
-        if (unlikely(input_position(&r->in) >= top->end)) {
-            if (input_position(&r->in) > top->end) {
+        const dl_dicom_level *top = dl_dicom_top_level(r);
+        if (unlikely(dl_dicom_input_position(&r->in) >= top->end)) {
+            if (dl_dicom_input_position(&r->in) > top->end) {
                 return bad_length(top->last_tag, 0, err);
             }
             DL_TRY(close_level(r, err));

@@ -39,7 +39,6 @@ static bool may_repeat(uint32_t tag)
     case 0x00:
         return tag >> 16 == 0x0020 || tag >> 16 == 0x0028;
     case 0x10:
-        return true;
     case 0x50:
     case 0x60:
     case 0x7f:
