@@ -200,8 +200,9 @@ static dl_status read_cursor(const dl_service_request *r, dl_index_change_query 
                                 others[i]);
         }
     }
-    DL_TRY(dl_request_int(r, "afterSequence", 0, INT64_MAX - 1, 0, &q->after_sequence, err));
-    DL_TRY(dl_request_int(r, "limit", 1, CURSOR_LIMIT, 100, &limit, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"afterSequence", 0, INT64_MAX - 1, 0},
+                          &q->after_sequence, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"limit", 1, CURSOR_LIMIT, 100}, &limit, err));
     q->limit = (size_t)limit;
     return DL_OK;
 }
@@ -209,8 +210,8 @@ static dl_status read_cursor(const dl_service_request *r, dl_index_change_query 
 static dl_status read_window(const dl_service_request *r, dl_index_change_query *q, dl_error *err)
 {
     int64_t limit = 0;
-    DL_TRY(dl_request_int(r, "offset", 0, INT64_MAX / 2, 0, &q->offset, err));
-    DL_TRY(dl_request_int(r, "limit", 1, PAGE_LIMIT, 100, &limit, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"offset", 0, INT64_MAX / 2, 0}, &q->offset, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"limit", 1, PAGE_LIMIT, 100}, &limit, err));
     DL_TRY(read_time(r, "startTime", INT64_MIN, &q->start_us, err));
     DL_TRY(read_time(r, "endTime", INT64_MAX, &q->end_us, err));
     if (q->end_us <= q->start_us) {
@@ -225,8 +226,9 @@ static dl_status read_sequences(const dl_service_request *r, dl_index_change_que
                                 dl_error *err)
 {
     int64_t limit = 0;
-    DL_TRY(dl_request_int(r, "offset", 0, INT64_MAX / 2, 0, &q->after_sequence, err));
-    DL_TRY(dl_request_int(r, "limit", 1, V1_LIMIT, 10, &limit, err));
+    DL_TRY(
+        dl_request_int(r, (dl_int_param){"offset", 0, INT64_MAX / 2, 0}, &q->after_sequence, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"limit", 1, V1_LIMIT, 10}, &limit, err));
     q->last_sequence = q->after_sequence + limit;
     q->limit = (size_t)limit;
     return DL_OK;

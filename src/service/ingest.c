@@ -576,16 +576,16 @@ static void take_one(ingest *in, dl_upload *upload, dl_stored *s)
 }
 
 dl_status dl_ingest(dl_service *service, const dl_ingest_options *options, dl_upload *uploads,
-                    size_t count, dl_arena *arena, dl_stored *out_stored, dl_error *err)
+                    size_t count, dl_stored *out_stored, dl_error *err)
 {
     ingest in = {.service = service,
                  .options = options,
-                 .arena = arena,
+                 .arena = options->arena,
                  .group_limit = count < DL_SERVICE_GROUP_LIMIT ? count : DL_SERVICE_GROUP_LIMIT};
-    in.group = dl_arena_alloc(arena, in.group_limit, sizeof *in.group);
-    in.items = dl_arena_alloc(arena, in.group_limit, sizeof *in.items);
+    in.group = dl_arena_alloc(in.arena, in.group_limit, sizeof *in.group);
+    in.items = dl_arena_alloc(in.arena, in.group_limit, sizeof *in.items);
     if (in.group == NULL || in.items == NULL) {
-        return dl_arena_full(arena, err);
+        return dl_arena_full(in.arena, err);
     }
     for (size_t i = 0; i < count; i++) {
         out_stored[i] = (dl_stored){0};

@@ -113,10 +113,14 @@ bool dl_cors(dl_service *service, dl_http_exchange *x);
 
 /** Value of a query parameter, name without case; NULL when absent. */
 const dl_url_param *dl_request_param(const dl_service_request *r, const char *name);
+/** A parameter that takes whole numbers. */
+typedef struct dl_int_param {
+    const char *name;
+    int64_t least, most, initial;
+} dl_int_param;
 /** limit and offset and the like. Errors: DL_E_INVALID naming the parameter. */
-DL_NODISCARD dl_status dl_request_int(const dl_service_request *r, const char *name, int64_t least,
-                                      int64_t most, int64_t initial, int64_t *out_value,
-                                      dl_error *err);
+DL_NODISCARD dl_status dl_request_int(const dl_service_request *r, dl_int_param param,
+                                      int64_t *out_value, dl_error *err);
 DL_NODISCARD dl_status dl_request_bool(const dl_service_request *r, const char *name, bool initial,
                                        bool *out_value, dl_error *err);
 /** Check the UIDs of the path (contract 1.6), trimming spaces. */
@@ -180,6 +184,7 @@ void dl_upload_end(dl_service *service, dl_upload *upload);
 void dl_upload_clear(dl_upload *upload);
 
 typedef struct dl_ingest_options {
+    dl_arena *arena; /* owns what the results point to */
     int64_t partition;
     dl_str partition_name;
     dl_str study; /* that all must belong to; empty: any */
@@ -193,8 +198,8 @@ typedef struct dl_ingest_options {
  * Fails only when nothing can be said of single instances (no memory).
  */
 DL_NODISCARD dl_status dl_ingest(dl_service *service, const dl_ingest_options *options,
-                                 dl_upload *uploads, size_t count, dl_arena *arena,
-                                 dl_stored *out_stored, dl_error *err);
+                                 dl_upload *uploads, size_t count, dl_stored *out_stored,
+                                 dl_error *err);
 
 typedef struct dl_commit_item {
     dl_store_spool *spool;

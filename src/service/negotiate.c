@@ -9,9 +9,9 @@ static const char jpeg_2000_lossless[] = "1.2.840.10008.1.2.4.90";
 /* One way to answer: a row of the table of contract 6.2. */
 typedef struct offer {
     unsigned resources;
+    bool multipart;
     const char *type; /* of the Accept entry */
     const char *part; /* its `type` parameter; NULL: none looked at */
-    bool multipart;
     const char *body; /* media type of the bytes */
     const char *syntaxes[3];
     const char *initial; /* transfer syntax when the entry names none */
@@ -21,13 +21,13 @@ enum { MANY = 1, ONE = 2, FRAMES = 4 };
 
 /* clang-format off */
 static const offer offers[] = {
-    {MANY | ONE, "multipart/related", "application/dicom", true, "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
-    {ONE, "application/dicom", NULL, false, "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
-    {MANY | ONE, "*/*", NULL, true, "application/dicom", {"*"}, "*"},
-    {FRAMES, "application/octet-stream", NULL, false, "application/octet-stream", {"*", explicit_le}, explicit_le},
-    {FRAMES, "multipart/related", "application/octet-stream", true, "application/octet-stream", {"*", explicit_le}, explicit_le},
-    {FRAMES, "multipart/related", "image/jp2", true, "image/jp2", {jpeg_2000_lossless}, jpeg_2000_lossless},
-    {FRAMES, "*/*", NULL, true, "application/octet-stream", {"*"}, "*"},
+    {MANY | ONE, true,  "multipart/related", "application/dicom", "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
+    {ONE,        false, "application/dicom", NULL, "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
+    {MANY | ONE, true,  "*/*", NULL, "application/dicom", {"*"}, "*"},
+    {FRAMES,     false, "application/octet-stream", NULL, "application/octet-stream", {"*", explicit_le}, explicit_le},
+    {FRAMES,     true,  "multipart/related", "application/octet-stream", "application/octet-stream", {"*", explicit_le}, explicit_le},
+    {FRAMES,     true,  "multipart/related", "image/jp2", "image/jp2", {jpeg_2000_lossless}, jpeg_2000_lossless},
+    {FRAMES,     true,  "*/*", NULL, "application/octet-stream", {"*"}, "*"},
 };
 /* clang-format on */
 

@@ -18,16 +18,17 @@ static dl_status bad_param(const char *name, const char *reason, dl_error *err)
     return dl_error_set(err, DL_E_INVALID, "The query parameter '%s' is invalid. %s", name, reason);
 }
 
-dl_status dl_request_int(const dl_service_request *r, const char *name, int64_t least, int64_t most,
-                         int64_t initial, int64_t *out_value, dl_error *err)
+dl_status dl_request_int(const dl_service_request *r, dl_int_param param, int64_t *out_value,
+                         dl_error *err)
 {
-    const dl_url_param *p = dl_request_param(r, name);
-    int64_t value = initial;
-    if (p != NULL && (!dl_str_to_i64(p->value, &value) || value < least || value > most)) {
+    const dl_url_param *p = dl_request_param(r, param.name);
+    int64_t value = param.initial;
+    if (p != NULL &&
+        (!dl_str_to_i64(p->value, &value) || value < param.least || value > param.most)) {
         char reason[96];
         (void)snprintf(reason, sizeof reason, "It takes a whole number from %lld to %lld.",
-                       (long long)least, (long long)most);
-        return bad_param(name, reason, err);
+                       (long long)param.least, (long long)param.most);
+        return bad_param(param.name, reason, err);
     }
     *out_value = value;
     return DL_OK;

@@ -379,13 +379,14 @@ static dl_status store_and_answer(stow *s, dl_error *err)
     if (list == NULL) {
         return dl_arena_full(s->arena, err);
     }
-    dl_ingest_options options = {.partition = r->partition,
+    dl_ingest_options options = {.arena = s->arena,
+                                 .partition = r->partition,
                                  .partition_name = r->partition_name,
                                  .study = r->study,
                                  .v1 = r->version < 2,
                                  .replace = s->replace,
                                  .expires_us = s->expires_us};
-    DL_TRY(dl_ingest(r->service, &options, s->uploads, s->count, s->arena, list, err));
+    DL_TRY(dl_ingest(r->service, &options, s->uploads, s->count, list, err));
     return answer(s, list, err);
 }
 
