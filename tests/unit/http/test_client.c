@@ -359,6 +359,47 @@ TAP_CASE(streams_may_fail)
     ask_close(&a);
 }
 
+typedef struct begun {
+    unsigned status;
+    int count, write_count;
+    bool fails;
+} begun;
+
+static dl_status note_begin(void *context, const dl_http_answer *answer_, dl_error *err)
+{
+    begun *b = context;
+    TAP_EQ_INT(b->write_count, 0);
+    TAP_EQ_STR(answer_->content_type, "text/plain");
+    b->status = answer_->status;
+    b->count++;
+    return b->fails ? dl_error_set(err, DL_E_UNSUPPORTED, "not that") : DL_OK;
+}
+
+static dl_status note_write(void *context, dl_bytes piece, dl_error *err)
+{
+    begun *b = context;
+    (void)piece;
+    (void)err;
+    b->write_count++;
+    return DL_OK;
+}
+
+TAP_CASE(headers_are_known_before_the_body)
+{
+    ask a;
+    ask_open(&a);
+    begun b = {0};
+    dl_http_call call = {.begin = note_begin, .write = note_write, .context = &b};
+    TAP_OK(ask_rig(&a, "GET", "/stream?length=3000000", call), a.err);
+    TAP_EQ_INT(b.count, 1);
+    TAP_EQ_INT(b.status, 200);
+    TAP_TRUE(b.write_count > 1);
+    b = (begun){.fails = true};
+    TAP_STATUS(ask_rig(&a, "GET", "/stream?length=3000000", call), DL_E_UNSUPPORTED);
+    TAP_EQ_INT(b.write_count, 0);
+    ask_close(&a);
+}
+
 /* What is not 2xx does not reach `write`: it is words about a failure. */
 TAP_CASE(refusals_are_collected)
 {
@@ -572,6 +613,7 @@ int main(void)
     TAP_RUN(streams_go_both_ways);
     TAP_RUN(empty_streams);
     TAP_RUN(streams_may_fail);
+    TAP_RUN(headers_are_known_before_the_body);
     TAP_RUN(refusals_are_collected);
     TAP_RUN(refused_upload_tells_why);
     TAP_RUN(collected_body_has_a_bound);

@@ -610,6 +610,7 @@ TAP_CASE(failures_tell_nothing)
 
 TAP_CASE(client_leaves_in_the_body)
 {
+    TAP_TRUE(rig_wait(&the_rig.state_count, 0)); /* of the cases before */
     int ends = atomic_load(&the_rig.end_count), destroys = atomic_load(&the_rig.destroy_count);
     for (int i = 0; i < 20; i++) {
         wire w = wire_open(&the_rig);
