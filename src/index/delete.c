@@ -61,18 +61,18 @@ static dl_status remove_series(dl_index_tx *tx, dl_index_series *series, int64_t
 static dl_status list_study(dl_index_tx *tx, const dl_index_study *study, dl_index_uid **out_uids,
                             size_t *out_count, dl_error *err)
 {
-    /* Series that this transaction made are not marked live in the table yet: ask for all. */
-    dl_db_stmt *q = NULL;
-    size_t room = 0, count = 0;
-    DL_TRY(dl_db_query(tx->conn->db, "SELECT count(*) FROM series WHERE study=?1", &q, err));
-    dl_db_bind_int(q, 1, study->id);
-    room = dl_db_step(q) ? (size_t)dl_db_int(q, 0) : 0;
-    DL_TRY(dl_db_finish(q, err));
+    /* Series that this transaction made or emptied are to be seen as such in the table. */
+    DL_TRY(dl_index_entity_flush(tx, err));
+    size_t room = (size_t)study->series_count, count = 0;
     dl_index_uid *uids = dl_arena_alloc(tx->arena, room, sizeof *uids);
     if (uids == NULL) {
         return dl_arena_full(tx->arena, err);
     }
-    DL_TRY(dl_db_query(tx->conn->db, "SELECT uid FROM series WHERE study=?1 ORDER BY id", &q, err));
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(tx->conn->db,
+                       "SELECT uid FROM series WHERE study=?1 AND created IS NOT NULL"
+                       " ORDER BY created",
+                       &q, err));
     dl_db_bind_int(q, 1, study->id);
     while (count < room && dl_db_step(q)) {
         if (dl_index_uid_of(dl_db_bytes(q, 0), &uids[count])) {
@@ -80,6 +80,10 @@ static dl_status list_study(dl_index_tx *tx, const dl_index_study *study, dl_ind
         }
     }
     DL_TRY(dl_db_finish(q, err));
+    if (count != room) {
+        return dl_error_set(err, DL_E_CORRUPT, "index: study %lld has %zu series, not %zu",
+                            (long long)study->id, count, room);
+    }
     *out_uids = uids;
     *out_count = count;
     return DL_OK;

@@ -389,8 +389,10 @@ void dl_index_close(dl_index *index)
     while (index->free_conns != NULL) {
         dl_index_conn *conn = index->free_conns;
         index->free_conns = conn->next_free;
+        index->conn_count--;
         dl_index_conn_close(conn);
     }
+    DL_ASSERT(index->conn_count == 0);  /* every snapshot has ended */
     dl_index_conn_close(index->writer); /* the last connection moves the log into the file */
     for (size_t i = 0; i < index->partition_count; i++) {
         dl_mem_free((void *)(uintptr_t)index->partitions[i].name.ptr);

@@ -199,7 +199,7 @@ TAP_CASE(an_instance_is_stored_once_and_replaced_when_asked)
     again.not_before_us = 77;
     TAP_EQ_INT(fixture_store(&f, again), DL_INDEX_REPLACED);
 
-    DL_AUTO_SNAPSHOT s = NULL;
+    dl_index_snapshot *s = NULL;
     TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
     dl_index_scope scope = {1, DL_STR("1.2"), DL_STR_NONE, DL_STR_NONE};
     dl_index_version *list = NULL;
@@ -225,6 +225,7 @@ TAP_CASE(an_instance_is_stored_once_and_replaced_when_asked)
     scope.study_uid = DL_STR("9.9");
     TAP_OK(dl_index_summary(s, &scope, &newest, &number, &f.err), f.err);
     TAP_EQ_INT(number, 0);
+    dl_index_snapshot_end(s);
     TAP_EQ_INT(fixture_check(&f), 0);
     fixture_end(&f);
 }
@@ -734,13 +735,14 @@ TAP_CASE(every_file_is_listed)
     store_many(&f, 1, 2, 5);
     sample_uids(&f.s, 0, 1, 0);
     TAP_OK(fixture_delete(&f, f.s.study_uid, f.s.series_uid, "", 0, &removed), f.err);
-    DL_AUTO_SNAPSHOT s = NULL;
+    dl_index_snapshot *s = NULL;
     TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
     TAP_OK(dl_index_each_file(s, 0, count_file, counts, &f.err), f.err);
     TAP_EQ_INT(counts[0], 5);
     TAP_EQ_INT(counts[1], 5);
     TAP_OK(dl_index_each_file(s, 8, count_file, counts, &f.err), f.err);
     TAP_EQ_INT(counts[1], 7);
+    dl_index_snapshot_end(s);
     int64_t last = 0, given = 0;
     TAP_OK(dl_index_watermark_bounds(f.index, &last, &given, &f.err), f.err);
     TAP_EQ_INT(last, 10);

@@ -508,6 +508,78 @@ static void run_seed(uint64_t seed)
     fixture_end(&m.f);
 }
 
+/* ---- plans ---- */
+
+/** Where a statement may read a whole table or sort: tables that stay tiny, and lists of one study.
+ */
+static bool plan_line_is_fine(const char *sql, dl_str line)
+{
+    if (dl_str_starts(line, DL_STR("SCAN "))) {
+        return dl_str_starts(line, DL_STR("SCAN CONSTANT ROW")) ||
+               dl_str_starts(line, DL_STR("SCAN sqlite_schema")) ||
+               dl_str_starts(line, DL_STR("SCAN partition")) ||
+               dl_str_starts(line, DL_STR("SCAN (subquery")) || /* of a capped count */
+               strstr(sql, "FROM change ORDER BY sequence DESC LIMIT 1") != NULL ||
+               strstr(sql, "FROM metadata_base LIMIT 300") != NULL;
+    }
+    if (dl_str_starts(line, DL_STR("USE TEMP B-TREE"))) {
+        return strstr(sql, "WHERE s.study=?1") != NULL || strstr(sql, "WHERE study=?1") != NULL;
+    }
+    return true;
+}
+
+static unsigned check_plans(dl_db *db)
+{
+    unsigned lines = 0;
+    dl_error err = {0};
+    const char *texts[400];
+    size_t count = 0;
+    while (count < DL_COUNT_OF(texts) && (texts[count] = dl_db_statement_sql(db, count)) != NULL) {
+        count++;
+    }
+    TAP_TRUE(count < DL_COUNT_OF(texts));
+    for (size_t i = 0; i < count; i++) {
+        if (dl_str_starts(dl_str_of(texts[i]), DL_STR("EXPLAIN"))) {
+            continue;
+        }
+        char sql[2000];
+        int len = snprintf(sql, sizeof sql, "EXPLAIN QUERY PLAN %s", texts[i]);
+        dl_db_stmt *q = NULL;
+        TAP_OK(dl_db_query_text(db, (dl_str){sql, (size_t)len}, &q, &err), err);
+        while (dl_db_step(q)) {
+            lines++;
+            if (!plan_line_is_fine(texts[i], dl_db_str(q, 3))) {
+                TAP_FAIL("%s: %.*s", texts[i], DL_STR_ARG(dl_db_str(q, 3)));
+            }
+        }
+        TAP_OK(dl_db_finish(q, &err), err);
+    }
+    return lines;
+}
+
+TAP_CASE(every_statement_uses_an_index)
+{
+    static model m;
+    m = (model){.random = 99};
+    fixture_begin(&m.f);
+    int64_t key = 0;
+    TAP_OK(dl_index_partition_ensure(m.f.index, DL_STR("second"), &key, &m.f.err), m.f.err);
+    for (unsigned i = 0; i < 200; i++) {
+        m.f.index->gather_always = i % 2 == 0 ? 0 : DL_INDEX_GATHER_ALWAYS;
+        step(&m);
+        step_clean(&m);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        m.f.index->gather_always = i % 2 == 0 ? 0 : DL_INDEX_GATHER_ALWAYS;
+        compare(&m, 200);
+    }
+    unsigned lines = check_plans(m.f.index->writer->db);
+    lines += check_plans(m.f.index->free_conns->db);
+    printf("# %u lines of plans\n", lines);
+    TAP_TRUE(lines > 80);
+    fixture_end(&m.f);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t first = 1, count = 4;
@@ -522,5 +594,6 @@ int main(int argc, char **argv)
         (void)snprintf(name, sizeof name, "random changes, seed %llu", (unsigned long long)seed);
         TAP_ROW_END(name);
     }
+    TAP_RUN(every_statement_uses_an_index);
     return tap_done();
 }
