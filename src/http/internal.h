@@ -14,6 +14,11 @@
  * last one (0.9.75), and it cannot tell a slow header from a slow body. Instead every connection
  * has a deadline, which the watch looks at; what is being sent is guarded by the kernel
  * (TCP_USER_TIMEOUT).
+ *
+ * What libmicrohttpd 0.9.75 answers by itself, before we are asked: first lines and headers that it
+ * cannot read, versions other than 1.x, lengths that are no number, chunks that are none, and what
+ * its memory cannot hold. The status is right and the connection ends, but the headers of contract
+ * section 1.2 are missing, and after a bad Content-Length it writes the headers twice.
  */
 #ifndef DL_HTTP_INTERNAL_H
 #define DL_HTTP_INTERNAL_H
@@ -93,6 +98,7 @@ struct dl_http_exchange {
     dl_arena *own;   /* the server's: target, headers of the answer */
     char request_id[DL_HTTP_REQUEST_ID_SIZE];
     dl_str target, path, query;
+    dl_str authority; /* of a target in absolute form */
     dl_str method;
     const char *route;
     int64_t started_us;

@@ -7,12 +7,18 @@
  * returns a state that receives the body piece by piece and is asked to answer at the end. Handlers
  * may block: they have a thread.
  *
- * The server itself refuses what no application should see, with a plain-text sentence: malformed
- * requests and conflicting lengths (400), URLs above url_limit_bytes (414), header blocks above
- * header_limit_bytes (431), bodies above body_limit_bytes (413, also when chunked), more
- * connections than connection_limit (closed). Senders slower than idle_timeout_s between bytes, and
- * headers not complete within header_timeout_s, are dropped, so that slow connections hold a thread
+ * The server itself refuses what no application should see, with a plain-text sentence: requests
+ * that two readers could read differently (conflicting lengths, folded or malformed headers: 400),
+ * URLs above url_limit_bytes (414), header blocks above header_limit_bytes (431), bodies above
+ * body_limit_bytes (413, also when chunked), more connections than connection_limit (closed). What
+ * is no HTTP at all libmicrohttpd answers by itself (400, 505), without the headers named below.
+ * Senders slower than idle_timeout_s between bytes, receivers that take nothing for as long, and
+ * headers not complete within header_timeout_s are dropped, so that slow connections hold a thread
  * but never the service.
+ *
+ * An answer before the end of the body: up to 4 MiB that are still to come are read and dropped, so
+ * that the connection lives on; else the answer goes out at once, reading goes on for up to 5 s so
+ * that the sender gets to see it, and the connection is closed.
  *
  * Every response carries the security headers and X-Request-Id of the contract's section 1.2; HEAD
  * is answered wherever GET is, with the same headers and no body. One access line per request goes
@@ -43,7 +49,8 @@ typedef struct dl_http_app {
                       dl_error *err);
     /**
      * The body is complete, or `body` failed with the error given in `body_failure` (NULL when
-     * complete). Must answer. Not called when the client went away: then only `destroy` is.
+     * complete). Must answer, and from memory when the body failed. Not called when the client went
+     * away: then only `destroy` is.
      */
     void (*end)(void *context, dl_http_exchange *x, void *state, const dl_error *body_failure);
     /** Called once for each state, after the answer was sent or the client went away. */
@@ -93,7 +100,7 @@ uint64_t dl_http_content_length(const dl_http_exchange *x);
 dl_arena *dl_http_arena(dl_http_exchange *x);
 /** 32 hex digits. */
 dl_str dl_http_request_id(const dl_http_exchange *x);
-/** "http://host[:port]" of this request, from its Host header. */
+/** "http://host[:port]" of this request, from its target or its Host header. */
 dl_str dl_http_base_url(const dl_http_exchange *x);
 /** What the log says instead of the path: a route pattern such as "/studies/{study}". Borrowed,
  * lasting. */
@@ -101,7 +108,8 @@ void dl_http_set_route(dl_http_exchange *x, const char *route);
 
 /* ---- the answer: headers first, then exactly one respond call ---- */
 
-/** Both are copied. A value with CR, LF or NUL is refused (DL_ASSERT: ours to prevent). */
+/** Both are copied. A value with CR, LF or NUL is refused (DL_ASSERT: ours to prevent); a tab
+ * becomes a space, and a header without a value is left out. */
 void dl_http_add_header(dl_http_exchange *x, const char *name, dl_str value);
 /** Copies `body`. `type` NULL: no Content-Type. Status 204 and 304 send no body. */
 void dl_http_respond(dl_http_exchange *x, unsigned status, const char *type, dl_str body);

@@ -172,7 +172,7 @@ void dl_http_each_raw_header(const dl_http_exchange *x,
 
 dl_str dl_http_base_url(const dl_http_exchange *x)
 {
-    dl_str host = dl_http_header(x, "Host");
+    dl_str host = x->authority.len > 0 ? x->authority : dl_http_header(x, "Host");
     dl_str url = DL_STR_NONE;
     dl_status status = DL_OK;
     if (host.len > 0) {

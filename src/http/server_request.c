@@ -174,7 +174,8 @@ static bool check_headers(dl_http_exchange *x, const dl_http_start_line *line)
     return true;
 }
 
-/* Origin form, "*", or absolute form, whose authority is left out (RFC 9112 section 3.2.2). */
+/* Origin form, "*", or absolute form, whose authority counts instead of Host (RFC 9112 section
+ * 3.2.2). */
 static bool check_target(dl_http_exchange *x)
 {
     dl_str target = x->target;
@@ -190,6 +191,10 @@ static bool check_target(dl_http_exchange *x)
             size_t at = strlen(schemes[i]);
             while (at < target.len && target.ptr[at] != '/' && target.ptr[at] != '?') {
                 at++;
+            }
+            x->authority = dl_str_slice(target, strlen(schemes[i]), at - strlen(schemes[i]));
+            if (!is_host(x->authority)) {
+                return refuse(x, 400, "The request target is malformed.");
             }
             target = dl_str_slice(target, at, target.len);
             if (target.len == 0) {
