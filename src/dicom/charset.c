@@ -105,7 +105,11 @@ static dl_status convert(dl_dicom_decoder *d, dl_dicom_code_set set, dl_bytes by
     DL_TRY(open_set(d, set, &cd, err));
     DL_TRY(dl_buf_reserve(out, 4 * bytes.len + 8, err));
     (void)iconv(cd, NULL, NULL, NULL, NULL);
-    char *in = (char *)(uintptr_t)bytes.ptr; /* iconv does not write to it */
+    union {
+        const uint8_t *ours;
+        char *theirs; /* iconv does not write to it */
+    } input = {bytes.ptr};
+    char *in = input.theirs;
     size_t in_left = bytes.len;
     while (in_left > 0) {
         char *to = out->ptr + out->len;

@@ -294,7 +294,7 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
     }
     dl_dicom_element e = {0};
     DL_TRY(take_header(r, &e, err));
-    if (r->cut) {
+    if (r->cut || e.vr == NULL) {
         return DL_OK;
     }
     bool drop = false;

@@ -155,7 +155,7 @@ static int run_files(const char *mode, reading *what, char **paths)
 {
     for (; *paths != NULL; paths++) {
         DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_BYTES);
-        dl_dicom_header header;
+        dl_dicom_header header = {0};
         dl_error err = {0};
         dl_status status = read_file(what, *paths, arena, &header, &err);
         if (status != DL_OK) {
@@ -177,7 +177,7 @@ static int run_timing(reading *what, uint64_t count, const char *path)
     int64_t start = dl_clock_monotonic_us();
     for (uint64_t i = 0; i < count; i++) {
         DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_BYTES);
-        dl_dicom_header header;
+        dl_dicom_header header = {0};
         dl_error err = {0};
         if (read_file(what, path, arena, &header, &err) != DL_OK) {
             printf("error: %s\n", err.message);

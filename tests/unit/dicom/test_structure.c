@@ -8,7 +8,7 @@
 static void put_body(build *b, bool defined)
 {
     PUT(b, 0x00080018, "UI", "1.2\0");
-    put_head(b, 0x00081115, "SQ", defined ? 8 + (b->implicit ? 10 : 10) + 8 : LENGTH_UNDEFINED);
+    put_head(b, 0x00081115, "SQ", defined ? 8 + 10 + 8 : LENGTH_UNDEFINED);
     put_item(b, 0xe000, defined ? 10 : LENGTH_UNDEFINED);
     PUT(b, 0x00080060, "CS", "CT");
     if (!defined) {
@@ -384,7 +384,7 @@ static dl_status failing_read(void *context, void *out, size_t want, size_t *out
     (void)context;
     (void)out;
     (void)want;
-    (void)out_got;
+    *out_got = 0;
     return dl_error_set(err, DL_E_IO, "the disk is gone");
 }
 

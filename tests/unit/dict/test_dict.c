@@ -26,28 +26,28 @@ TAP_CASE(every_entry_is_found_by_tag_and_keyword)
 
 static const struct {
     uint32_t tag;
-    const char *keyword;
     dl_vr vr, other;
+    const char *keyword;
     int vm_min, vm_max, vm_step;
     bool retired;
 } spots[] = {
     /* clang-format off */
-    {0x00020010, "TransferSyntaxUID",      DL_VR('U', 'I'), 0,               1, 1,                    1, false},
-    {0x00080005, "SpecificCharacterSet",   DL_VR('C', 'S'), 0,               1, DL_DICT_VM_UNBOUNDED, 1, false},
-    {0x00080008, "ImageType",              DL_VR('C', 'S'), 0,               2, DL_DICT_VM_UNBOUNDED, 1, false},
-    {0x00100010, "PatientName",            DL_VR('P', 'N'), 0,               1, 1,                    1, false},
-    {0x0020000d, "StudyInstanceUID",       DL_VR('U', 'I'), 0,               1, 1,                    1, false},
-    {0x00280106, "SmallestImagePixelValue",DL_VR('U', 'S'), DL_VR('S', 'S'), 1, 1,                    1, false},
-    {0x00283006, "LUTData",                DL_VR('U', 'S'), DL_VR('O', 'W'), 1, DL_DICT_VM_UNBOUNDED, 1, false},
-    {0x30060050, "ContourData",            DL_VR('D', 'S'), 0,               3, DL_DICT_VM_UNBOUNDED, 3, false},
-    {0x00282110, "LossyImageCompression",  DL_VR('C', 'S'), 0,               1, 1,                    1, false},
-    {0x60003000, "OverlayData",            DL_VR('O', 'B'), DL_VR('O', 'W'), 1, 1,                    1, false},
-    {0x601e3000, "OverlayData",            DL_VR('O', 'B'), DL_VR('O', 'W'), 1, 1,                    1, false},
-    {0x50023000, "CurveData",              DL_VR('O', 'B'), DL_VR('O', 'W'), 1, 1,                    1, true},
-    {0x002031ff, "SourceImageIDs",         DL_VR('C', 'S'), 0,               1, DL_DICT_VM_UNBOUNDED, 1, true},
-    {0x00280420, "RowsForNthOrderCoefficients", DL_VR('U', 'S'), 0,          1, 1,                    1, true},
-    {0x7fe00010, "PixelData",              DL_VR('O', 'B'), DL_VR('O', 'W'), 1, 1,                    1, false},
-    {0x7fe00001, "ExtendedOffsetTable",    DL_VR('O', 'V'), 0,               1, 1,                    1, false},
+    {0x00020010, DL_VR('U', 'I'), 0, "TransferSyntaxUID",                     1, 1,                    1, false},
+    {0x00080005, DL_VR('C', 'S'), 0, "SpecificCharacterSet",                  1, DL_DICT_VM_UNBOUNDED, 1, false},
+    {0x00080008, DL_VR('C', 'S'), 0, "ImageType",                             2, DL_DICT_VM_UNBOUNDED, 1, false},
+    {0x00100010, DL_VR('P', 'N'), 0, "PatientName",                           1, 1,                    1, false},
+    {0x0020000d, DL_VR('U', 'I'), 0, "StudyInstanceUID",                      1, 1,                    1, false},
+    {0x00280106, DL_VR('U', 'S'), DL_VR('S', 'S'), "SmallestImagePixelValue", 1, 1,                    1, false},
+    {0x00283006, DL_VR('U', 'S'), DL_VR('O', 'W'), "LUTData",                 1, DL_DICT_VM_UNBOUNDED, 1, false},
+    {0x30060050, DL_VR('D', 'S'), 0, "ContourData",                           3, DL_DICT_VM_UNBOUNDED, 3, false},
+    {0x00282110, DL_VR('C', 'S'), 0, "LossyImageCompression",                 1, 1,                    1, false},
+    {0x60003000, DL_VR('O', 'B'), DL_VR('O', 'W'), "OverlayData",             1, 1,                    1, false},
+    {0x601e3000, DL_VR('O', 'B'), DL_VR('O', 'W'), "OverlayData",             1, 1,                    1, false},
+    {0x50023000, DL_VR('O', 'B'), DL_VR('O', 'W'), "CurveData",               1, 1,                    1, true},
+    {0x002031ff, DL_VR('C', 'S'), 0, "SourceImageIDs",                        1, DL_DICT_VM_UNBOUNDED, 1, true},
+    {0x00280420, DL_VR('U', 'S'), 0, "RowsForNthOrderCoefficients",           1, 1,                    1, true},
+    {0x7fe00010, DL_VR('O', 'B'), DL_VR('O', 'W'), "PixelData",               1, 1,                    1, false},
+    {0x7fe00001, DL_VR('O', 'V'), 0, "ExtendedOffsetTable",                   1, 1,                    1, false},
     /* clang-format on */
 };
 
