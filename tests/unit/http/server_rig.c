@@ -214,7 +214,9 @@ static void make_file(rig *r)
     for (size_t i = 0; i < sizeof text; i++) {
         text[i] = (char)('a' + i % 26);
     }
-    (void)snprintf(r->file_path, sizeof r->file_path, "/tmp/dl-test-server-%d", (int)getpid());
+    static atomic_int rig_count;
+    (void)snprintf(r->file_path, sizeof r->file_path, "/tmp/dl-test-server-%d-%d", (int)getpid(),
+                   atomic_fetch_add(&rig_count, 1));
     TAP_OK(dl_file_replace(r->file_path, (dl_str){text, sizeof text}, &err), err);
 }
 

@@ -469,6 +469,28 @@ TAP_CASE(url_has_a_bound)
     ask_sized("GET /", 500000, " HTTP/1.1\r\n" HOST "\r\n", 414);
 }
 
+/* As many parameters as fit are the application's to refuse. */
+TAP_CASE(many_parameters)
+{
+    static const dl_http_server_options roomy = {.host = "127.0.0.1"};
+    DL_AUTO_BUF text = {0};
+    answer a = {0};
+    rig r;
+    rig_start(&r, &roomy);
+    dl_buf_init(&text, 1 << 20);
+    TAP_STATUS(dl_buf_append_str(&text, DL_STR("GET /info?"), NULL), DL_OK);
+    for (size_t i = 0; i < 8000; i++) {
+        TAP_STATUS(dl_buf_append_str(&text, DL_STR("a&"), NULL), DL_OK);
+    }
+    TAP_STATUS(dl_buf_append_str(&text, DL_STR(" HTTP/1.1\r\n" HOST "\r\n"), NULL), DL_OK);
+    TAP_STATUS(dl_buf_terminate(&text, NULL), DL_OK);
+    rig_ask(&r, text.ptr, &a);
+    TAP_EQ_INT(a.status, 200);
+    TAP_TRUE(dl_str_find_str(dl_buf_str(&a.body), DL_STR("query=a&a&")) > 0 && a.body.len > 16000);
+    answer_clear(&a);
+    rig_stop(&r, 100);
+}
+
 TAP_CASE(headers_have_a_bound)
 {
     enum { REST = 9 + 3 + 4 }; /* Host line, "X: ", two line ends */
@@ -930,6 +952,7 @@ int main(void)
     run_refusals();
     TAP_RUN(refuse_nul);
     TAP_RUN(url_has_a_bound);
+    TAP_RUN(many_parameters);
     TAP_RUN(headers_have_a_bound);
     TAP_RUN(many_small_headers);
     TAP_RUN(body_has_a_bound);
