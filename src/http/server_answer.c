@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { POLL_ROUND_MS = 100, DRAIN_BLOCK_BYTES = 64 * 1024, UNKNOWN_BLOCK_BYTES = 64 * 1024 };
+enum { POLL_ROUND_MS = 100, DRAIN_BLOCK_BYTES = 16 * 1024, UNKNOWN_BLOCK_BYTES = 64 * 1024 };
 
 /* ---- headers ---- */
 
@@ -235,8 +235,8 @@ void dl_http_linger(dl_http_exchange *x)
         if (ready <= 0) {
             continue;
         }
-        /* With MSG_TRUNC the bytes of a TCP socket are dropped in the kernel (tcp(7)). */
-        ssize_t n = recv(fd, NULL, DRAIN_BLOCK_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+        char dropped[DRAIN_BLOCK_BYTES]; /* with MSG_TRUNC nothing is even copied there (tcp(7)) */
+        ssize_t n = recv(fd, dropped, sizeof dropped, MSG_DONTWAIT | MSG_TRUNC);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             return;
         }
