@@ -159,15 +159,28 @@ static dl_status bind_term(dl_search *s, const dl_search_term *term, dl_str word
     return DL_OK;
 }
 
+bool dl_search_is_exact(const dl_search *s, const dl_search_term *term)
+{
+    return s->term_count == 1 && term->level == s->query->level && term->kind != DL_SEARCH_PHRASE;
+}
+
 dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
                                 dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db, dl_search_sql_list(term), &q, err));
     dl_status status = bind_term(s, term, word, q, err);
+    bool exact = dl_search_is_exact(s, term);
     while (status == DL_OK && dl_db_step(q)) {
-        status = term->level == DL_INDEX_STUDY ? try_study(s, dl_db_int(q, 0), err)
-                                               : try_series(s, dl_db_int(q, 0), err);
+        int64_t id = dl_db_int(q, 0);
+        if (exact) {
+            dl_search_key key = {.place = dl_db_int(q, 1), .id = id};
+            key.study = term->level == DL_INDEX_STUDY ? id : 0;
+            key.series = term->level == DL_INDEX_SERIES ? id : 0;
+            status = dl_search_push(s, key, err);
+        } else {
+            status = term->level == DL_INDEX_STUDY ? try_study(s, id, err) : try_series(s, id, err);
+        }
     }
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;

@@ -15,19 +15,24 @@ typedef struct choice {
 } choice;
 
 /**
- * Up to how many rows of `level` gathering is cheaper than scanning. A scan that looks for one page
- * passes page * rows / matches rows; a gathering reads all matches.
+ * Up to how many rows of `level` gathering is cheaper than scanning, and how many rows a scan may
+ * read before it is plain that what matches lies far from the newest. A scan that looks for one
+ * page passes page * rows / matches rows; a gathering reads all matches.
  */
-static dl_status gather_limit(dl_search *s, dl_index_level level, int64_t *out_limit, dl_error *err)
+static dl_status weigh(dl_search *s, const dl_search_term *term, int64_t *out_limit, dl_error *err)
 {
+    enum { EXACT_GAIN = 4, SCAN_PATIENCE = 4 };
     int64_t rows = 0, parents = 0;
     DL_TRY(dl_index_tally_total(s->conn, s->query->partition, s->query->level, &rows, err));
-    DL_TRY(dl_index_tally_total(s->conn, s->query->partition, level, &parents, err));
+    DL_TRY(dl_index_tally_total(s->conn, s->query->partition, term->level, &parents, err));
     double fan_out = parents > 0 ? (double)rows / (double)parents : 1.0;
-    double limit = sqrt((double)s->need * (double)rows) / (fan_out < 1.0 ? 1.0 : fan_out);
+    double balance = sqrt((double)s->need * (double)rows);
+    double limit = balance / (fan_out < 1.0 ? 1.0 : fan_out);
+    limit *= dl_search_is_exact(s, term) ? EXACT_GAIN : 1;
     int64_t bounded = limit > 1e9 ? 1000000000 : (int64_t)limit;
     int64_t always = s->conn->index->gather_always;
     *out_limit = bounded < always ? always : bounded;
+    s->budget = balance > 1e9 ? INT64_MAX : 1 + SCAN_PATIENCE * (int64_t)balance;
     return DL_OK;
 }
 
@@ -39,7 +44,7 @@ static dl_status choose(dl_search *s, choice *out_best, bool *out_gather, dl_err
     for (size_t i = 0; i < s->term_count; i++) {
         choice c = {.term = &s->terms[i]};
         int64_t limit = 0;
-        DL_TRY(gather_limit(s, c.term->level, &limit, err));
+        DL_TRY(weigh(s, c.term, &limit, err));
         DL_TRY(dl_search_count_term(s, c.term, limit + 1, &c.count, &c.word, err));
         bool few = c.count <= limit;
         if ((few && !*out_gather) || (few == *out_gather && c.count < best.count)) {
@@ -107,7 +112,10 @@ static dl_status find_keys(dl_search *s, dl_error *err)
     bool gather = false;
     DL_TRY(choose(s, &best, &gather, err));
     if (!gather) {
-        return dl_search_scan(s, ordered, err);
+        DL_TRY(dl_search_scan(s, ordered, err));
+        if (!s->gave_up) {
+            return DL_OK;
+        }
     }
     DL_TRY(dl_search_gather_term(s, best.term, best.word, err));
     cut_page(s);

@@ -56,6 +56,8 @@ typedef struct dl_search {
     size_t term_count;
     const dl_index_uid *uids[3]; /* asked for, by level; NULL: any */
     bool nothing;                /* the terms contradict each other or the rules */
+    int64_t budget;              /* rows a scan may read; 0: any number */
+    bool gave_up;                /* the scan read as many and the page is not full */
     dl_search_key *keys;
     size_t key_count, key_cap;
     dl_search_verdict studies[DL_SEARCH_CACHE_SLOTS], series[DL_SEARCH_CACHE_SLOTS];
@@ -84,6 +86,8 @@ DL_NODISCARD dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error 
 
 /* gather.c */
 DL_NODISCARD dl_status dl_search_gather_uids(dl_search *s, dl_error *err);
+/** Whether the rows of the term's index are the answer, so that none has to be looked at. */
+bool dl_search_is_exact(const dl_search *s, const dl_search_term *term);
 /** List what matches one term, `word` of it for a phrase. */
 DL_NODISCARD dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
                                              dl_error *err);
@@ -92,7 +96,8 @@ DL_NODISCARD dl_status dl_search_count_term(dl_search *s, const dl_search_term *
                                             int64_t *out_count, dl_str *out_word, dl_error *err);
 
 /* scan.c */
-/** In order through `term`'s index, or with NULL through all; keys come out cut to the page. */
+/** In order through `term`'s index, or with NULL through all; keys come out cut to the page. When
+ * s->budget is spent before the page is full, s->gave_up is set and there are no keys. */
 DL_NODISCARD dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err);
 
 /* statements.c: one literal for each column */

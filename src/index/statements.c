@@ -8,8 +8,8 @@ typedef struct column_sql {
     "SELECT count(*) FROM (SELECT 1 FROM " table " INDEXED BY " table "_by_" column                \
     " WHERE partition=?1 AND " column " " test " LIMIT ?4)"
 #define LIST(table, column, test)                                                                  \
-    "SELECT id FROM " table " INDEXED BY " table "_by_" column " WHERE partition=?1 AND " column   \
-    " " test
+    "SELECT id, created FROM " table " INDEXED BY " table "_by_" column                            \
+    " WHERE partition=?1 AND " column " " test
 #define ORDERED(table, column, parent, columns)                                                    \
     "SELECT id, created, " parent ", " columns " FROM " table " INDEXED BY " table "_by_" column   \
     " WHERE partition=?1 AND " column "=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3"
@@ -38,7 +38,7 @@ static const char modality_count[] =
     "SELECT count(*) FROM (SELECT 1 FROM study_modality WHERE partition=?1 AND modality=?2"
     " LIMIT ?4)";
 static const char modality_list[] =
-    "SELECT study FROM study_modality WHERE partition=?1 AND modality=?2";
+    "SELECT study, created FROM study_modality WHERE partition=?1 AND modality=?2";
 static const char modality_ordered[] =
     "SELECT s.id, s.created, 0, " DL_SEARCH_STUDY_COLUMNS
     " FROM study_modality m CROSS JOIN study s ON s.id=m.study"
@@ -47,7 +47,7 @@ static const char phrase_count[] =
     "SELECT count(*) FROM (SELECT 1 FROM study_word WHERE partition=?1 AND attribute=?5"
     " AND word>=?2 AND word<?3 LIMIT ?4)";
 static const char phrase_list[] =
-    "SELECT study FROM study_word WHERE partition=?1 AND attribute=?5 AND word>=?2 AND word<?3";
+    "SELECT study, 0 FROM study_word WHERE partition=?1 AND attribute=?5 AND word>=?2 AND word<?3";
 
 static const column_sql *sql_of(const dl_search_term *term)
 {

@@ -250,6 +250,7 @@ static void make_question(model *m, question *q)
         }
     }
     for (unsigned i = pick(m, 3); i > 0; i--) {
+        char *text = q->texts[i];
         unsigned kind = pick(m, 10);
         dl_index_level level = q->query.level;
         if (kind == 0) {
@@ -270,11 +271,11 @@ static void make_question(model *m, question *q)
         } else if (kind == 7 && level > 0) {
             add_filter(q, 0x00081090, DL_INDEX_EQUAL, models[pick(m, 4)], "");
         } else if (kind == 8 && level > 1) {
-            (void)snprintf(q->texts[0], 32, "1.4.%u", pick(m, INSTANCES));
-            add_filter(q, 0x00080018, DL_INDEX_EQUAL, q->texts[0], "");
+            (void)snprintf(text, sizeof q->texts[0], "1.4.%u", pick(m, INSTANCES));
+            add_filter(q, 0x00080018, DL_INDEX_EQUAL, text, "");
         } else if (kind == 9) {
-            (void)snprintf(q->texts[1], 32, "1.2.%u", pick(m, STUDIES));
-            add_filter(q, 0x0020000d, DL_INDEX_EQUAL, q->texts[1], "");
+            (void)snprintf(text, sizeof q->texts[0], "1.2.%u", pick(m, STUDIES));
+            add_filter(q, 0x0020000d, DL_INDEX_EQUAL, text, "");
         }
     }
 }
@@ -419,6 +420,11 @@ static void ask(model *m, dl_index_snapshot *s)
     if (got != count) {
         TAP_FAIL("level %d, %zu filters: %zu hits, not %zu", q.query.level, q.query.filter_count,
                  got, count);
+        for (size_t i = 0; i < q.query.filter_count; i++) {
+            printf("# filter %08x %d '%.*s' '%.*s'\n", (unsigned)q.filters[i].attribute->tag,
+                   (int)q.filters[i].match, DL_STR_ARG(q.filters[i].value),
+                   DL_STR_ARG(q.filters[i].value_to));
+        }
         return;
     }
     for (size_t i = 0; i < count; i++) {
