@@ -266,13 +266,11 @@ static dl_status emit_one(dl_dicom_emitter *e, const dl_dicom_vr_info *vr, dl_st
     }
     if (vr->kind == KIND_NUMBER) {
         dl_str digits = trim_both(value);
-        if (digits.len <= 256) {
-            DL_TRY(dl_dicom_emit_room(e, digits.len + 4, err));
-            size_t n = dl_dicom_number_from_text(digits, e->p);
-            if (n > 0) {
-                e->p += n;
-                return DL_OK;
-            }
+        DL_TRY(dl_dicom_emit_room(e, digits.len + 4, err));
+        size_t n = dl_dicom_number_from_text(digits, e->p);
+        if (n > 0) {
+            e->p += n;
+            return DL_OK;
         }
         return emit_string(e, digits, err);
     }

@@ -6,7 +6,7 @@
 
 /* Integers of more digits, and numbers beyond these powers of ten, would change their value in a
  * reader that keeps numbers as doubles: they stay text (PS3.18 F.2.3, note on IS and DS). */
-enum { INTEGER_DIGITS = 15, EXPONENT_LIMIT = 307 };
+enum { INTEGER_DIGITS = 15, EXPONENT_LIMIT = 307, TEXT_BYTES = 256 };
 
 static bool is_digit(char c)
 {
@@ -22,103 +22,103 @@ static size_t count_digits(const char *at, const char *end)
     return (size_t)(p - at);
 }
 
-/** The value of an exponent's digits, capped. */
-static int exponent_value(const char *digits, size_t count)
+/** A decimal number in its parts, all of them in the text it was read from. */
+typedef struct decimal {
+    bool minus, has_exponent;
+    dl_str whole, part; /* digits before and after the point; whole without leading zeros */
+    dl_str rest;        /* the exponent as written, or empty */
+    int exponent;       /* capped, so that sums with lengths cannot overflow */
+} decimal;
+
+/** `e`, sign and digits; the whole text or nothing. */
+static bool read_exponent(dl_str text, int *out_exponent)
 {
+    const char *p = text.ptr + 1;
+    const char *end = text.ptr + text.len;
+    bool minus = p < end && *p == '-';
+    p += p < end && (*p == '+' || *p == '-');
+    size_t count = count_digits(p, end);
     int value = 0;
     for (size_t i = 0; i < count; i++) {
-        value = value > 9999 ? value : value * 10 + (digits[i] - '0');
+        value = value > 9999 ? value : value * 10 + (p[i] - '0');
     }
-    return value;
+    *out_exponent = minus ? -value : value;
+    return count > 0 && p + count == end;
 }
 
-/** Whether [0-9]*.[0-9]* times ten to `exponent` is within a double's range. */
-static bool in_range(const char *whole, size_t whole_count, const char *part, size_t part_count,
-                     int exponent)
+static bool read_decimal(dl_str text, decimal *d)
 {
-    for (size_t i = 0; i < whole_count; i++) {
-        if (whole[i] != '0') {
-            int power = (int)(whole_count - i) - 1 + exponent;
-            return power <= EXPONENT_LIMIT && power >= -EXPONENT_LIMIT;
+    const char *p = text.ptr;
+    const char *end = p + text.len;
+    d->minus = p < end && *p == '-';
+    p += p < end && (*p == '+' || *p == '-');
+    d->whole = (dl_str){p, count_digits(p, end)};
+    p += d->whole.len;
+    if (p < end && *p == '.') {
+        d->part = (dl_str){p + 1, count_digits(p + 1, end)};
+        p += 1 + d->part.len;
+    }
+    if (d->whole.len + d->part.len == 0) {
+        return false;
+    }
+    while (d->whole.len > 1 && *d->whole.ptr == '0') { /* JSON has no leading zeros */
+        d->whole.ptr++;
+        d->whole.len--;
+    }
+    d->rest = (dl_str){p, (size_t)(end - p)};
+    d->has_exponent = p < end && (*p == 'e' || *p == 'E');
+    return p == end || (d->has_exponent && read_exponent(d->rest, &d->exponent));
+}
+
+/** Position of the first digit that is not 0, or the length. */
+static size_t leading_zeros(dl_str digits)
+{
+    size_t n = 0;
+    while (n < digits.len && digits.ptr[n] == '0') {
+        n++;
+    }
+    return n;
+}
+
+/** Whether a double holds it without losing digits before the point or leaving its range. */
+static bool is_safe(const decimal *d)
+{
+    if (!d->has_exponent && d->part.len == 0 && d->whole.len > INTEGER_DIGITS) {
+        return false;
+    }
+    size_t zeros = leading_zeros(d->whole);
+    int power = d->exponent + (int)(d->whole.len - zeros) - 1;
+    if (zeros == d->whole.len) {
+        zeros = leading_zeros(d->part);
+        power = d->exponent - (int)zeros - 1;
+        if (zeros == d->part.len) {
+            return true; /* zero */
         }
     }
-    for (size_t i = 0; i < part_count; i++) {
-        if (part[i] != '0') {
-            int power = exponent - (int)i - 1;
-            return power <= EXPONENT_LIMIT && power >= -EXPONENT_LIMIT;
-        }
-    }
-    return true; /* zero */
+    return power <= EXPONENT_LIMIT && power >= -EXPONENT_LIMIT;
 }
 
 size_t dl_dicom_number_from_text(dl_str text, char *out)
 {
-    const char *p = text.ptr;
-    const char *end = p + text.len;
+    decimal d = {.exponent = 0};
+    if (text.len == 0 || text.len > TEXT_BYTES || !read_decimal(text, &d) || !is_safe(&d)) {
+        return 0;
+    }
     char *o = out;
-    if (text.len == 0 || text.len > 256) {
-        return 0;
-    }
-    if (*p == '+' || *p == '-') {
-        if (*p == '-') {
-            *o++ = '-';
-        }
-        p++;
-    }
-    const char *whole = p;
-    size_t whole_count = count_digits(p, end);
-    p += whole_count;
-    const char *part = p;
-    size_t part_count = 0;
-    bool has_point = p < end && *p == '.';
-    if (has_point) {
-        part = ++p;
-        part_count = count_digits(p, end);
-        p += part_count;
-    }
-    if (whole_count + part_count == 0) {
-        return 0;
-    }
-    const char *rest = p; /* the exponent as written */
-    int exponent = 0;
-    bool has_exponent = p < end && (*p == 'e' || *p == 'E');
-    if (has_exponent) {
-        p++;
-        bool minus = p < end && *p == '-';
-        p += p < end && (*p == '+' || *p == '-');
-        size_t count = count_digits(p, end);
-        if (count == 0) {
-            return 0;
-        }
-        exponent = exponent_value(p, count);
-        exponent = minus ? -exponent : exponent;
-        p += count;
-    }
-    if (p != end) {
-        return 0;
-    }
-    while (whole_count > 1 && *whole == '0') { /* JSON has no leading zeros */
-        whole++;
-        whole_count--;
-    }
-    bool plain = !has_exponent && part_count == 0;
-    if ((plain && whole_count > INTEGER_DIGITS) ||
-        !in_range(whole, whole_count, part, part_count, exponent)) {
-        return 0;
-    }
-    if (whole_count == 0) {
+    *o = '-';
+    o += d.minus;
+    if (d.whole.len == 0) {
         *o++ = '0';
     }
-    memcpy(o, whole, whole_count);
-    o += whole_count;
-    if (part_count > 0) {
+    memcpy(o, d.whole.ptr, d.whole.len);
+    o += d.whole.len;
+    if (d.part.len > 0) {
         *o++ = '.';
-        memcpy(o, part, part_count);
-        o += part_count;
+        memcpy(o, d.part.ptr, d.part.len);
+        o += d.part.len;
     }
-    memcpy(o, rest, (size_t)(end - rest));
-    o += end - rest;
-    return (size_t)(o - out);
+    memcpy(o, d.rest.ptr, d.rest.len);
+    return (size_t)(o - out) + d.rest.len;
 }
 
 size_t dl_dicom_number_from_u64(uint64_t value, char out[NUMBER_BYTES])

@@ -199,6 +199,21 @@ TAP_CASE(many_values_and_long_text)
     EXPECT_JSON(&b, want);
 }
 
+/** A number of 256 characters is one, of 257 it is text. */
+TAP_CASE(long_numbers)
+{
+    static char text[257];
+    for (size_t len = 256; len <= 257; len++) {
+        memset(text, '0', len);
+        memcpy(text, "1.", 2);
+        build b = build_begin(UID_EXPLICIT);
+        put_value(&b, T, "DS", text, len);
+        OUTCOME o = read_built(&b, NULL);
+        TAP_OK(o.status, o.err);
+        TAP_EQ_INT(o.json.len, strlen(V("DS", "")) + len + (len == 257 ? 2 : 0));
+    }
+}
+
 TAP_CASE(uids_by_rule_1_6)
 {
     static char longest[66] = "";
@@ -222,6 +237,7 @@ int main(void)
     TAP_RUN(a_length_that_is_no_multiple);
     TAP_RUN(keys_ascend_with_commas);
     TAP_RUN(many_values_and_long_text);
+    TAP_RUN(long_numbers);
     TAP_RUN(uids_by_rule_1_6);
     return tap_done();
 }
