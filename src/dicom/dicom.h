@@ -66,8 +66,8 @@ enum { DL_DICOM_DEPTH_LIMIT = 64, DL_DICOM_FINDING_LIMIT = 200, DL_DICOM_FRAGMEN
 /** One thing that is wrong with one element. */
 typedef struct dl_dicom_finding {
     uint32_t tag;
-    uint32_t depth;    /* 0: top level */
-    bool multiplicity; /* about the number of values, not about one of them */
+    uint32_t depth; /* 0: top level */
+    bool multiple;  /* the element has more than one value */
     dl_phi
         reason; /* `"2020.01.02" is not a DA: ...`; quotes the value, so it never reaches a log */
 } dl_dicom_finding;

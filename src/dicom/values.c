@@ -206,6 +206,16 @@ static bool is_blank(dl_bytes value)
     return value.len > 0;
 }
 
+/* The finding just added, unless the tag had one already. */
+static void mark_multiple(dl_dicom_reader *r, uint32_t tag, bool multiple)
+{
+    size_t count = r->findings.len / sizeof(dl_dicom_finding);
+    dl_dicom_finding *findings = (dl_dicom_finding *)(void *)r->findings.ptr;
+    if (count > 0 && findings[count - 1].tag == tag) {
+        findings[count - 1].multiple = multiple;
+    }
+}
+
 static dl_status take_text(dl_dicom_reader *r, const dl_dicom_element *e, dl_bytes value,
                            bool visible, dl_error *err)
 {
@@ -236,6 +246,7 @@ static dl_status take_text(dl_dicom_reader *r, const dl_dicom_element *e, dl_byt
         const char *why = dl_dicom_validate_text(e->tag, vr, text, found, detail, &wrong);
         if (why != NULL) {
             DL_TRY(dl_dicom_add_finding(r, e->tag, vr->vr, wrong, why, err));
+            mark_multiple(r, e->tag, (found & HAS_BACKSLASH) != 0 && vr->kind != KIND_PROSE);
             visible = visible && always_stays(r, e->tag);
         }
     }

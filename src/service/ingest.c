@@ -246,7 +246,7 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
     for (size_t i = 0; i < header->finding_count; i++) {
         const dl_dicom_finding *f = &header->findings[i];
         bool indexed = f->depth == 0 && dl_index_attribute_find(f->tag) != NULL;
-        s->multiple_values = s->multiple_values || (indexed && f->multiplicity);
+        s->multiple_values = s->multiple_values || (indexed && f->multiple);
         if (in->options->v1) {
             if (indexed) {
                 s->failure = FAILURE_INVALID;
