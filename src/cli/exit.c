@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "cli/text.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <time.h>
 
 static const struct {
@@ -50,16 +50,21 @@ dl_cli_exit dl_cli_fail(const dl_cli *cli, const dl_error *err)
     return dl_cli_exit_of(err->status);
 }
 
+/** The other end of a pipe is closed: whoever closed it knows (`dicomlake feed | head`). */
+static bool reader_left(FILE *out)
+{
+    struct pollfd look = {.fd = fileno(out), .events = POLLOUT};
+    return look.fd >= 0 && poll(&look, 1, 0) > 0 && (look.revents & POLLERR) != 0;
+}
+
 dl_cli_exit dl_cli_flush(const dl_cli *cli, dl_cli_exit code)
 {
-    if (fflush(cli->out) == 0 && !ferror(cli->out)) {
-        return code;
-    }
-    if (errno == EPIPE) { /* `dicomlake feed | head`: whoever left knows */
-        return DL_CLI_FAILED;
+    bool written = fflush(cli->out) == 0 && !ferror(cli->out);
+    if (written || reader_left(cli->out)) {
+        return written ? code : DL_CLI_FAILED;
     }
     dl_error err = {0};
-    (void)dl_error_errno(&err, errno, "cannot write the answer to standard output");
+    (void)dl_error_set(&err, DL_E_IO, "cannot write to standard output");
     return dl_cli_fail(cli, &err);
 }
 

@@ -174,8 +174,8 @@ static dl_status read_feed(reader *r, dl_error *err)
     while (r->printed < r->options->limit && !dl_cancel_asked(r->cli->stop)) {
         bool more = false;
         DL_TRY(read_page(r, &more, err));
-        if (fflush(r->cli->out) != 0) {
-            return dl_error_set(err, DL_E_IO, "cannot write to standard output");
+        if (fflush(r->cli->out) != 0 || ferror(r->cli->out)) {
+            return DL_OK; /* nobody reads any more; dl_cli_flush says so */
         }
         if (!more && !r->options->follow) {
             return DL_OK;

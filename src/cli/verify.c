@@ -63,8 +63,8 @@ static void print_text(const dl_cli *cli, const dl_service_verify_result *r)
                   r->problems == 1 ? "" : "s");
 }
 
-static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r, dl_buf *problems,
-                            dl_error *err)
+static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r,
+                            const dl_buf *problems, dl_error *err)
 {
     const struct {
         const char *key;
@@ -73,7 +73,7 @@ static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r
                   {"bytes", r->bytes},         {"changes", r->changes},
                   {"waiting", r->waiting},     {"problemCount", r->problems}};
     DL_AUTO_BUF text = {0};
-    dl_buf_init(&text, 4096);
+    dl_buf_init(&text, PROBLEM_LIMIT_BYTES + 4096);
     dl_json_writer w;
     dl_json_writer_init(&w, &text, err);
     dl_json_object_begin(&w);
@@ -82,9 +82,10 @@ static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r
         dl_json_int(&w, counts[i].value);
     }
     dl_json_key(&w, DL_STR("problems"));
+    dl_json_raw(&w, dl_buf_str(problems));
+    dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
-    (void)fprintf(cli->out, "%.*s:%.*s}\n", DL_STR_ARG(dl_buf_str(&text)),
-                  DL_STR_ARG(dl_buf_str(problems)));
+    (void)fprintf(cli->out, "%.*s\n", DL_STR_ARG(dl_buf_str(&text)));
     return DL_OK;
 }
 

@@ -1,0 +1,1068 @@
+"""The commands, from the outside: what they print, what they exit with, what they leave behind."""
+
+import contextlib
+import fcntl
+import gzip
+import http.server
+import io
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import tarfile
+import termios
+import threading
+import time
+import zipfile
+
+import pydicom.data
+import pytest
+from support import dicom
+from support.server import ROOT, program, wait_for
+
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+# -- running the program --
+
+
+def run(*words, env=None, stdin=subprocess.DEVNULL, timeout=120, cwd=None):
+    return subprocess.run(
+        [program(), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=stdin,
+        cwd=cwd,
+        env={**{k: v for k, v in os.environ.items() if k != "DICOMLAKE_HOME"}, **(env or {})},
+    )
+
+
+def facts(*words, code=DONE, **options):
+    """The JSON that a command prints; its exit code is checked."""
+    done = run(*words, "--json", **options)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def start(*words, **options):
+    return subprocess.Popen(
+        [program(), *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        **options,
+    )
+
+
+def on_terminal(*words, typed=b"", width=80, stdout_too=False):
+    """Run with standard error (and input) on a terminal: (exit code, stdout, what it showed)."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    process = subprocess.Popen(
+        [program(), *map(str, words)],
+        stdin=slave,
+        stdout=slave if stdout_too else subprocess.PIPE,
+        stderr=slave,
+    )
+    os.close(slave)
+    if typed:
+        os.write(master, typed)
+    shown = b""
+    out = b""
+    end = time.monotonic() + 60
+    streams = [master] + ([] if stdout_too else [process.stdout.fileno()])
+    while streams and time.monotonic() < end:
+        for stream in select.select(streams, [], [], 1)[0]:
+            try:
+                piece = os.read(stream, 65536)
+            except OSError:  # the terminal's other end is closed
+                piece = b""
+            if not piece:
+                streams.remove(stream)
+            elif stream == master:
+                shown += piece
+            else:
+                out += piece
+    code = process.wait(30)
+    if process.stdout:
+        process.stdout.close()
+    os.close(master)
+    return code, out.decode(), shown.decode()
+
+
+def save(folder, *instances):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, instance in enumerate(instances):
+        (folder / f"{i:04}.dcm").write_bytes(instance.bytes)
+    return folder
+
+
+def many(count, **changes):
+    first = dicom.capture(**changes)
+    return [first.fresh("instance", InstanceNumber=str(i + 1)) for i in range(count)]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home that no service runs on; verified at the end when it was made."""
+    yield tmp_path / "archive"
+    if (tmp_path / "archive" / "state").exists():
+        done = run("verify", "--home", tmp_path / "archive", "--hash")
+        assert done.returncode == DONE, done.stdout + done.stderr
+
+
+@pytest.fixture(params=["alone", "beside a service", "by URL"])
+def where(request, tmp_path):
+    """Every way to say which archive: the options, and a running service or none."""
+    if request.param == "alone":
+        return ["--home", str(tmp_path / "archive")]
+    serve = request.getfixturevalue("serve")
+    service = serve()
+    return ["--home", str(service.home)] if "beside" in request.param else ["--url", service.base]
+
+
+# -- a peer of somebody else --
+
+
+class Peer:
+    """An HTTP server that answers as a function says: answer(handler) -> None."""
+
+    def __init__(self, answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                peer.asked.append(f"{self.command} {self.path}")
+                answer(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+            def body(self):
+                length = self.headers.get("Content-Length")
+                if length is not None:
+                    return self.rfile.read(int(length))
+                out = b""
+                while size := int(self.rfile.readline(), 16):
+                    out += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return out
+
+            def say(self, status, kind, body=b"", **headers):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                for name, text in headers.items():
+                    self.send_header(name.replace("_", "-"), text)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *words):
+                pass
+
+        peer = self
+        self.asked = []
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/dicom-web"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def peer():
+    made = []
+
+    def make(answer):
+        made.append(Peer(answer))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.server.shutdown()
+        p.server.server_close()
+
+
+def multipart(*files, locations=()):
+    out = b""
+    for i, file in enumerate(files):
+        out += b"--xyz\r\nContent-Type: application/dicom\r\n"
+        if locations:
+            out += f"Content-Location: {locations[i]}\r\n".encode()
+        out += b"\r\n" + file + b"\r\n"
+    return out + b"--xyz--\r\n"
+
+
+MULTIPART = 'multipart/related; type="application/dicom"; boundary=xyz'
+
+
+# -- help and usage --
+
+COMMANDS = ["serve", "import", "search", "get", "delete", "feed", "verify", "version"]
+
+
+def test_help_lists_every_command():
+    done = run("help")
+    assert done.returncode == DONE
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", done.stdout, re.M), command
+    assert run().returncode == USAGE
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_manual_agree(command):
+    done = run(command, "--help")
+    assert done.returncode == DONE
+    assert done.stdout.startswith(f"usage: dicomlake {command}")
+    assert "\nexample:\n  dicomlake " in done.stdout
+    options = r"^ +(?:-(\w), +)?--([\w-]+)(?: ([A-Z:=]+))?(?:  |$)"
+    in_help = set(re.findall(options, done.stdout.split("settings (")[0], re.M))
+    manual = (ROOT / "packaging" / "dicomlake.1").read_text()
+    section = re.search(rf"^\.SS {command}\b(.*?)^\.S[SH] ", manual, re.M | re.S).group(1)
+    in_manual = set()
+    for tag in re.findall(r"^\.TP\n(.*)", section, re.M):
+        plain = re.sub(r"\\f.", "", tag.replace("\\-", "-")).replace('"', "")
+        plain = re.sub(r"\s*,\s*", ", ", re.sub(r"^\.\w+ ", "", plain))
+        match = re.match(r"(?:-(\w), )?--([\w-]+)(?: +([A-Z:=]+))?$", plain.strip())
+        assert match, tag
+        in_manual.add(tuple(g or "" for g in match.groups()))
+    assert in_help == in_manual
+
+
+def test_serve_help_lists_every_setting():
+    text = run("serve", "--help").stdout
+    for name in ("service.partitions", "http.body_limit", "store.deletion_delay", "cors.origins"):
+        assert re.search(rf"^  {re.escape(name)} .*\(default: ", text, re.M), name
+
+
+def test_version():
+    version = facts("version")
+    assert version["name"] == "dicomlake"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version["version"])
+    assert (
+        run("--version").stdout
+        == f"dicomlake {version['version']} (DICOM {version['dicomEdition']})\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["import"], "something is missing"),
+        (["search", "--home", "a", "--url", "http://h"], "exclude each other"),
+        (["search"], "no archive named; give --home DIR or --url URL, or set DICOMLAKE_HOME"),
+        (["search", "--url", "h:80"], "not a URL"),
+        (["search", "--url", "http://u:secret@h"], "user name"),
+        (["get", "..", "--url", "http://h"], "not a UID"),
+        (["feed", "--after", "-1"], "--after"),
+        (["serve", "--home", "x", "--listen", "80"], "not HOST:PORT"),
+        (["serve", "--home", "x", "--set", "http.body_limit"], "NAME=VALUE"),
+        (["serve", "--home", "x", "--set", "no.such=1"], "no.such"),
+        (["serve", "--home", "x", "--set", "service.partitions=perhaps"], "service.partitions"),
+        (["import", "--jobs", "0", "x"], "from 1 to 64"),
+    ],
+)
+def test_wrong_usage(words, said, tmp_path):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == USAGE
+    assert done.stdout == ""
+    assert re.fullmatch(r"dicomlake: .*\n", done.stderr), done.stderr
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistyped_home_does_not_become_an_archive(tmp_path):
+    for words in (["search"], ["get", "1.2"], ["delete", "1.2", "--yes"], ["feed"], ["verify"]):
+        done = run(*words, "--home", tmp_path / "typo")
+        assert done.returncode == FAILED, (words, done.stderr)
+        assert not (tmp_path / "typo").exists(), words
+
+
+def test_home_comes_from_the_environment(home, tmp_path):
+    save(tmp_path / "in", dicom.capture())
+    env = {"DICOMLAKE_HOME": str(home)}
+    assert facts("import", tmp_path / "in", env=env)["stored"] == 1
+    assert len(facts("search", env=env)) == 1
+    assert len(facts("verify", env=env)["problems"]) == 0
+
+
+# -- the round --
+
+
+def test_import_search_get_delete_feed(where, tmp_path):
+    trio = dicom.trio(8, 8)
+    save(tmp_path / "in", *trio)
+    report = facts("import", *where, tmp_path / "in")
+    assert report["stored"] == 3
+    assert report["complete"] is True
+    assert report["bytes"] == sum(len(i.bytes) for i in trio)
+    assert report["reasons"] == []
+    assert report["seconds"] > 0
+
+    studies = facts("search", *where, f"StudyInstanceUID={trio.study}")
+    assert [s["0020000D"]["Value"] for s in studies] == [[trio.study]]
+    assert len(facts("search", "series", *where)) == 2
+    assert len(facts("search", "instances", *where, "--limit", "2")) == 2
+    assert facts("search", *where, "PatientID=nobody") == []
+
+    got = facts("get", trio.study, *where, "--to", tmp_path / "out")
+    assert (got["files"], got["complete"]) == (3, True)
+    assert got["bytes"] == report["bytes"]
+    files = {p.relative_to(tmp_path / "out"): p for p in (tmp_path / "out").rglob("*.dcm")}
+    wanted = {pathlib.Path(i.study, i.series, i.sop + ".dcm"): i.bytes for i in trio}
+    assert {name: path.read_bytes() for name, path in files.items()} == wanted
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files.values())
+
+    one = facts("get", trio.b.study, trio.b.series, trio.b.sop, *where, "--to", tmp_path / "one")
+    assert one["files"] == 1
+
+    assert facts("delete", trio.b.study, trio.b.series, *where, "--yes") == {
+        "deleted": "series",
+        "studyInstanceUid": trio.b.study,
+        "seriesInstanceUid": trio.b.series,
+    }
+    again = run("delete", trio.b.study, trio.b.series, *where, "--yes")
+    assert (again.returncode, again.stdout) == (FAILED, "")
+    gone = run("get", trio.b.study, trio.b.series, *where, "--to", tmp_path / "none")
+    assert (gone.returncode, gone.stdout) == (FAILED, "")
+
+    done = run("feed", *where)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [r[0] for r in rows] == ["1", "2", "3", "4"]
+    states = {(r[2], r[3]): r[7] for r in rows}
+    assert sorted((r[2], r[3]) for r in rows) == [
+        ("Create", "Current"),
+        ("Create", "Current"),
+        ("Create", "Deleted"),
+        ("Delete", "Deleted"),
+    ]
+    assert states["Create", "Deleted"] == states["Delete", "Deleted"] == trio.b.sop
+    assert all(len(r) == 8 and r[4] == "Microsoft.Default" and r[5] == trio.study for r in rows)
+
+
+def test_real_files(home, tmp_path):
+    """Whatever pydicom ships: each file is stored as it is, or refused with a reason."""
+    source = pathlib.Path(pydicom.data.__file__).parent / "test_files"
+    report = facts("import", "--home", home, source, code=PARTLY)
+    files = [p for p in source.rglob("*") if p.is_file()]
+    outcomes = ("stored", "storedWithWarnings", "alreadyThere", "refused", "skipped")
+    assert sum(report[o] for o in outcomes) == len(files)
+    assert report["stored"] > 60
+    again = facts("import", "--home", home, source, code=PARTLY)
+    assert again["stored"] == again["storedWithWarnings"] == 0
+    assert again["refused"] == report["refused"]
+    assert again["alreadyThere"] == sum(report[o] for o in outcomes[:3])
+    instances = facts("search", "instances", "--home", home, "--all")
+    assert len(instances) == report["stored"] + report["storedWithWarnings"]
+    known = {i.read_bytes() for i in files}
+    studies = {i["0020000D"]["Value"][0] for i in instances}
+    count = 0
+    for study in studies:
+        count += facts("get", study, "--home", home, "--to", tmp_path / "out")["files"]
+    assert count == len(instances)
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        content = path.read_bytes()
+        if content not in known:  # a dangerous preamble is zeroed (contract 5.2)
+            assert bytes(128) + content[128:] == content
+            assert any(content[128:] == k[128:] for k in known)
+
+
+def test_two_commands_at_once_wait_for_each_other(home, tmp_path):
+    save(tmp_path / "in", *many(20))
+    assert facts("import", "--home", home, tmp_path / "in")["stored"] == 20
+    running = [start("search", "instances", "--home", home, "--json") for _ in range(4)]
+    for process in running:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == DONE, err
+        assert len(json.loads(out)) == 20
+
+
+# -- import --
+
+
+def test_archives(home, tmp_path):
+    """Names of entries are labels: nothing is written anywhere but in the home."""
+    a, b, c, d, e = (dicom.capture() for _ in range(5))
+    box = tmp_path / "box" / "deep"
+    box.mkdir(parents=True)
+    with zipfile.ZipFile(box / "a.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("../../../escaped.dcm", a.bytes)
+        z.writestr("/absolute.dcm", b.bytes)
+        z.writestr("notes.txt", "hello")
+        inner = io.BytesIO()
+        with zipfile.ZipFile(inner, "w") as nested:
+            nested.writestr("x.dcm", c.bytes)
+        z.writestr("nested.zip", inner.getvalue())
+    with tarfile.open(box / "b.tar.gz", "w:gz") as t:
+        for name, content in (("../up.dcm", c.bytes), ("empty", b"")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            t.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("link.dcm")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        t.addfile(link)
+    (box / "c.dcm.gz").write_bytes(gzip.compress(d.bytes))
+    (box / "plain.dcm").write_bytes(e.bytes)
+    before = {p for p in tmp_path.rglob("*") if home not in p.parents}
+    report = facts("import", "--home", home, box)
+    assert (report["stored"], report["skipped"], report["refused"]) == (5, 3, 0)
+    skipped = [r for r in report["reasons"] if r["outcome"] == "skipped"]
+    assert {f.split(": ")[-1] for r in skipped for f in r["files"]} == {
+        "notes.txt",
+        "nested.zip",
+        "empty",
+    }
+    after = {p for p in tmp_path.rglob("*") if home not in p.parents}
+    assert after - before == {home}
+    got = facts("get", a.study, "--home", home, "--to", tmp_path / "out")
+    assert got["files"] == 1
+    assert (tmp_path / "out" / a.study / a.series / f"{a.sop}.dcm").read_bytes() == a.bytes
+
+
+def test_damaged_archives_are_refused(home, tmp_path):
+    good = many(3, rows=64, columns=64)
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as t:
+        for i, instance in enumerate(good):
+            info = tarfile.TarInfo(f"{i}.dcm")
+            info.size = len(instance.bytes)
+            t.addfile(info, io.BytesIO(instance.bytes))
+    (tmp_path / "cut.tgz").write_bytes(whole.getvalue()[:-200])
+    done = run("import", "--home", home, tmp_path / "cut.tgz", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode in (FAILED, PARTLY)
+    assert report["refused"] >= 1
+    assert report["stored"] < 3
+    (tmp_path / "no.zip").write_bytes(b"PK\3\4" + os.urandom(2000))
+    report = facts("import", "--home", home, tmp_path / "no.zip", code=FAILED)
+    assert report["refused"] == 1
+
+
+def test_large_entries_and_files_are_streamed(home, tmp_path):
+    """Beyond what is held in memory; the process stays small."""
+    big = dicom.capture(3000, 3000, shape="none")  # 27 MB
+    entry = big.fresh()
+    (tmp_path / "big.dcm").write_bytes(big.bytes)
+    with zipfile.ZipFile(tmp_path / "big.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("small.dcm", dicom.capture().bytes)
+        z.writestr("big.dcm", entry.bytes)
+    report = facts("import", "--home", home, tmp_path / "big.dcm", tmp_path / "big.zip")
+    assert report["stored"] == 3
+    for instance in (big, entry):
+        facts("get", instance.study, "--home", home, "--to", tmp_path / "out")
+        path = tmp_path / "out" / instance.study / instance.series / f"{instance.sop}.dcm"
+        assert path.read_bytes() == instance.bytes
+
+
+def test_memory_does_not_grow_with_the_file(serve, tmp_path):
+    service = serve()
+    with open(tmp_path / "huge.dcm", "wb") as f:
+        head = dicom.capture(PixelData=("OB", b"")).bytes
+        assert head.endswith(b"OB\0\0\0\0\0\0")
+        size = 400 << 20
+        f.write(head[:-4] + size.to_bytes(4, "little"))
+        f.truncate(len(head) + size)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    report = facts("import", "--url", service.base, tmp_path / "huge.dcm")
+    assert report["stored"] == 1
+    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert after == before or after < 200 << 10, f"{after} KiB"
+
+
+def test_links_and_other_things_in_folders(home, tmp_path):
+    inside = save(tmp_path / "tree" / "a", *many(3))
+    secret = save(tmp_path / "outside", dicom.capture())
+    (tmp_path / "tree" / "loop").symlink_to("..")
+    (tmp_path / "tree" / "a" / "self").symlink_to(".")
+    (tmp_path / "tree" / "out").symlink_to(secret)
+    (tmp_path / "tree" / "file").symlink_to(secret / "0000.dcm")
+    (tmp_path / "way").symlink_to(tmp_path / "tree")
+    os.mkfifo(tmp_path / "tree" / "pipe")
+    report = facts("import", "--home", home, tmp_path / "way", timeout=20)
+    assert (report["stored"], report["skipped"]) == (3, 5)
+    assert {r["reason"]: r["count"] for r in report["reasons"]} == {
+        "symbolic link, not followed": 4,
+        "not a regular file": 1,
+    }
+    # what a person names is followed, and refused when it is nothing to import
+    report = facts("import", "--home", home, tmp_path / "tree" / "file")
+    assert report["stored"] == 1
+    report = facts("import", "--home", home, tmp_path / "tree" / "pipe", timeout=20, code=FAILED)
+    assert report["refused"] == 1
+    assert inside.exists()
+
+
+def test_resume(where, tmp_path):
+    files = many(120)
+    save(tmp_path / "in", *files[:50])
+    assert facts("import", *where, tmp_path / "in")["stored"] == 50
+    save(tmp_path / "in", *files)
+    report = facts("import", *where, tmp_path / "in")
+    assert (report["stored"], report["alreadyThere"], report["refused"]) == (70, 50, 0)
+    report = facts("import", *where, tmp_path / "in")
+    assert (report["stored"], report["alreadyThere"]) == (0, 120)
+
+
+def test_the_same_file_twice_at_once(home, tmp_path):
+    one = dicom.capture()
+    for i in range(40):
+        save(tmp_path / f"in{i}", one)
+    report = facts("import", "--home", home, *(tmp_path / f"in{i}" for i in range(40)))
+    assert (report["stored"], report["alreadyThere"], report["refused"]) == (1, 39, 0)
+
+
+def test_update_replaces(home, tmp_path):
+    one = dicom.capture()
+    save(tmp_path / "in", one)
+    assert facts("import", "--home", home, tmp_path / "in")["stored"] == 1
+    save(tmp_path / "in", one.with_(PatientName="Other^Name"))
+    assert facts("import", "--home", home, tmp_path / "in")["alreadyThere"] == 1
+    assert facts("import", "--home", home, tmp_path / "in", "--update")["stored"] == 1
+    (match,) = facts("search", "--home", home)
+    assert match["00100010"]["Value"] == [{"Alphabetic": "Other^Name"}]
+
+
+def test_reasons_without_patient_data(home, tmp_path):
+    good = dicom.capture()
+    save(
+        tmp_path / "in",
+        good,
+        good.fresh(PatientBirthDate="SECRETDATE"),
+        good.fresh(PatientBirthDate="SECRETDAY1"),
+        good.fresh(PatientID=None, PatientName="Secret^Name"),
+    )
+    (tmp_path / "in" / "readme.txt").write_text("SECRET words")
+    (tmp_path / "in" / "empty.dcm").write_bytes(b"")
+    done = run("import", "--home", home, tmp_path / "in", "--verbose")
+    assert done.returncode == PARTLY
+    assert "secret" not in (done.stdout + done.stderr).lower().replace(str(tmp_path).lower(), "")
+    assert re.search(r"^ +1  stored$", done.stdout, re.M)
+    assert re.search(r"^ +2  stored with warnings$", done.stdout, re.M)
+    assert re.search(
+        r"^ +2  some attributes failed validation \(1\) \(0010,0030\)$", done.stdout, re.M
+    )
+    assert re.search(
+        r"^ +1  the data set fails validation \(43264\) \(0010,0020\)$", done.stdout, re.M
+    )
+    assert re.search(r"^ +2  not DICOM$", done.stdout, re.M)
+    assert re.fullmatch(
+        r"refused: .*0003\.dcm: the data set fails validation \(43264\) \(0010,0020\)\n",
+        done.stderr,
+    )
+    report = facts("import", "--home", home, tmp_path / "in", code=PARTLY)
+    (refused,) = [r for r in report["reasons"] if r["outcome"] == "refused"]
+    assert refused["code"] == 43264
+    assert refused["count"] == 1
+    assert [f.rsplit("/", 1)[1] for f in refused["files"]] == ["0003.dcm"]
+
+
+def test_exit_codes_of_import(home, tmp_path):
+    good = save(tmp_path / "good", dicom.capture())
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.dcm").write_bytes(bytes(128) + b"DICMgarbage")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no")
+    for paths, code in (
+        ([good], DONE),
+        ([tmp_path / "bad"], FAILED),
+        ([good, tmp_path / "bad"], PARTLY),
+        ([tmp_path / "text"], DONE),  # found in a folder: skipped
+        ([tmp_path / "text" / "notes.txt"], FAILED),  # named: refused
+        ([good, tmp_path / "nowhere"], PARTLY),
+        ([tmp_path / "nowhere"], FAILED),
+    ):
+        done = run("import", "--home", home, *paths)
+        assert done.returncode == code, (paths, done.stdout, done.stderr)
+        assert done.stderr == ""
+
+
+def test_dicomdir_is_skipped(home, tmp_path):
+    folder = save(tmp_path / "cd", dicom.capture())
+    directory = dicom.put({}, SOPClassUID="1.2.840.10008.1.3.10", SOPInstanceUID=dicom.uid())
+    (folder / "DICOMDIR").write_bytes(dicom.file_bytes(directory))
+    report = facts("import", "--home", home, folder)
+    assert (report["stored"], report["skipped"], report["refused"]) == (1, 1, 0)
+
+
+def test_partitions(serve, tmp_path):
+    service = serve({"service.partitions": "on"})
+    one = dicom.capture()
+    save(tmp_path / "in", one)
+    where = ["--home", service.home]
+    done = run("import", *where, tmp_path / "in")
+    assert done.returncode == FAILED
+    assert "--partition" in done.stderr
+    for name in ("clinic-A", "clinic-B"):
+        assert facts("import", *where, "--partition", name, tmp_path / "in")["stored"] == 1
+        assert len(facts("search", *where, "--partition", name)) == 1
+    assert (
+        facts("get", one.study, *where, "--partition", "clinic-A", "--to", tmp_path)["files"] == 1
+    )
+    facts("delete", one.study, *where, "--partition", "clinic-A", "--yes")
+    assert facts("search", *where, "--partition", "clinic-A") == []
+    assert len(facts("search", *where, "--partition", "clinic-B")) == 1
+    assert run("search", *where, "--partition", "none").returncode == USAGE
+    names = [line.split("\t")[4] for line in run("feed", *where).stdout.splitlines()]
+    assert names == ["clinic-A", "clinic-B", "clinic-A"]
+
+
+def test_the_limit_of_the_service_is_a_reason(serve, tmp_path):
+    service = serve({"http.body_limit": "1500000"})
+    save(tmp_path / "in", *many(5), dicom.capture(1000, 1000))
+    report = facts("import", "--url", service.base, tmp_path / "in", code=PARTLY)
+    assert (report["stored"], report["refused"]) == (5, 1)
+    assert [r["reason"] for r in report["reasons"]] == ["larger than the service takes (HTTP 413)"]
+
+
+def test_service_away(tmp_path):
+    save(tmp_path / "in", *many(200))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{s.getsockname()[1]}"  # bound, nobody listens
+        done = run("import", "--url", url, tmp_path / "in", "--json", timeout=30)
+        assert done.returncode == FAILED
+        assert json.loads(done.stdout)["complete"] is False
+        assert re.fullmatch(r"dicomlake: .*\n", done.stderr)
+        for words in (["search"], ["get", "1.2"], ["delete", "1.2", "--yes"], ["feed"]):
+            done = run(*words, "--url", url, cwd=tmp_path, timeout=30)
+            assert (done.returncode, done.stdout) == (FAILED, ""), words
+
+
+def test_service_dies_in_the_middle(serve, tmp_path):
+    service = serve()
+    save(tmp_path / "in", *many(3000))
+    process = start("import", "--url", service.base, tmp_path / "in", "--json")
+    wait_for(lambda: len(service.stored_files()) > 600, what="some files")
+    service.kill()
+    out, err = process.communicate(timeout=60)
+    report = json.loads(out)
+    assert process.returncode == FAILED
+    assert report["complete"] is False
+    assert 0 < report["stored"] < 3000
+    assert "dicomlake: " in err
+    # what was said to be stored is there, and the rest follows
+    service.start()
+    again = facts("import", "--url", service.base, tmp_path / "in")
+    assert again["stored"] + again["alreadyThere"] == 3000
+    assert again["alreadyThere"] >= report["stored"]
+
+
+def stored_answer(handler, delay=0.0):
+    """Say that every part was stored, after a while."""
+    uids = re.findall(rb"\x08\0\x18\0UI..([0-9.]+)", handler.body())
+    time.sleep(delay)
+    items = [{"00081155": {"vr": "UI", "Value": [u.decode()]}} for u in uids]
+    body = json.dumps({"00081199": {"vr": "SQ", "Value": items}}).encode()
+    with contextlib.suppress(OSError):
+        handler.say(200, "application/dicom+json", body)
+
+
+def test_first_interrupt_finishes_the_second_cuts_off(peer, tmp_path):
+    save(tmp_path / "in", *many(400))
+    slow = peer(lambda handler: stored_answer(handler, 1.5))
+    process = start("import", "--url", slow.url, tmp_path / "in", "--json", "-j", "2")
+    wait_for(lambda: len(slow.asked) == 2, what="two requests")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    report = json.loads(out)
+    assert process.returncode == FAILED
+    assert (report["complete"], report["stored"]) == (False, 32)  # two batches of 16
+    assert len(slow.asked) == 2
+
+    stuck = peer(lambda handler: (handler.body(), time.sleep(30)))
+    process = start("import", "--url", stuck.url, tmp_path / "in", "--json", "-j", "2")
+    wait_for(lambda: len(stuck.asked) == 2, what="two requests")
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=1)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 3
+    assert process.returncode == FAILED
+    assert json.loads(out)["stored"] == 0
+
+
+def test_small_files_share_requests(peer, tmp_path):
+    fast = peer(stored_answer)
+    save(tmp_path / "in", *many(64), dicom.capture(700, 700))
+    report = facts("import", "--url", fast.url, tmp_path / "in", "-j", "1")
+    assert report["stored"] == 65
+    assert set(fast.asked) == {"POST /dicom-web/studies"}
+    assert len(fast.asked) < 20
+
+
+def test_the_bar_shows_on_a_terminal_only(home, tmp_path):
+    save(tmp_path / "in", *many(400))
+    code, out, shown = on_terminal("import", "--home", home, tmp_path / "in", width=70)
+    assert code == DONE
+    assert re.search(r"^ +400  stored$", out, re.M)
+    assert "importing  " in shown and " files" in shown
+    lines = [ESCAPES.sub("", line).strip("\n") for line in shown.split("\r")]
+    assert max(len(line) for line in lines) <= 70
+    assert any(re.search(r"/\d+\+? files", line) for line in lines)
+    assert shown.endswith("\r\x1b[K")  # wiped at the end
+    done = run("import", "--home", home, tmp_path / "in")
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+
+
+# -- search --
+
+
+def test_search_table(home, tmp_path):
+    one = dicom.capture(
+        PatientName=("PN", b"Evil\x1b[2J^\x9bName"),
+        StudyDescription="A description that is far too long to show",
+    )
+    wide = dicom.capture(
+        SpecificCharacterSet="ISO_IR 192", PatientName=("PN", "山田^太郎".encode()), PatientID="ID2"
+    )
+    save(tmp_path / "in", one, wide, wide.fresh("instance"))
+    facts("import", "--home", home, tmp_path / "in")
+    text = run("search", "--home", home).stdout
+    head, first, second = text.splitlines()
+    assert (
+        head.split()
+        == "DATE PATIENT ID PATIENT MODALITIES DESCRIPTION INSTANCES STUDY".replace(
+            "PATIENT ID", "PATIENT ID"
+        ).split()
+    )
+    assert {first.split()[-1], second.split()[-1]} == {one.study, wide.study}
+    assert "\x1b" not in text and "\x9b" not in text
+    assert "A description that is far too long to show" in text  # whole in a pipe
+    row = first if wide.study in first else second
+    assert row.index("山田^太郎") == head.index("PATIENT", head.index("PATIENT ID") + 7)
+    assert re.search(r" 2  " + re.escape(wide.study), row)
+    code, _, shown = on_terminal("search", "--home", home, stdout_too=True)
+    assert code == DONE
+    assert "A description that is far too long to s…" in shown
+    included = run("search", "--home", home, "--include", "StudyTime", "--include", "00100040")
+    assert included.stdout.splitlines()[0].endswith("  StudyTime  00100040")
+    assert included.stdout.splitlines()[1].endswith("  101112     O")
+    assert run("search", "--home", home, "PatientID=none").stdout == ""
+
+
+def test_search_pages(home, tmp_path):
+    files = many(450)
+    save(tmp_path / "in", *files)
+    facts("import", "--home", home, tmp_path / "in")
+    where = ["--home", home]
+    found = facts("search", "instances", *where, "--all")
+    assert {f["00080018"]["Value"][0] for f in found} == {i.sop for i in files}
+    assert len(found) == 450
+    assert len(facts("search", "instances", *where)) == 100
+    some = facts("search", "instances", *where, "--limit", "30", "--offset", "440")
+    assert [f["00080018"]["Value"] for f in some] == [f["00080018"]["Value"] for f in found[440:]]
+    table = run("search", "instances", *where, "--all")
+    assert len(table.stdout.splitlines()) == 451
+    assert table.stderr == ""
+    assert run("search", "instances", *where, "--limit", "5").stderr.startswith("there may be more")
+    assert run("search", *where, "NoSuchKeyword=1").returncode == USAGE
+    assert run("search", *where, "--include", "NoSuchKeyword").returncode == USAGE
+
+
+def test_search_of_a_peer_that_does_not_page(peer):
+    page = json.dumps([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]).encode()
+    deaf = peer(lambda h: h.say(200, "application/dicom+json", page))
+    done = run("search", "--url", deaf.url, "--all", timeout=20)
+    assert done.returncode == FAILED
+    assert "same page" in done.stderr
+    assert len(facts("search", "--url", deaf.url)) == 1
+    html = peer(lambda h: h.say(200, "text/html", b"<html>"))
+    done = run("search", "--url", html.url)
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert "base of a DICOMweb service" in done.stderr
+
+
+# -- get --
+
+
+def test_get_from_a_peer_without_locations(peer, tmp_path):
+    trio = dicom.trio(8, 8)
+    other = peer(lambda h: h.say(200, MULTIPART, multipart(*(i.bytes for i in trio))))
+    got = facts("get", trio.study, "--url", other.url, "--to", tmp_path)
+    assert got["files"] == 3
+    for i in trio:
+        assert (tmp_path / i.study / i.series / f"{i.sop}.dcm").read_bytes() == i.bytes
+    single = peer(lambda h: h.say(200, "application/dicom", trio.g.bytes))
+    assert facts("get", trio.study, "--url", single.url, "--to", tmp_path / "2")["files"] == 1
+
+
+def test_get_never_leaves_the_folder(peer, tmp_path):
+    one = dicom.capture()
+    places = [
+        "http://h/studies/../series/../instances/..%2f..%2fx",
+        "/studies/1/series/2/instances/../../y",
+    ]
+    for place in places:  # not UIDs: the file itself is asked
+        sly = peer(lambda h, p=place: h.say(200, MULTIPART, multipart(one.bytes, locations=[p])))
+        facts("get", "1.2", "--url", sly.url, "--to", tmp_path / "to")
+    assert [p.name for p in tmp_path.iterdir()] == ["to"]
+    assert [p.name for p in (tmp_path / "to").rglob("*.*") if p.is_file()] == [f"{one.sop}.dcm"]
+    evil = one.with_(SOPInstanceUID="../../../etc/x")
+    worse = peer(lambda h: h.say(200, MULTIPART, multipart(evil.bytes)))
+    done = run("get", "1.2", "--url", worse.url, "--to", tmp_path / "to2")
+    assert done.returncode == FAILED
+    assert list((tmp_path / "to2").iterdir()) == []
+
+
+@pytest.mark.parametrize("whole_parts, code", [(0, FAILED), (1, PARTLY), (2, PARTLY)])
+def test_get_of_a_cut_answer(peer, tmp_path, whole_parts, code):
+    a, b = dicom.capture(), dicom.capture()
+    body = multipart(a.bytes, b.bytes)
+    ends = [
+        len(a.bytes) // 2,
+        body.index(b.bytes) + 10,
+        len(body) - 2,
+    ]  # the last: not as long as said
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", MULTIPART)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[: ends[whole_parts]])
+        handler.close_connection = True
+
+    cut = peer(answer)
+    done = run("get", "1.2", "--url", cut.url, "--to", tmp_path, "--json")
+    assert done.returncode == code, done.stderr
+    assert re.fullmatch(r"dicomlake: .*\n", done.stderr)
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) == whole_parts
+    assert {p.read_bytes() for p in files} <= {a.bytes, b.bytes}
+    if whole_parts:
+        report = json.loads(done.stdout)
+        assert (report["files"], report["complete"]) == (whole_parts, False)
+
+
+# -- delete --
+
+
+def test_delete_asks(home, tmp_path):
+    one = dicom.capture()
+    save(tmp_path / "in", one)
+    facts("import", "--home", home, tmp_path / "in")
+    where = ["--home", home]
+    done = run("delete", one.study, *where)
+    assert done.returncode == USAGE
+    assert "--yes" in done.stderr
+    for typed in (b"n\n", b"\n", b"yess\n"):
+        code, out, shown = on_terminal("delete", one.study, *where, typed=typed)
+        assert (code, out) == (FAILED, "")
+        assert f"Delete study {one.study}" in shown and "nothing was deleted" in shown
+        assert len(facts("search", *where)) == 1
+    code, out, _ = on_terminal("delete", one.study, *where, typed=b"y\n")
+    assert (code, out) == (DONE, f"deleted study {one.study}\n")
+    assert facts("search", *where) == []
+
+
+# -- feed --
+
+
+def feed(*words, **options):
+    done = run("feed", *words, "--json", **options)
+    assert done.returncode == DONE, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_feed_pages_and_bounds(home, tmp_path):
+    save(tmp_path / "in", *many(420))
+    facts("import", "--home", home, tmp_path / "in")
+    rows = feed("--home", home)
+    assert [r["sequence"] for r in rows] == list(range(1, 421))
+    assert "metadata" not in rows[0]
+    assert [r["sequence"] for r in feed("--home", home, "--after", "415")] == [
+        416,
+        417,
+        418,
+        419,
+        420,
+    ]
+    assert [r["sequence"] for r in feed("--home", home, "--after", "5", "--limit", "2")] == [6, 7]
+    assert feed("--home", home, "--after", "420") == []
+    assert len(feed("--home", home, "--limit", "419")) == 419
+    (row,) = feed("--home", home, "--limit", "1", "--metadata")
+    assert row["metadata"]["00080018"]["Value"] == [row["sopInstanceUid"]]
+    assert run("feed", "--home", home, "--metadata").returncode == USAGE
+
+
+def test_feed_follows(serve):
+    service = serve()
+    assert service.http.store(dicom.capture()).status == 200
+    process = start("feed", "--url", service.base, "--follow", "--json")
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+    reader.start()
+    wait_for(lambda: len(lines) == 1, what="the first row")
+    assert service.http.store(dicom.capture()).status == 200
+    wait_for(lambda: len(lines) == 2, what="the second row", seconds=5)
+    assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == DONE
+    reader.join()
+    assert process.stderr.read() == ""
+    process.stdout.close()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("knows", ["nothing of the cursor", "no such parameter"])
+def test_feed_of_a_foreign_service(peer, knows):
+    """Azure has no afterSequence: it ignores it (or refuses it), and pages by offset."""
+    rows = [{"sequence": 2 * i + 1, "action": "Create", "state": "Current"} for i in range(450)]
+
+    def answer(handler):
+        query = dict(p.split("=") for p in handler.path.partition("?")[2].split("&"))
+        if "afterSequence" in query and knows == "no such parameter":
+            handler.say(400, "text/plain", b"no")
+            return
+        limit, offset = int(query["limit"]), int(query.get("offset", 0))
+        assert limit <= 200
+        handler.say(200, "application/json", json.dumps(rows[offset : offset + limit]).encode())
+
+    azure = peer(answer)
+    assert feed("--url", azure.url) == rows
+    assert feed("--url", azure.url, "--after", "801", "--limit", "10") == rows[401:411]
+    assert len(feed("--url", azure.url, "--limit", "3")) == 3
+
+
+# -- verify --
+
+
+def test_verify(serve, tmp_path):
+    service = serve(check=False)
+    files = many(5)
+    save(tmp_path / "in", *files)
+    facts("import", "--url", service.base, tmp_path / "in")
+    clean = facts("verify", "--home", service.home)  # beside the running service
+    assert clean["problems"] == []
+    assert (clean["instances"], clean["files"], clean["changes"]) == (5, 5, 5)
+    assert clean["bytes"] == sum(len(i.bytes) for i in files)
+    stored = service.stored_files()
+    altered = bytearray(stored[0].read_bytes())
+    altered[-1] ^= 1
+    stored[0].write_bytes(altered)
+    found = facts("verify", "--home", service.home, "--hash", code=FAILED)
+    assert found["problemCount"] == len(found["problems"]) == 1
+    stored[1].unlink()
+    done = run("verify", "--home", service.home, "--hash")
+    assert done.returncode == FAILED
+    assert len(re.findall(r"^problem: ", done.stdout, re.M)) == 2
+    assert re.search(r": 2 problems$", done.stdout, re.M)
+
+
+# -- serve --
+
+
+@contextlib.contextmanager
+def serving(*words):
+    process = start("serve", *words)
+    try:
+        yield process, process.stdout.readline()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "listen, pattern",
+    [
+        ("127.0.0.1:0", r"listening on http://127\.0\.0\.1:[1-9]\d*\n"),
+        ("localhost:0", r"listening on http://localhost:[1-9]\d*\n"),
+        ("[::1]:0", r"listening on http://\[::1\]:[1-9]\d*\n"),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_and_stops(home, listen, pattern, number):
+    with serving("--home", home, "--listen", listen) as (process, line):
+        if "::1" in listen and not line:
+            with socket.socket(socket.AF_INET6) as s, contextlib.suppress(OSError):
+                s.bind(("::1", 0))
+                pytest.fail("::1 can be bound, yet serve did not")
+            pytest.skip("this machine has no ::1")
+        assert re.fullmatch(pattern, line)
+        assert facts("search", "--url", line.split()[-1]) == []
+        assert facts("search", "--home", home) == []
+        process.send_signal(number)
+        assert process.wait(15) == DONE
+
+
+def test_serve_refuses(home, tmp_path):
+    with serving("--home", home, "--listen", "127.0.0.1:0") as (_, line):
+        address = line.split("//")[1].strip()
+        second = run("serve", "--home", home, "--listen", "127.0.0.1:0", timeout=30)
+        assert second.returncode == FAILED
+        assert address in second.stderr  # who has the home
+        taken = run("serve", "--home", tmp_path / "other", "--listen", address, timeout=30)
+        assert taken.returncode == FAILED
+        assert re.search(r"^dicomlake: ", taken.stderr, re.M)
+    open_to_all = run("serve", "--home", tmp_path / "third", "--listen", "0.0.0.0:0", timeout=30)
+    assert open_to_all.returncode == FAILED
+    assert "loopback" in open_to_all.stderr
+
+
+def test_settings_of_the_file_and_over_it(home, tmp_path):
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "service.json").write_text('{"http.body_limit": 2000}')
+    save(tmp_path / "in", dicom.capture(64, 64))
+    with serving("--home", home, "--listen", "127.0.0.1:0"):
+        assert facts("import", "--home", home, tmp_path / "in", code=FAILED)["refused"] == 1
+    with serving("--home", home, "--listen", "127.0.0.1:0", "--set", "http.body_limit=1000000"):
+        assert facts("import", "--home", home, tmp_path / "in")["stored"] == 1
+    (home / "config" / "service.json").write_text('{"no.such": 1}')
+    done = run("serve", "--home", home, "--listen", "127.0.0.1:0", timeout=30)
+    assert done.returncode == USAGE
+    assert "no.such" in done.stderr
+    (home / "config" / "service.json").unlink()
+
+
+def test_log_level(home):
+    with serving("--home", home, "--listen", "127.0.0.1:0", "--log-level", "off") as (
+        process,
+        line,
+    ):
+        assert facts("search", "--url", line.split()[-1]) == []
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+        assert err == ""
+
+
+# -- pipes --
+
+
+def test_a_reader_that_leaves_is_no_news(home, tmp_path):
+    save(tmp_path / "in", *many(300))
+    facts("import", "--home", home, tmp_path / "in")
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [program(), "feed", "--home", str(home), "--json", "--metadata"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    os.close(read)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (FAILED, "")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [program(), "search", "--home", str(home), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+        )
+    assert done.returncode == FAILED
+    assert "cannot write" in done.stderr
