@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,13 +41,21 @@ static dl_status read_address(const char *home, dl_arena *arena, dl_str *out_url
     return dl_json_text(value, arena, out_url, err);
 }
 
+/* Open-file-description locks: they end with the process, and can be asked for without being taken.
+ */
+static bool is_locked(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 dl_status dl_service_find(const char *home, dl_arena *arena, dl_str *out_url, dl_error *err)
 {
     char path[PATH_SIZE];
     DL_TRY(path_in(home, "state/lock", path, err));
     DL_AUTO_FD fd = -1;
     dl_status status = dl_file_open(path, O_RDWR, 0, &fd, err);
-    if (status == DL_E_NOT_FOUND || (status == DL_OK && flock(fd, LOCK_SH | LOCK_NB) == 0)) {
+    if (status == DL_E_NOT_FOUND || (status == DL_OK && !is_locked(fd))) {
         return dl_error_set(err, DL_E_NOT_FOUND, "no service runs on %s", home);
     }
     DL_TRY(status);
@@ -65,14 +72,15 @@ dl_status dl_service_find(const char *home, dl_arena *arena, dl_str *out_url, dl
 static dl_status lock_home(dl_service *service, dl_error *err)
 {
     char path[PATH_SIZE];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     DL_TRY(path_in(service->home, "state/lock", path, err));
     DL_TRY(dl_file_open(path, O_RDWR | O_CREAT, 0600, &service->lock_fd, err));
-    if (flock(service->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+    if (fcntl(service->lock_fd, F_OFD_SETLK, &lock) == 0) {
         DL_TRY(path_in(service->home, "state/serve.json", path, err));
         (void)unlink(path); /* of an earlier life */
         return DL_OK;
     }
-    if (errno != EWOULDBLOCK) {
+    if (errno != EAGAIN && errno != EACCES) {
         return dl_error_errno(err, errno, "cannot lock %s", path);
     }
     DL_AUTO(dl_arena) arena = dl_arena_create(16384);

@@ -353,9 +353,13 @@ static dl_status answer(stow *s, const dl_stored *list, dl_error *err)
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
     if (t.multiple_values) {
-        dl_http_add_header(r->x, "Warning",
-                           DL_STR("299 dicomlake: \"An indexed attribute has more than one value; "
-                                  "only the first can be searched for.\""));
+        dl_str host = dl_http_header(r->x, "Host");
+        dl_str warning = DL_STR_NONE;
+        DL_TRY(dl_arena_printf(s->arena, &warning, err,
+                               "299 %.*s: \"An indexed attribute has more than one value; only "
+                               "the first can be searched for.\"",
+                               DL_STR_ARG(host)));
+        dl_http_add_header(r->x, "Warning", warning);
     }
     bool partly = t.stored > 0 && (t.failed > 0 || (t.warned > 0 && r->version >= 2));
     unsigned status = t.stored == 0 ? 409 : partly ? 202 : 200;
