@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -244,7 +245,7 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     const dl_index_version *v = &l->versions[0];
     dl_store_object *object = NULL;
     DL_TRY(dl_open_version(r->service, r->partition_name, v, &object, err));
-    int fd = dup(dl_store_object_fd(object));
+    int fd = fcntl(dl_store_object_fd(object), F_DUPFD_CLOEXEC, 0);
     uint64_t size = dl_store_object_size(object);
     dl_store_object_close(object);
     if (fd < 0) {
