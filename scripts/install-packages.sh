@@ -15,7 +15,7 @@ build_packages=(
 )
 python_packages=(python3-venv)
 test_packages=(
-    dcmtk dicom3tools orthanc orthanc-dicomweb
+    mount dcmtk dicom3tools orthanc orthanc-dicomweb
     clang clang-tidy clang-format libclang-rt-14-dev valgrind
 )
 
