@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "dicom/dicom.h"
+#include "json/json.h"
 
 #include <string.h>
 
@@ -79,13 +80,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     dl_dicom_memory memory = {.bytes = bytes};
     dl_dicom_source source = dl_dicom_source_memory(&memory);
-    dl_dicom_options options = {.fragment_limit = 1000};
+    /* Each sequence is three levels of JSON: within what dl_json_check takes. */
+    dl_dicom_options options = {.fragment_limit = 1000, .depth_limit = DL_JSON_DEPTH_LIMIT / 3 - 2};
     dl_status status = read_once(&options, &source, &plain, arena, &header);
     if (status == DL_OK) {
         check_frames(&header, arena);
         check_index(&header, arena);
         DL_ASSERT(plain.len >= 2 && plain.ptr[0] == '{' && plain.ptr[plain.len - 1] == '}');
         DL_ASSERT(dl_str_is_utf8(dl_buf_str(&plain)));
+        dl_error err = {0};
+        DL_ASSERT(dl_json_check(dl_buf_str(&plain), &err) == DL_OK);
     } else {
         DL_ASSERT(plain.len == 0);
     }
