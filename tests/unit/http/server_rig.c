@@ -441,3 +441,24 @@ void rig_ask(const rig *r, const char *request, answer *a)
     }
     wire_close(&w);
 }
+
+/* ---- what is expected ---- */
+
+void expect_header(const answer *a, const char *name, const char *want)
+{
+    char value[300];
+    TAP_EQ_INT(answer_header(a, name, value, sizeof value), want == NULL ? 0 : 1);
+    TAP_EQ_STR(dl_str_of(value), want == NULL ? "" : want);
+}
+
+void expect_common_headers(const answer *a)
+{
+    char id[64];
+    expect_header(a, "X-Content-Type-Options", "nosniff");
+    expect_header(a, "X-Frame-Options", "SAMEORIGIN");
+    expect_header(a, "Content-Security-Policy", "frame-src 'self';");
+    TAP_EQ_INT(answer_header(a, "X-Request-Id", id, sizeof id), 1);
+    TAP_EQ_INT(strspn(id, "0123456789abcdef"), 32);
+    TAP_EQ_INT(strlen(id), 32);
+    TAP_EQ_INT(answer_header(a, "Date", id, sizeof id), 1);
+}

@@ -56,4 +56,9 @@ int answer_header(const answer *a, const char *name, char *out, size_t out_size)
 /** Send one request on a connection of its own and read the answer. */
 void rig_ask(const rig *r, const char *request, answer *a);
 
+/** The header is there once with that value, or, for NULL, not at all. */
+void expect_header(const answer *a, const char *name, const char *want);
+/** Contract 1.2: on everything that the server or the application answers. */
+void expect_common_headers(const answer *a);
+
 #endif
