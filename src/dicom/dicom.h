@@ -56,11 +56,14 @@ typedef struct dl_dicom_options {
     size_t finding_limit; /* 0: DL_DICOM_FINDING_LIMIT; more are dropped, but their elements too */
     size_t
         fragment_limit; /* 0: DL_DICOM_FRAGMENT_LIMIT; more: no frame index, pixels.indexed false */
+    uint64_t inflate_limit_bytes; /* 0: DL_DICOM_INFLATE_LIMIT_BYTES; a deflated data set that is
+                                     longer: DL_E_LIMIT */
     bool validate; /* check every value (contract 5.5); invalid elements are left out of the JSON */
 } dl_dicom_options;
 
 #define DL_DICOM_JSON_LIMIT_BYTES ((size_t)64 << 20)
 #define DL_DICOM_VALUE_LIMIT_BYTES ((size_t)1 << 20)
+#define DL_DICOM_INFLATE_LIMIT_BYTES ((uint64_t)4 << 30)
 enum { DL_DICOM_DEPTH_LIMIT = 64, DL_DICOM_FINDING_LIMIT = 200, DL_DICOM_FRAGMENT_LIMIT = 1 << 20 };
 
 /** One thing that is wrong with one element. */

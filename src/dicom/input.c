@@ -93,6 +93,7 @@ void dl_dicom_input_start(dl_dicom_input *in, const dl_dicom_source *source)
     in->base = 0;
     in->read_bytes = FIRST_READ_BYTES;
     in->ended = in->inflating = in->stream_ended = false;
+    in->inflated_bytes = 0;
 }
 
 static voidpf stream_alloc(voidpf opaque, uInt count, uInt size)
@@ -170,6 +171,11 @@ static dl_status read_deflated(dl_dicom_input *in, uint8_t *out, size_t want, si
         }
     }
     *out_got = want - in->stream.avail_out;
+    in->inflated_bytes += *out_got;
+    if (in->inflated_bytes > in->inflate_limit_bytes) {
+        return dl_error_set(err, DL_E_LIMIT, "the deflated data set inflates beyond %llu bytes",
+                            (unsigned long long)in->inflate_limit_bytes);
+    }
     return DL_OK;
 }
 

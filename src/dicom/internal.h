@@ -62,7 +62,8 @@ typedef struct dl_dicom_input {
     bool ended;
     bool inflating, stream_made, stream_ended;
     z_stream stream;
-    uint8_t *deflated; /* DEFLATED_BYTES, made when first needed */
+    uint8_t *deflated; /* made when first needed; the window's bytes fit in, too */
+    uint64_t inflated_bytes, inflate_limit_bytes;
 } dl_dicom_input;
 
 void dl_dicom_input_start(dl_dicom_input *in, const dl_dicom_source *source);

@@ -29,6 +29,8 @@ dl_dicom_reader *dl_dicom_reader_create(const dl_dicom_options *options)
     o.finding_limit = or_default(o.finding_limit, DL_DICOM_FINDING_LIMIT);
     o.fragment_limit = or_default(o.fragment_limit, DL_DICOM_FRAGMENT_LIMIT);
     r->options = o;
+    r->in.inflate_limit_bytes =
+        o.inflate_limit_bytes == 0 ? DL_DICOM_INFLATE_LIMIT_BYTES : o.inflate_limit_bytes;
     if (ckd_mul(&r->level_limit, o.depth_limit, 2) || ckd_add(&r->level_limit, r->level_limit, 1)) {
         return NULL;
     }
@@ -133,7 +135,11 @@ dl_status dl_dicom_inflate_range(const dl_dicom_source *source, uint64_t offset_
                                  dl_status (*write)(void *context, dl_bytes part, dl_error *err),
                                  void *context, dl_error *err)
 {
-    DL_CLEANUP(dl_dicom_input_clear) dl_dicom_input in = {.window = dl_mem_alloc(WINDOW_BYTES, 1)};
+    DL_CLEANUP(dl_dicom_input_clear)
+    dl_dicom_input in = {
+        .window = dl_mem_alloc(WINDOW_BYTES, 1),
+        .inflate_limit_bytes = DL_DICOM_INFLATE_LIMIT_BYTES,
+    };
     if (in.window == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory to inflate a data set");
     }

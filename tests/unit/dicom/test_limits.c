@@ -157,6 +157,23 @@ TAP_CASE(fragments)
 }
 
 /** Offset tables beyond the limit are not kept; the frames are then found in another way. */
+/** A short stream of very many bytes: as long as the limit it is fine, one byte longer not. */
+TAP_CASE(inflating)
+{
+    static char zeros[3000000];
+    build b = build_begin(UID_DEFLATED);
+    size_t start = b.len;
+    put_value(&b, 0x00091001, "OB", zeros, sizeof zeros);
+    size_t length = b.len - start;
+    build_deflate(&b, start);
+    TAP_TRUE(b.len < 10000);
+    dl_dicom_options options = {.inflate_limit_bytes = length};
+    OUTCOME o = read_built(&b, &options);
+    TAP_OK(o.status, o.err);
+    options.inflate_limit_bytes = length - 1;
+    EXPECT_FAILURE(&b, &options, DL_E_LIMIT, "inflates beyond 3000011 bytes");
+}
+
 TAP_CASE(offset_tables)
 {
     static char table[8 * 3];
@@ -276,6 +293,7 @@ int main(void)
     TAP_RUN(json_length);
     TAP_RUN(findings);
     TAP_RUN(fragments);
+    TAP_RUN(inflating);
     TAP_RUN(offset_tables);
     TAP_RUN(a_limit_beyond_any_value);
     TAP_RUN(a_full_arena_is_an_error);
