@@ -101,18 +101,23 @@ dl_status dl_search_gather_uids(dl_search *s, dl_error *err)
     static const char *const sql[] = {
         [DL_INDEX_STUDY] = "SELECT id, 0, 0 FROM study WHERE uid=?1 AND partition=?2",
         [DL_INDEX_SERIES] = "SELECT id, 0, 0 FROM series WHERE uid=?1 AND partition=?2",
-        [DL_INDEX_INSTANCE] = "SELECT id, series, watermark FROM instance WHERE uid=?1"
-                              " AND partition=?2",
+        [DL_INDEX_INSTANCE] =
+            ("SELECT id, series, watermark FROM instance WHERE uid=?1 AND partition=?2"),
     };
     int level = DL_INDEX_INSTANCE;
     while (s->uids[level] == NULL) {
         level--;
     }
-    if (level == DL_INDEX_SERIES && s->uids[DL_INDEX_STUDY] != NULL) {
-        level = DL_INDEX_STUDY; /* a study has few series; a series UID may be in many studies */
-    }
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, sql[level], &q, err));
+    if (level == DL_INDEX_SERIES && s->uids[DL_INDEX_STUDY] != NULL) {
+        DL_TRY(dl_db_query(s->conn->db,
+                           "SELECT id, 0, 0 FROM series WHERE uid=?1"
+                           " AND study=(SELECT id FROM study WHERE uid=?3 AND partition=?2)",
+                           &q, err));
+        dl_db_bind_bytes(q, 3, dl_index_uid_bytes(s->uids[DL_INDEX_STUDY]));
+    } else {
+        DL_TRY(dl_db_query(s->conn->db, sql[level], &q, err));
+    }
     dl_db_bind_bytes(q, 1, dl_index_uid_bytes(s->uids[level]));
     dl_db_bind_int(q, 2, s->query->partition);
     dl_status status = DL_OK;

@@ -72,6 +72,18 @@ static dl_status read_number(dl_db *db, const char *sql, int64_t *out_value, dl_
     return DL_OK;
 }
 
+/** Whether this thread may wait for its turn to write; said before it would wait for itself. */
+static dl_status may_write(dl_index *index, dl_error *err)
+{
+    if (index->options.read_only) {
+        return dl_error_set(err, DL_E_DENIED, "index: opened for reading only");
+    }
+    (void)pthread_mutex_lock(&index->lock);
+    bool ours = index->writing && pthread_equal(index->writing_thread, pthread_self()) != 0;
+    (void)pthread_mutex_unlock(&index->lock);
+    return ours ? dl_error_set(err, DL_E_LIMIT, "index: not possible inside a transaction") : DL_OK;
+}
+
 /* ---- partitions ---- */
 
 static dl_status remember_partition(dl_index *index, int64_t key, dl_str name, int64_t created_us,
@@ -183,6 +195,7 @@ dl_status dl_index_partition_ensure(dl_index *index, dl_str name, int64_t *out_k
         return dl_error_set(err, DL_E_INVALID, "partition name of %zu bytes exceeds %d", name.len,
                             DL_INDEX_PARTITION_LIMIT);
     }
+    DL_TRY(may_write(index, err));
     (void)pthread_mutex_lock(&index->turn);
     dl_status status = DL_OK;
     if (!lookup_partition(index, name, out_key)) { /* nobody made it while we waited */
@@ -439,6 +452,7 @@ dl_status dl_index_setting_put(dl_index *index, dl_str name, dl_str value, dl_er
         return dl_error_set(err, DL_E_LIMIT, "setting: %zu and %zu bytes, 1 to %d allowed",
                             name.len, value.len, SETTING_LIMIT_BYTES);
     }
+    DL_TRY(may_write(index, err));
     (void)pthread_mutex_lock(&index->turn);
     dl_db_stmt *q = NULL;
     dl_status status =
@@ -486,13 +500,7 @@ dl_status dl_index_next_watermark(dl_index *index, int64_t *out_watermark, dl_er
     if (give_watermark(index, out_watermark)) {
         return DL_OK;
     }
-    (void)pthread_mutex_lock(&index->lock);
-    bool ours = index->writing && pthread_equal(index->writing_thread, pthread_self()) != 0;
-    (void)pthread_mutex_unlock(&index->lock);
-    if (ours) { /* a reservation inside this transaction could be rolled back */
-        return dl_error_set(err, DL_E_LIMIT,
-                            "no watermark is left in this transaction; take them before it");
-    }
+    DL_TRY(may_write(index, err)); /* a reservation inside a transaction could be rolled back */
     (void)pthread_mutex_lock(&index->turn);
     dl_status status = DL_OK;
     while (status == DL_OK && !give_watermark(index, out_watermark)) {

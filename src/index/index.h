@@ -79,7 +79,9 @@ DL_NODISCARD dl_status dl_index_partition_list(dl_index *index, dl_arena *arena,
 
 /* ---- writing ---- */
 
-/** A number never given before, also not before a crash (blocks are reserved in the database). */
+/** A number never given before, also not before a crash (blocks are reserved in the database). Take
+ * it before dl_index_begin: the thread that holds the transaction cannot reserve a new block and
+ * gets DL_E_LIMIT when the old one is used up. */
 DL_NODISCARD dl_status dl_index_next_watermark(dl_index *index, int64_t *out_watermark,
                                                dl_error *err);
 
@@ -122,8 +124,9 @@ typedef struct dl_index_put {
     int64_t not_before_us; /* when the file of a replaced version may be removed */
 } dl_index_put;
 
-/** One store. A failure other than DL_E_NOMEM leaves the transaction usable and this store undone.
- */
+/** One store. DL_E_INVALID and DL_E_LIMIT for what `put` holds leave the transaction usable and
+ * this store undone; after any other failure dl_index_commit keeps nothing and returns that
+ * failure. */
 DL_NODISCARD dl_status dl_index_put_instance(dl_index_tx *tx, const dl_index_put *put,
                                              dl_index_outcome *out_outcome, dl_error *err);
 
@@ -285,7 +288,13 @@ typedef struct dl_index_change_query {
     bool newest; /* the newest row only */
 } dl_index_change_query;
 
-/** Rows in order of sequence, handed over one by one; strings live until the callback returns. */
+/**
+ * Rows in order of sequence, handed over one by one; strings live until the callback returns.
+ *
+ * A window that ends in the past (end_us not after now) is closed: every change that will ever have
+ * a timestamp in it is in the answer. Where a commit with such a timestamp is under way, the call
+ * waits for it and moves the snapshot forward to see it.
+ */
 DL_NODISCARD dl_status dl_index_changes(dl_index_snapshot *s, const dl_index_change_query *query,
                                         dl_status (*visit)(void *context,
                                                            const dl_index_change *change,

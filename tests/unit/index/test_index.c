@@ -176,6 +176,8 @@ TAP_CASE(watermarks_are_never_given_twice)
     for (int i = 0; status == DL_OK && i < 2 * DL_INDEX_WATERMARK_BLOCK; i++) {
         status = dl_index_next_watermark(f.index, &ignored, &f.err);
     }
+    TAP_STATUS(dl_index_setting_put(f.index, DL_STR("x"), DL_STR("y"), &f.err), DL_E_LIMIT);
+    TAP_STATUS(dl_index_partition_ensure(f.index, DL_STR("x"), &ignored, &f.err), DL_E_LIMIT);
     TAP_EQ_INT(status, DL_E_LIMIT); /* says so instead of waiting for itself */
     dl_index_rollback(tx);
     TAP_TRUE(fixture_watermark(&f) > ignored);
@@ -760,6 +762,10 @@ TAP_CASE(a_second_index_may_read)
     dl_index_tx *tx = NULL;
     TAP_OK(dl_index_open(f.path, &options, &reader, &f.err), f.err);
     TAP_STATUS(dl_index_begin(reader, &tx, &f.err), DL_E_DENIED);
+    int64_t number = 0;
+    TAP_STATUS(dl_index_next_watermark(reader, &number, &f.err), DL_E_DENIED);
+    TAP_STATUS(dl_index_partition_ensure(reader, DL_STR("x"), &number, &f.err), DL_E_DENIED);
+    TAP_STATUS(dl_index_setting_put(reader, DL_STR("x"), DL_STR("y"), &f.err), DL_E_DENIED);
     int64_t last = 0;
     dl_index_snapshot *s = NULL;
     TAP_OK(dl_index_snapshot_begin(reader, &s, &f.err), f.err);
