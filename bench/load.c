@@ -69,6 +69,7 @@ static void one_request(worker *w, dl_bench_conn *conn, dl_bench_request *reques
         w->bad++;
         return;
     }
+    conn->discard = dl_bench_request_discards(request, &l->target);
     int64_t before = now_ns();
     dl_status answered =
         dl_bench_exchange(conn, request->parts, request->part_count, &status, &err);
@@ -81,12 +82,12 @@ static void one_request(worker *w, dl_bench_conn *conn, dl_bench_request *reques
         w->bad++;
         return;
     }
-    bool good = dl_bench_answer_check(request, &l->target, status, &conn->body, &items, &digest);
+    bool good = dl_bench_answer_check(request, &l->target, status, conn, &items, &digest);
     w->ok += good;
     w->bad += !good;
     if (!good && w->first_error.status == DL_OK) {
         (void)dl_error_set(&w->first_error, DL_E_INVALID, "request %llu: status %u, %zu bytes",
-                           (unsigned long long)i, status, conn->body.len);
+                           (unsigned long long)i, status, (size_t)conn->body_bytes);
     }
     w->items += items;
     w->digest += digest;

@@ -81,10 +81,11 @@ static dl_status send_all(dl_bench_conn *conn, const struct iovec *parts, size_t
     return DL_OK;
 }
 
-static dl_status receive(dl_bench_conn *conn, char *out, size_t room, size_t *out_len,
+/* With MSG_TRUNC nothing is written to `out`, however much room there is (tcp(7)). */
+static dl_status receive(dl_bench_conn *conn, char *out, size_t room, int flags, size_t *out_len,
                          dl_error *err)
 {
-    ssize_t n = recv(conn->fd, out, room, 0);
+    ssize_t n = recv(conn->fd, out, room, flags);
     if (n < 0) {
         return dl_error_errno(err, errno, "receive");
     }
@@ -106,7 +107,7 @@ static dl_status fill(dl_bench_conn *conn, dl_error *err)
     if (in->len == IN_BYTES) {
         return dl_error_set(err, DL_E_INVALID, "a line of the answer is longer than %d", IN_BYTES);
     }
-    DL_TRY(receive(conn, in->ptr + in->len, IN_BYTES - in->len, &n, err));
+    DL_TRY(receive(conn, in->ptr + in->len, IN_BYTES - in->len, 0, &n, err));
     if (n == 0) {
         return dl_error_set(err, DL_E_IO, "the server closed the connection");
     }
@@ -132,22 +133,37 @@ static dl_status read_line(dl_bench_conn *conn, dl_str *out_line, dl_error *err)
     }
 }
 
+static dl_status take_ready(dl_bench_conn *conn, uint64_t limit, uint64_t *out_taken, dl_error *err)
+{
+    size_t ready = conn->in.len - conn->at;
+    size_t n = ready < limit ? ready : (size_t)limit;
+    if (!conn->discard) {
+        DL_TRY(dl_buf_append(&conn->body, conn->in.ptr + conn->at, n, err));
+    }
+    conn->at += n;
+    conn->body_bytes += n;
+    *out_taken = n;
+    return DL_OK;
+}
+
 static dl_status read_body(dl_bench_conn *conn, uint64_t len, dl_error *err)
 {
     dl_buf *body = &conn->body;
-    DL_TRY(dl_buf_reserve(body, len, err));
-    size_t ready = conn->in.len - conn->at;
-    size_t n = ready < len ? ready : len;
-    DL_TRY(dl_buf_append(body, conn->in.ptr + conn->at, n, err));
-    conn->at += n;
-    len -= n;
-    while (len > 0) {
-        DL_TRY(receive(conn, body->ptr + body->len, len, &n, err));
+    uint64_t taken = 0;
+    if (!conn->discard) {
+        DL_TRY(dl_buf_reserve(body, len, err));
+    }
+    DL_TRY(take_ready(conn, len, &taken, err));
+    for (len -= taken; len > 0; len -= taken) {
+        size_t n = 0;
+        char *to = conn->discard ? conn->in.ptr : body->ptr + body->len;
+        DL_TRY(receive(conn, to, len, conn->discard ? MSG_TRUNC : 0, &n, err));
         if (n == 0) {
             return dl_error_set(err, DL_E_IO, "the answer ended early");
         }
-        body->len += n;
-        len -= n;
+        body->len += conn->discard ? 0 : n;
+        conn->body_bytes += n;
+        taken = n;
     }
     return DL_OK;
 }
@@ -180,15 +196,15 @@ static dl_status read_chunks(dl_bench_conn *conn, dl_error *err)
 static dl_status read_to_end(dl_bench_conn *conn, dl_error *err)
 {
     for (;;) {
-        DL_TRY(dl_buf_append(&conn->body, conn->in.ptr + conn->at, conn->in.len - conn->at, err));
-        conn->at = conn->in.len;
+        uint64_t taken = 0;
         size_t n = 0;
-        DL_TRY(receive(conn, conn->in.ptr, IN_BYTES, &n, err));
+        DL_TRY(take_ready(conn, UINT64_MAX, &taken, err));
+        DL_TRY(receive(conn, conn->in.ptr, IN_BYTES, 0, &n, err));
+        conn->in.len = n;
+        conn->at = 0;
         if (n == 0) {
             return DL_OK;
         }
-        conn->in.len = n;
-        conn->at = 0;
     }
 }
 
@@ -259,6 +275,7 @@ dl_status dl_bench_exchange(dl_bench_conn *conn, const struct iovec *parts, size
         }
         uint64_t before = conn->received_bytes;
         dl_buf_reset(&conn->body);
+        conn->body_bytes = 0;
         dl_status status = send_all(conn, parts, count, err);
         if (status == DL_OK) {
             status = read_answer(conn, out_status, err);

@@ -20,7 +20,9 @@ typedef struct dl_bench_conn {
     uint16_t port;
     dl_buf in; /* received and not yet used: [at, in.len) */
     size_t at;
-    dl_buf body; /* of the last answer */
+    bool discard;        /* do not keep bodies: the kernel drops what arrives, uncopied */
+    dl_buf body;         /* of the last answer, unless discarded */
+    uint64_t body_bytes; /* of the last answer, kept or not */
     uint64_t sent_bytes, received_bytes, connects;
 } dl_bench_conn;
 

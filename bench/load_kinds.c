@@ -464,15 +464,23 @@ static dl_bytes wanted(const dl_bench_request *r, const dl_bench_archive *a, siz
                     : (dl_bytes){a->pack + row->offset_bytes, row->length_bytes};
 }
 
-static bool check_files(const dl_bench_request *r, const dl_bench_target *t, const dl_buf *body)
+bool dl_bench_request_discards(const dl_bench_request *request, const dl_bench_target *target)
+{
+    return !request->store && request->item_key == NULL && !target->verify;
+}
+
+static bool check_files(const dl_bench_request *r, const dl_bench_target *t,
+                        const dl_bench_conn *answer)
 {
     uint64_t bytes = 0;
     for (size_t i = r->first; i < r->first + r->count; i++) {
         bytes += wanted(r, t->archive, i).len;
     }
-    if (body->len < bytes || body->len > bytes + (r->count + 1) * PART_OVERHEAD_BYTES) {
+    uint64_t got = answer->body_bytes;
+    if (got < bytes || got > bytes + (r->count + 1) * PART_OVERHEAD_BYTES) {
         return false;
     }
+    const dl_buf *body = &answer->body;
     for (size_t i = 0; t->verify && i < r->count && i < VERIFY_FILES_MAX; i++) {
         dl_bytes file = wanted(r, t->archive, r->first + i);
         if (memmem(body->ptr, body->len, file.ptr, file.len) == NULL) {
@@ -483,9 +491,10 @@ static bool check_files(const dl_bench_request *r, const dl_bench_target *t, con
 }
 
 bool dl_bench_answer_check(const dl_bench_request *request, const dl_bench_target *target,
-                           unsigned status, const dl_buf *body, uint64_t *out_items,
+                           unsigned status, const dl_bench_conn *answer, uint64_t *out_items,
                            uint64_t *out_digest)
 {
+    const dl_buf *body = &answer->body;
     *out_items = 0;
     *out_digest = 0;
     if (request->store) {
@@ -503,5 +512,5 @@ bool dl_bench_answer_check(const dl_bench_request *request, const dl_bench_targe
         return (status == 200 || status == 204) && (!known || *out_items == request->wanted_items);
     }
     *out_items = request->count;
-    return status == 200 && check_files(request, target, body);
+    return status == 200 && check_files(request, target, answer);
 }

@@ -58,7 +58,9 @@ DL_NODISCARD dl_status dl_bench_request_make(dl_bench_request *request, const dl
  * order. False: not what was asked for.
  */
 bool dl_bench_answer_check(const dl_bench_request *request, const dl_bench_target *target,
-                           unsigned status, const dl_buf *body, uint64_t *out_items,
+                           unsigned status, const dl_bench_conn *answer, uint64_t *out_items,
                            uint64_t *out_digest);
+/** Whether only the length of the answer is looked at, so that its bytes need not be kept. */
+bool dl_bench_request_discards(const dl_bench_request *request, const dl_bench_target *target);
 
 #endif
