@@ -66,6 +66,11 @@ typedef struct dl_cli_args {
     size_t count;
 } dl_cli_args;
 
+typedef struct dl_cli_words {
+    dl_cli_args args; /* what is no option; borrows from argv */
+    bool help;        /* --help: nothing else counts */
+} dl_cli_words;
+
 enum { DL_CLI_OPTION_LIMIT = 24, DL_CLI_OPTIONS_SIZE = 2048 };
 
 typedef struct dl_cli_command {
@@ -85,13 +90,12 @@ typedef struct dl_cli_command {
 
 /**
  * Read the words after the command's name into `target` (options_size bytes, which already hold the
- * defaults). Options may stand anywhere; `--` ends them. `out_args` borrows from argv.
+ * defaults). Options may stand anywhere; `--` ends them.
  *
  * Errors: DL_E_INVALID in words for the user.
  */
 DL_NODISCARD dl_status dl_cli_parse(const dl_cli_command *command, int argc, char **argv,
-                                    void *target, dl_cli_args *out_args, bool *out_help,
-                                    dl_error *err);
+                                    void *target, dl_cli_words *out_words, dl_error *err);
 void dl_cli_print_help(const dl_cli_command *command, FILE *out);
 
 /** The commands in the order of `help`. */

@@ -68,6 +68,7 @@ static dl_status print_done(const dl_cli *cli, bool json, const dl_cli_args *uid
         return DL_OK;
     }
     static const char *const keys[] = {"studyInstanceUid", "seriesInstanceUid", "sopInstanceUid"};
+    DL_ASSERT(uids->count <= DL_COUNT_OF(keys));
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, URL_LIMIT_BYTES);
     dl_json_writer w;

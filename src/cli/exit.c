@@ -70,14 +70,14 @@ dl_cli_exit dl_cli_flush(const dl_cli *cli, dl_cli_exit code)
 
 bool dl_cli_sleep_ms(unsigned ms, dl_cancel *cancel)
 {
-    enum { STEP_MS = 20 };
+    enum { STEP_US = 20 * 1000 };
     int64_t end_us = dl_clock_monotonic_us() + (int64_t)ms * 1000;
     while (!dl_cancel_asked(cancel)) {
         int64_t left_us = end_us - dl_clock_monotonic_us();
         if (left_us <= 0) {
             return true;
         }
-        int64_t step_us = left_us < STEP_MS * 1000 ? left_us : STEP_MS * 1000;
+        int64_t step_us = left_us < STEP_US ? left_us : STEP_US;
         struct timespec pause = {.tv_nsec = (long)(step_us * 1000)};
         (void)nanosleep(&pause, NULL); /* a signal ends it early: the loop looks again */
     }

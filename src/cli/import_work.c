@@ -309,6 +309,7 @@ static dl_status unpack_entries(worker *w, dl_cli_archive *archive, const dl_cli
         }
         DL_AUTO(dl_cli_item) item = NULL;
         DL_TRY(label_item(file, entry.name, &item, err));
+        DL_ASSERT(item != NULL);
         dl_cli_progress_expect(w->job->progress, 1, 0);
         DL_TRY(take_entry(w, archive, &entry, &item, err));
         uint64_t now = dl_cli_archive_position(archive);

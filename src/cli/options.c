@@ -123,7 +123,7 @@ static dl_status check_count(const dl_cli_command *command, size_t count, dl_err
 }
 
 dl_status dl_cli_parse(const dl_cli_command *command, int argc, char **argv, void *target,
-                       dl_cli_args *out_args, bool *out_help, dl_error *err)
+                       dl_cli_words *out_words, dl_error *err)
 {
     struct option longs[DL_CLI_OPTION_LIMIT + 2];
     char letters[2 * DL_CLI_OPTION_LIMIT + 3];
@@ -137,7 +137,7 @@ dl_status dl_cli_parse(const dl_cli_command *command, int argc, char **argv, voi
             break;
         }
         if (id == HELP_ID || id == 'h') {
-            *out_help = true;
+            *out_words = (dl_cli_words){.help = true};
             return DL_OK;
         }
         const dl_cli_option *option = option_of(command, id);
@@ -147,7 +147,7 @@ dl_status dl_cli_parse(const dl_cli_command *command, int argc, char **argv, voi
         DL_TRY(store_value(option, optarg, target, err));
     }
     DL_TRY(check_count(command, (size_t)(argc - optind), err));
-    *out_args = (dl_cli_args){argv + optind, (size_t)(argc - optind)};
+    *out_words = (dl_cli_words){.args = {argv + optind, (size_t)(argc - optind)}};
     return DL_OK;
 }
 

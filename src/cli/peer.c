@@ -55,7 +55,7 @@ dl_status dl_cli_peer_base_of(dl_str url, dl_buf *out_base, dl_error *err)
             return dl_error_set(err, DL_E_INVALID, "the URL holds a space or control character");
         }
     }
-    if (rest.ptr[0] == '/' || rest.ptr[0] == ':') {
+    if (rest.len == 0 || rest.ptr[0] == '/' || rest.ptr[0] == ':') {
         return dl_error_set(err, DL_E_INVALID, "%.*s: no host in the URL", DL_STR_ARG(url));
     }
     while (dl_str_ends(url, DL_STR("/"))) {
@@ -212,7 +212,8 @@ static const struct {
     {401, 401, DL_E_DENIED, "the service wants a sign-in, which this command cannot give yet"},
     {403, 403, DL_E_DENIED, ""},
     {404, 404, DL_E_NOT_FOUND, ""},
-    {405, 406, DL_E_UNSUPPORTED, "is the URL the base of a DICOMweb service?"},
+    {405, 405, DL_E_UNSUPPORTED, "the service does not offer this, or the URL is not its base"},
+    {406, 406, DL_E_UNSUPPORTED, "is the URL the base of a DICOMweb service?"},
     {409, 409, DL_E_EXISTS, ""},
     {412, 412, DL_E_CONFLICT, ""},
     {413, 414, DL_E_LIMIT, ""},

@@ -70,19 +70,18 @@ static dl_cli_exit run_command(dl_cli *cli, const dl_cli_command *command, int a
         max_align_t aligned;
         char bytes[DL_CLI_OPTIONS_SIZE];
     } options;
-    dl_cli_args args = {0};
+    dl_cli_words words = {0};
     dl_error err = {0};
-    bool wants_help = false;
     DL_ASSERT(command->options_size <= sizeof options);
     memcpy(options.bytes, command->defaults, command->options_size);
-    if (dl_cli_parse(command, argc, argv, options.bytes, &args, &wants_help, &err) != DL_OK) {
+    if (dl_cli_parse(command, argc, argv, options.bytes, &words, &err) != DL_OK) {
         return dl_cli_fail(cli, &err);
     }
-    if (wants_help) {
+    if (words.help) {
         dl_cli_print_help(command, cli->out);
         return dl_cli_flush(cli, DL_CLI_DONE);
     }
-    return command->run(cli, options.bytes, &args);
+    return command->run(cli, options.bytes, &words.args);
 }
 
 dl_cli_exit dl_cli_run(dl_cli *cli, int argc, char **argv)

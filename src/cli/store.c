@@ -29,7 +29,8 @@ struct dl_cli_store {
     char suffix[FRAME_BYTES]; /* after the last part's bytes */
     dl_arena *arena;          /* of one exchange */
     dl_buf body, answer;
-    bool understood; /* an answer to a store was one: the address is right */
+    bool understood;       /* an answer to a store was one: the address is right */
+    unsigned bad_requests; /* files answered with 400 */
 };
 
 /** prefix, the stream, suffix: what the client reads of a large file. */
@@ -272,21 +273,23 @@ static bool is_store_answer(unsigned status)
     return status == 200 || status == 202 || status == 409;
 }
 
-/** Statuses that every other file would get too: they end the import. */
+/**
+ * Statuses that every other file would get too end the import. 400 may be about one file (some
+ * services give it for what is not DICOM) or about all (a partition that is not meant): the latter
+ * when it comes again and again and nothing else does.
+ */
 static dl_status check_address(const dl_cli_store *store, unsigned status, dl_error *err)
 {
-    bool fatal = status < 200 || (status >= 300 && status < 400) ||
-                 (status >= 401 && status <= 406) || (status == 400 && !store->understood);
-    if (!fatal) {
-        return DL_OK;
-    }
-    if (status == 400) {
-        (void)dl_error_set(err, DL_E_UNSUPPORTED, "%s answered 400 to the first store",
+    if (status == 400 && !store->understood && store->bad_requests >= DL_CLI_STORE_PATIENCE) {
+        (void)dl_error_set(err, DL_E_UNSUPPORTED, "%s is answered with 400 again and again",
                            store->method);
         dl_error_hint(err, "does the service use partitions, and is --partition right?");
         return DL_E_UNSUPPORTED;
     }
-    return dl_cli_peer_refused(store->method, status, DL_STR_NONE, DL_STR_NONE, err);
+    bool fatal =
+        status < 200 || (status >= 300 && status < 400) || (status >= 401 && status <= 406);
+    return fatal ? dl_cli_peer_refused(store->method, status, DL_STR_NONE, DL_STR_NONE, err)
+                 : DL_OK;
 }
 
 static dl_cli_verdict verdict_of_status(unsigned status)
@@ -298,7 +301,8 @@ static dl_cli_verdict verdict_of_status(unsigned status)
     if (status == 204) {
         return dl_cli_verdict_of(DL_CLI_REFUSED, "the service saw no file in the request");
     }
-    (void)snprintf(text, sizeof text, "the service answered HTTP %u", status);
+    (void)snprintf(text, sizeof text, "the service answered HTTP %u%s", status,
+                   status == 400 ? " (is --partition right?)" : "");
     return dl_cli_verdict_of(DL_CLI_REFUSED, text);
 }
 
@@ -308,6 +312,7 @@ static dl_status judge_alone(dl_cli_store *store, dl_cli_part *part, const dl_ht
     dl_cli_store_item *items = NULL;
     size_t count = 0;
     DL_TRY(check_address(store, answer->status, err));
+    store->bad_requests += answer->status == 400;
     if (!is_store_answer(answer->status)) {
         part->verdict = verdict_of_status(answer->status);
         return DL_OK;

@@ -21,6 +21,7 @@ enum {
     DL_CLI_STORE_PART_LIMIT = 16,             /* files in one request */
     DL_CLI_STORE_BATCH_LIMIT_BYTES = 1 << 20, /* of small files in one request */
     DL_CLI_STORE_TRIES = 4,
+    DL_CLI_STORE_PATIENCE = 8, /* files answered with 400 before any was answered as it should be */
 };
 
 /** A file: bytes in memory, or a stream when `read` is set. */

@@ -24,7 +24,7 @@ import zipfile
 
 import pydicom.data
 import pytest
-from support import dicom
+from support import dicom, orthanc
 from support.server import ROOT, program, wait_for
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
@@ -601,7 +601,12 @@ def test_partitions(serve, tmp_path):
     where = ["--home", service.home]
     done = run("import", *where, tmp_path / "in")
     assert done.returncode == FAILED
-    assert "--partition" in done.stderr
+    assert "the service answered HTTP 400 (is --partition right?)" in done.stdout
+    save(tmp_path / "more", *many(300))
+    done = run("import", *where, tmp_path / "more")
+    assert done.returncode == FAILED
+    assert "is --partition right?" in done.stderr
+    assert "stopped before the end" in done.stdout
     for name in ("clinic-A", "clinic-B"):
         assert facts("import", *where, "--partition", name, tmp_path / "in")["stored"] == 1
         assert len(facts("search", *where, "--partition", name)) == 1
@@ -1066,3 +1071,31 @@ def test_a_reader_that_leaves_is_no_news(home, tmp_path):
         )
     assert done.returncode == FAILED
     assert "cannot write" in done.stderr
+
+
+# -- somebody else's service --
+
+
+@pytest.mark.skipif(
+    None in orthanc.find(), reason="Orthanc with its DICOMweb plugin is not installed"
+)
+def test_orthanc_as_the_service(tmp_path):
+    files = [dicom.capture() for _ in range(40)]
+    folder = save(tmp_path / "in", *files, dicom.capture(900, 900))
+    (folder / "bad.dcm").write_bytes(bytes(128) + b"DICMgarbage")
+    server = orthanc.Orthanc(tmp_path / "orthanc", "http://127.0.0.1:9/")
+    try:
+        where = ["--url", server.base + "/dicom-web"]
+        report = facts("import", *where, folder, code=PARTLY)
+        assert (report["stored"], report["refused"], report["complete"]) == (41, 1, True)
+        found = facts("search", "instances", *where, "--all")
+        assert len(found) == 41
+        one = files[0]
+        assert facts("search", *where, f"StudyInstanceUID={one.study}")[0]["00201208"] is not None
+        assert facts("get", one.study, *where, "--to", tmp_path / "out")["files"] == 1
+        path = tmp_path / "out" / one.study / one.series / f"{one.sop}.dcm"
+        assert path.read_bytes()[132:] == one.bytes[132:]
+        done = run("feed", *where)
+        assert (done.returncode, done.stdout) == (FAILED, "")
+    finally:
+        server.stop()

@@ -37,8 +37,7 @@ static const dl_cli_command command = {
 enum { WORDS = 8 };
 
 /** getopt moves the words of argv about: each case has its own copy. */
-static dl_status parse(const char *const *words, options *out, dl_cli_args *args, bool *help,
-                       dl_error *err)
+static dl_status parse(const char *const *words, options *out, dl_cli_words *got, dl_error *err)
 {
     static char copies[WORDS][32];
     static char *argv[WORDS + 1];
@@ -49,7 +48,7 @@ static dl_status parse(const char *const *words, options *out, dl_cli_args *args
     }
     argv[argc] = NULL;
     *out = defaults;
-    return dl_cli_parse(&command, argc, argv, out, args, help, err);
+    return dl_cli_parse(&command, argc, argv, out, got, err);
 }
 
 TAP_CASE(good_words_are_read)
@@ -77,17 +76,16 @@ TAP_CASE(good_words_are_read)
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         dl_error err = {0};
         options got;
-        dl_cli_args args = {0};
-        bool help = false;
-        TAP_OK(parse(cases[i].words, &got, &args, &help, &err), err);
+        dl_cli_words rest = {0};
+        TAP_OK(parse(cases[i].words, &got, &rest, &err), err);
         TAP_EQ_STR(dl_str_of(got.text), cases[i].text);
         TAP_EQ_INT(got.number, cases[i].number);
         TAP_EQ_INT(got.list.count, cases[i].list_count);
         TAP_EQ_INT(got.on, cases[i].on);
-        TAP_EQ_INT(help, cases[i].help);
-        TAP_EQ_INT(args.count, cases[i].count);
-        if (cases[i].first != NULL && args.count > 0) {
-            TAP_EQ_STR(dl_str_of(args.items[0]), cases[i].first);
+        TAP_EQ_INT(rest.help, cases[i].help);
+        TAP_EQ_INT(rest.args.count, cases[i].count);
+        if (cases[i].first != NULL && rest.args.count > 0) {
+            TAP_EQ_STR(dl_str_of(rest.args.items[0]), cases[i].first);
         }
     }
 }
@@ -114,11 +112,10 @@ TAP_CASE(bad_words_are_named)
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         dl_error err = {0};
         options got;
-        dl_cli_args args = {0};
-        bool help = false;
-        TAP_STATUS(parse(cases[i].words, &got, &args, &help, &err), DL_E_INVALID);
+        dl_cli_words rest = {0};
+        TAP_STATUS(parse(cases[i].words, &got, &rest, &err), DL_E_INVALID);
         TAP_EQ_STR(dl_str_of(err.message), cases[i].said);
-        TAP_EQ_INT(args.count, 0);
+        TAP_EQ_INT(rest.args.count, 0);
     }
 }
 
@@ -132,9 +129,8 @@ TAP_CASE(lists_end_at_their_limit)
         }
         dl_error err = {0};
         options got = defaults;
-        dl_cli_args args = {0};
-        bool help = false;
-        TAP_STATUS(dl_cli_parse(&command, argc, argv, &got, &args, &help, &err),
+        dl_cli_words rest = {0};
+        TAP_STATUS(dl_cli_parse(&command, argc, argv, &got, &rest, &err),
                    extra == 0 ? DL_OK : DL_E_INVALID);
         TAP_EQ_INT(got.list.count, DL_CLI_LIST_LIMIT);
     }

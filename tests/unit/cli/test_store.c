@@ -407,13 +407,9 @@ TAP_CASE(what_every_file_would_meet_ends_it)
         dl_status want;
         size_t asked;
     } cases[] = {
-        {400, DL_E_UNSUPPORTED, 1},
-        {401, DL_E_DENIED, 1},
-        {403, DL_E_DENIED, 1},
-        {404, DL_E_NOT_FOUND, 1},
-        {405, DL_E_UNSUPPORTED, 1},
-        {302, DL_E_UNSUPPORTED, 1},
-        {503, DL_E_UNAVAILABLE, DL_CLI_STORE_TRIES},
+        {401, DL_E_DENIED, 1},      {403, DL_E_DENIED, 1},
+        {404, DL_E_NOT_FOUND, 1},   {405, DL_E_UNSUPPORTED, 1},
+        {302, DL_E_UNSUPPORTED, 1}, {503, DL_E_UNAVAILABLE, DL_CLI_STORE_TRIES},
     };
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         scripted s = {0};
@@ -433,6 +429,40 @@ TAP_CASE(what_every_file_would_meet_ends_it)
     char letters[4];
     dl_error err = {0};
     TAP_STATUS(send(&gone, abc, 3, letters, &err), DL_E_UNAVAILABLE);
+}
+
+/** One file that is a bad request is refused; so many, and nothing else, are a wrong address. */
+TAP_CASE(bad_requests_end_it_when_nothing_else_comes)
+{
+    enum { FILES = DL_CLI_STORE_PATIENCE + 1 };
+    for (int good = 0; good <= 1; good++) { /* whether the first is answered well */
+        scripted s = {0};
+        for (size_t k = 0; k < STEPS; k++) {
+            s.steps[k] = (step){400, "Doe^Jane"};
+        }
+        if (good) {
+            s.steps[0] = (step){200, ANSWER(STORED("1"), "")};
+        }
+        start(&s);
+        const dl_cli_store_options options = {.base = s.base, .retry_ms = 1};
+        DL_AUTO(dl_cli_store) store = NULL;
+        dl_error err = {0};
+        TAP_OK(dl_cli_store_create(&options, &store, &err), err);
+        for (int i = 0; i < FILES; i++) {
+            DL_AUTO_BUF file = file_with("1");
+            dl_cli_part part = {.bytes = bytes_of(&file)};
+            dl_status status = dl_cli_store_send(store, &part, 1, &err);
+            bool last = i + 1 == FILES;
+            TAP_EQ_INT(status, last && !good ? DL_E_UNSUPPORTED : DL_OK);
+            if (status == DL_OK && !(good && i == 0)) {
+                TAP_EQ_STR(dl_str_of(part.verdict.reason),
+                           "the service answered HTTP 400 (is --partition right?)");
+            }
+        }
+        dl_http_server_stop(s.server, 1000);
+        TAP_EQ_INT(s.asked, FILES);
+        TAP_TRUE(strstr(err.message, "Doe") == NULL);
+    }
 }
 
 /* ---- streams ---- */
@@ -536,6 +566,7 @@ int main(void)
     TAP_RUN(other_answers_are_refused);
     parts_are_matched_to_results();
     TAP_RUN(what_every_file_would_meet_ends_it);
+    TAP_RUN(bad_requests_end_it_when_nothing_else_comes);
     TAP_RUN(streams_arrive_whole);
     TAP_RUN(streams_that_can_be_read_once_are_sent_once);
     TAP_RUN(a_file_that_cannot_be_read_is_its_own_fault);
