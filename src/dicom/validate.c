@@ -91,7 +91,8 @@ static const char *check_cs(dl_str v)
     }
     for (size_t i = 0; i < v.len; i++) {
         char c = v.ptr[i];
-        if (!((c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == ' ')) {
+        bool fine = (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == ' ';
+        if (!fine) {
             return "a character other than A-Z, 0-9, space and _";
         }
     }
@@ -361,17 +362,23 @@ static const char *check_ui(dl_str v)
     if (v.ptr[0] == '0') {
         return "a leading zero";
     }
-    for (size_t i = 0; i < v.len; i++) {
-        char c = v.ptr[i];
-        bool starts = i == 0 || v.ptr[i - 1] == '.';
-        if (c == '.' ? starts : !is_digit(c)) {
-            return c == '.' ? "an empty component" : "a character other than 0-9 and the dot";
+    size_t start = 0; /* of the component */
+    for (size_t i = 0; i <= v.len; i++) {
+        if (i < v.len && v.ptr[i] != '.') {
+            if (!is_digit(v.ptr[i])) {
+                return "a character other than 0-9 and the dot";
+            }
+            continue;
         }
-        if (c == '0' && starts && i + 1 < v.len && v.ptr[i + 1] != '.') {
+        if (i == start) {
+            return "an empty component";
+        }
+        if (v.ptr[start] == '0' && i - start > 1) {
             return "a component with a leading zero";
         }
+        start = i + 1;
     }
-    return v.ptr[v.len - 1] == '.' ? "an empty component" : NULL;
+    return NULL;
 }
 
 static const char *check_value(dl_vr vr, dl_str v, unsigned found)
