@@ -30,7 +30,7 @@ typedef enum dl_log_level {
 typedef struct dl_log_line {
     size_t len;
     bool wanted;
-    char text[2000];
+    char text[4096]; /* what does not fit is cut off */
 } dl_log_line;
 
 /** Set once before threads start: what is written at all. Default DL_LOG_INFO. */

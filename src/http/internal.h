@@ -101,6 +101,7 @@ struct dl_http_exchange {
     dl_str authority; /* of a target in absolute form */
     dl_str method;
     const char *route;
+    const char *action; /* NULL: not audited */
     int64_t started_us;
     bool is_head, is_http_1_0, expects_continue;
     bool started;    /* the headers were seen */

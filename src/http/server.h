@@ -105,6 +105,10 @@ dl_str dl_http_base_url(const dl_http_exchange *x);
 /** What the log says instead of the path: a route pattern such as "/studies/{study}". Borrowed,
  * lasting. */
 void dl_http_set_route(dl_http_exchange *x, const char *route);
+/** The data action that the request needs ("read", "write", ...): the log line becomes an audit
+ * record that also says the path. Call it only when the path holds identifiers and no patient data.
+ * Lasting. */
+void dl_http_set_action(dl_http_exchange *x, const char *action);
 
 /* ---- the answer: headers first, then exactly one respond call ---- */
 

@@ -269,6 +269,11 @@ void dl_http_log_access(const dl_http_exchange *x, unsigned status, bool aborted
     dl_log_line line;
     dl_log_begin(&line, DL_LOG_INFO, "http", method_word(x));
     dl_log_str(&line, "route", dl_str_of(x->route == NULL ? "-" : x->route));
+    if (x->action != NULL) {
+        dl_log_str(&line, "action", dl_str_of(x->action));
+        dl_log_str(&line, "caller", DL_STR("anonymous")); /* nobody signs in yet */
+        dl_log_str(&line, "path", x->path);
+    }
     dl_log_int(&line, "status", status);
     dl_log_int(&line, "bytes_in", (int64_t)x->received_bytes);
     dl_log_int(&line, "bytes_out", has_body ? (int64_t)sent : 0);

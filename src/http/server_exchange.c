@@ -103,6 +103,11 @@ void dl_http_set_route(dl_http_exchange *x, const char *route)
     x->route = route;
 }
 
+void dl_http_set_action(dl_http_exchange *x, const char *action)
+{
+    x->action = action;
+}
+
 typedef struct header_search {
     const char *name;
     dl_arena *join; /* NULL: the first value is enough */

@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum { DL_JSON_DEPTH_LIMIT = 192 };
+enum { DL_JSON_DEPTH_LIMIT = 200 };
 
 /* ---- writing: commas and colons come by themselves ---- */
 

@@ -1,6 +1,7 @@
 /* Every route in one table, and the way of a request to its handler (contract sections 1 to 4). */
 #include "service/internal.h"
 
+#include "base/log.h"
 #include "http/media.h"
 
 #include <stdio.h>
@@ -194,29 +195,64 @@ static bool has_forbidden_query(dl_str query)
 }
 
 typedef struct audit_check {
+    dl_str request_id;
     unsigned count;
-    bool too_long;
+    bool too_long, logging;
 } audit_check;
 
-static void check_audit_header(void *context, dl_str name, dl_str value)
+static void visit_audit_header(void *context, dl_str name, dl_str value)
 {
     audit_check *check = context;
-    if (dl_str_starts_nocase(name, DL_STR(DL_SERVICE_AUDIT_PREFIX))) {
-        check->count++;
-        check->too_long = check->too_long || value.len > DL_SERVICE_AUDIT_VALUE_LIMIT;
+    if (!dl_str_starts_nocase(name, DL_STR(DL_SERVICE_AUDIT_PREFIX))) {
+        return;
+    }
+    check->count++;
+    check->too_long = check->too_long || value.len > DL_SERVICE_AUDIT_VALUE_LIMIT;
+    if (check->logging) {
+        dl_log_line line;
+        dl_log_begin(&line, DL_LOG_INFO, "audit", "header");
+        dl_log_str(&line, "request", check->request_id);
+        dl_log_str(&line, "name", name);
+        dl_log_str(&line, "value", value);
+        dl_log_end(&line);
     }
 }
 
-static dl_status check_audit(dl_service_request *r, dl_error *err)
+/* What the caller wants to have in the audit log (contract section 19). */
+static dl_status take_audit(dl_service_request *r, dl_error *err)
 {
-    audit_check check = {0};
-    dl_http_each_header(r->x, check_audit_header, &check);
+    audit_check check = {.request_id = dl_http_request_id(r->x)};
+    dl_http_each_header(r->x, visit_audit_header, &check);
     if (check.count > DL_SERVICE_AUDIT_HEADER_LIMIT || check.too_long) {
         return dl_error_set(err, DL_E_INVALID,
                             "At most %d audit headers of at most %d characters are allowed.",
                             (int)DL_SERVICE_AUDIT_HEADER_LIMIT, (int)DL_SERVICE_AUDIT_VALUE_LIMIT);
     }
+    if (check.count > 0) {
+        check.logging = true;
+        dl_http_each_header(r->x, visit_audit_header, &check);
+    }
     return DL_OK;
+}
+
+/* The contract's names of the data actions (18.2); NULL: not audited. */
+static const char *action_name(dl_service_action action)
+{
+    switch (action) {
+    case DL_ACTION_READ:
+        return "read";
+    case DL_ACTION_WRITE:
+        return "write";
+    case DL_ACTION_DELETE:
+        return "delete";
+    case DL_ACTION_MANAGE_TAGS:
+        return "manageExtendedQueryTags";
+    case DL_ACTION_EXPORT:
+        return "export";
+    case DL_ACTION_NONE:
+        break;
+    }
+    return NULL;
 }
 
 static bool is_partition_name(dl_str name)
@@ -303,7 +339,7 @@ static dl_status refuse_version(dl_http_exchange *x)
 static dl_status run_route(dl_service_request *r, bool named, dl_str partition, void **out_state,
                            dl_error *err)
 {
-    DL_TRY(check_audit(r, err));
+    DL_TRY(take_audit(r, err));
     DL_TRY(find_partition(r, named, partition, err));
     if ((r->route->flags & DL_ROUTE_DICOM_JSON) != 0) {
         bool accepts = false;
@@ -368,6 +404,7 @@ static dl_status route(dl_service *service, dl_http_exchange *x, void **out_stat
         return dl_refuse(r, 404, "There is no such resource.");
     }
     dl_http_set_route(x, r->route->pattern);
+    dl_http_set_action(x, action_name(r->route->action));
     return run_route(r, named, partition, out_state, err);
 }
 
