@@ -107,9 +107,9 @@ static const rule rules[] = {
     {"series %lld: attributes without instances",
      "SELECT id FROM series WHERE created IS NULL"
      " AND coalesce(modality, model, start_date, base) IS NOT NULL"},
-    {"study %lld: words of names without instances",
+    {"study %lld: words of names that are not its own",
      "SELECT w.study FROM study_word w LEFT JOIN study t ON t.id=w.study"
-     " WHERE t.created IS NULL OR t.partition<>w.partition"},
+     " WHERE t.created IS NOT w.created OR t.partition<>w.partition"},
     {"study %lld: a modality is listed that no series has",
      "SELECT m.study FROM study_modality m LEFT JOIN study t ON t.id=m.study"
      " WHERE t.created IS NOT m.created OR t.partition IS NOT m.partition OR NOT EXISTS("
@@ -279,8 +279,9 @@ static dl_status has_word(checker *c, const int64_t key[3], dl_str word, bool *o
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(c->conn->db,
-                       "SELECT 1 FROM study_word WHERE partition=?1 AND attribute=?2 AND word=?3"
-                       " AND study=?4",
+                       "SELECT 1 FROM study_word w CROSS JOIN study t ON t.id=w.study"
+                       " AND t.created=w.created WHERE w.partition=?1 AND w.attribute=?2"
+                       " AND w.word=?3 AND t.id=?4",
                        &q, err));
     dl_db_bind_int(q, 1, key[0]);
     dl_db_bind_int(q, 2, key[1]);

@@ -510,17 +510,21 @@ static dl_status write_words(dl_index_tx *tx, const dl_index_study *study, int a
         dl_db_stmt *q = NULL;
         if (add) {
             DL_TRY(dl_db_query(tx->conn->db,
-                               "INSERT OR IGNORE INTO study_word VALUES(?1, ?2, ?3, ?4)", &q, err));
+                               "INSERT OR IGNORE INTO study_word VALUES(?1, ?2, ?3, ?4, ?5)", &q,
+                               err));
         } else {
             DL_TRY(dl_db_query(tx->conn->db,
                                "DELETE FROM study_word WHERE partition=?1 AND attribute=?2"
-                               " AND word=?3 AND study=?4",
+                               " AND word=?3 AND created=?4",
                                &q, err));
         }
         dl_db_bind_int(q, 1, study->partition);
         dl_db_bind_int(q, 2, attribute);
         dl_db_bind_str(q, 3, word);
-        dl_db_bind_int(q, 4, study->id);
+        dl_db_bind_int(q, 4, add ? study->created : study->stored_created);
+        if (add) {
+            dl_db_bind_int(q, 5, study->id);
+        }
         DL_TRY(dl_db_run(q, err));
     }
     return DL_OK;
@@ -531,7 +535,7 @@ static dl_status update_words(dl_index_tx *tx, dl_index_study *study, const dl_s
 {
     for (size_t i = 0; i < DL_COUNT_OF(name_columns); i++) {
         dl_str now = folded[name_columns[i]];
-        if (same_text(now, study->stored_names[i])) {
+        if (same_text(now, study->stored_names[i]) && study->created == study->stored_created) {
             continue;
         }
         DL_TRY(write_words(tx, study, name_columns[i], study->stored_names[i], false, err));

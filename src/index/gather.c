@@ -166,7 +166,13 @@ static dl_status bind_term(dl_search *s, const dl_search_term *term, dl_str word
 
 bool dl_search_is_exact(const dl_search *s, const dl_search_term *term)
 {
-    return s->term_count == 1 && term->level == s->query->level && term->kind != DL_SEARCH_PHRASE;
+    dl_str rest = term->text, word = DL_STR_NONE;
+    if (s->term_count != 1 || term->level != s->query->level) {
+        return false;
+    }
+    /* Of several words the index does not tell whether they are adjacent and in order. */
+    return term->kind != DL_SEARCH_PHRASE ||
+           (dl_index_word_next(&rest, &word) && !dl_index_word_next(&rest, &word));
 }
 
 dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,

@@ -21,14 +21,15 @@ typedef struct choice {
  */
 static dl_status weigh(dl_search *s, const dl_search_term *term, int64_t *out_limit, dl_error *err)
 {
-    enum { EXACT_GAIN = 4, SCAN_PATIENCE = 4 };
+    enum { EXACT_GAIN = 4, RANDOM_COST = 2, SCAN_PATIENCE = 4 };
     int64_t rows = 0, parents = 0;
     DL_TRY(dl_index_tally_total(s->conn, s->query->partition, s->query->level, &rows, err));
     DL_TRY(dl_index_tally_total(s->conn, s->query->partition, term->level, &parents, err));
     double fan_out = parents > 0 ? (double)rows / (double)parents : 1.0;
     double balance = sqrt((double)s->need * (double)rows);
     double limit = balance / (fan_out < 1.0 ? 1.0 : fan_out);
-    limit *= dl_search_is_exact(s, term) ? EXACT_GAIN : 1;
+    /* Rows that are gathered lie all over the table, those that are scanned side by side. */
+    limit = dl_search_is_exact(s, term) ? limit * EXACT_GAIN : limit / RANDOM_COST;
     int64_t bounded = limit > 1e9 ? 1000000000 : (int64_t)limit;
     int64_t always = s->conn->index->gather_always;
     *out_limit = bounded < always ? always : bounded;

@@ -46,8 +46,8 @@ static const char modality_ordered[] =
 static const char phrase_count[] =
     "SELECT count(*) FROM (SELECT 1 FROM study_word WHERE partition=?1 AND attribute=?5"
     " AND word>=?2 AND word<?3 LIMIT ?4)";
-static const char phrase_list[] =
-    "SELECT study, 0 FROM study_word WHERE partition=?1 AND attribute=?5 AND word>=?2 AND word<?3";
+static const char phrase_list[] = "SELECT study, created FROM study_word WHERE partition=?1 AND "
+                                  "attribute=?5 AND word>=?2 AND word<?3";
 
 static const column_sql *sql_of(const dl_search_term *term)
 {

@@ -301,6 +301,11 @@ TAP_CASE(what_was_acknowledged_survives_a_kill)
         (void)close(fds[0]);
         TAP_EQ_INT(waitpid(pid, &state, 0), pid);
         TAP_TRUE(WIFSIGNALED(state));
+        dl_index_options read_only = {.read_only = true}; /* as verify does, before any recovery */
+        TAP_OK(dl_index_open(f.path, &read_only, &f.index, &f.err), f.err);
+        TAP_TRUE(last_sequence(&f) >= acknowledged);
+        TAP_EQ_INT(fixture_check(&f), 0);
+        dl_index_close(f.index);
         fixture_open(&f);
         int64_t last = last_sequence(&f);
         TAP_TRUE(last >= acknowledged && last <= acknowledged + GROUP_LIMIT);

@@ -692,7 +692,7 @@ TAP_CASE(the_check_sees_every_kind_of_damage)
         "INSERT INTO study_text VALUES(99, '', '', '{}')",
         "INSERT INTO series_text VALUES(99, '', '{}')",
         "DELETE FROM study_word WHERE study=1",
-        "INSERT INTO study_word VALUES(1, 4, 'ghost', 99)",
+        "INSERT INTO study_word VALUES(1, 4, 'ghost', 99, 99)",
         "DELETE FROM study_modality WHERE study=1",
         "UPDATE study_modality SET modality='x'||modality WHERE study=1",
         "UPDATE study SET patient_id='someone' WHERE id=1",
