@@ -31,24 +31,36 @@ class Services:
     def finish(self):
         problems = []
         for s in self.servers:
-            if s.process is not None and not s.running():
-                code = s.process.wait()
-                problems.append(f"ended by itself with exit code {code}")
-            elif s.process is not None:
-                code = s.stop()
-                if code != 0:
-                    problems.append(f"exit code {code} after SIGTERM")
-            log = s.log()
-            for sign in ("runtime error:", "Sanitizer", "assertion"):
-                if sign in log:
-                    problems.append(f"log has {sign!r}:\n{log[-4000:]}")
-            if s.check and (s.home / "state").exists():
-                code, found = s.verify()
-                if code != 0 or found.get("problems"):
-                    problems.append(f"verify: exit {code}, {found}")
+            try:
+                problems += self.judge(s)
+            except AssertionError as problem:  # the others still have to be stopped
+                problems.append(str(problem))
+            finally:
+                if s.process is not None:
+                    s.kill()
             if s.home.is_relative_to(self.folder):
                 shutil.rmtree(s.home, ignore_errors=True)
         assert not problems, "\n".join(problems)
+
+    @staticmethod
+    def judge(s):
+        """Stop a server; what is wrong with how it ended and what it left."""
+        problems = []
+        if s.process is not None and not s.running():
+            problems.append(f"ended by itself with exit code {s.process.wait()}")
+        elif s.process is not None:
+            code = s.stop()
+            if code != 0:
+                problems.append(f"exit code {code} after SIGTERM")
+        log = s.log()
+        for sign in ("runtime error:", "Sanitizer", "assertion"):
+            if sign in log:
+                problems.append(f"log has {sign!r}:\n{log[-4000:]}")
+        if s.check and (s.home / "state").exists():
+            code, found = s.verify()
+            if code != 0 or found["problems"]:
+                problems.append(f"verify: exit {code}, {found}")
+        return problems
 
 
 @pytest.fixture
