@@ -55,16 +55,25 @@ class Report:
         self.add(part, figure, ours, peer, unit, peer / ours if peer and ours else None, f"< {bound:g} {unit}", state, note)
 
     def growth(self, part, figure, ours, before, unit, bound, note=""):
-        """Ours may be `bound` times what it was at the smaller size."""
+        """Ours may be `bound` times what the smaller archive lets expect."""
         ratio = ours / before if before else None
         state = INFO if ratio is None else PASS if ratio <= bound else FAIL
-        self.add(part, figure, ours, None, unit, ratio, f"<= {bound:g} x the small archive", state, note)
+        self.add(part, figure, ours, None, unit, ratio, f"<= {bound:g} x the small one", state, note)
 
     def wrong(self, part, figure, note):
         self.add(part, figure, state=FAIL, note=note)
 
     def not_measured(self, part, figure, note):
         self.add(part, figure, state=NOT_MEASURED, note=note)
+
+    def markdown(self):
+        """The table of docs/performance.md."""
+        lines = ["| part | figure | ours | peer | unit | ratio | floor | |", "|---|---|--:|--:|---|--:|---|---|"]
+        for row in self.rows:
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+            cells = [row["part"], row["figure"], number(row["ours"]), number(row["peer"]), row["unit"], ratio, row["floor"]]
+            lines.append("| " + " | ".join([*cells, row["state"]]) + " |")
+        return "\n".join(lines) + "\n"
 
     def exit_code(self):
         states = {row["state"] for row in self.rows}
