@@ -18,8 +18,8 @@
 #include "http/client.h"
 
 enum {
-    DL_CLI_STORE_PART_LIMIT = 16,             /* files in one request */
-    DL_CLI_STORE_BATCH_LIMIT_BYTES = 1 << 20, /* of small files in one request */
+    DL_CLI_STORE_PART_LIMIT = 32,             /* files in one request */
+    DL_CLI_STORE_BATCH_LIMIT_BYTES = 2 << 20, /* of small files in one request */
     DL_CLI_STORE_TRIES = 4,
     DL_CLI_STORE_PATIENCE = 8, /* files answered with 400 before any was answered as it should be */
 };

@@ -681,7 +681,7 @@ def test_first_interrupt_finishes_the_second_cuts_off(peer, tmp_path):
     out, err = process.communicate(timeout=20)
     report = json.loads(out)
     assert process.returncode == FAILED
-    assert (report["complete"], report["stored"]) == (False, 32)  # two batches of 16
+    assert (report["complete"], report["stored"]) == (False, 64)  # two batches of 32
     assert len(slow.asked) == 2
 
     stuck = peer(lambda handler: (handler.body(), time.sleep(30)))
@@ -700,7 +700,7 @@ def test_first_interrupt_finishes_the_second_cuts_off(peer, tmp_path):
 
 def test_small_files_share_requests(peer, tmp_path):
     fast = peer(stored_answer)
-    save(tmp_path / "in", *many(64), dicom.capture(700, 700))
+    save(tmp_path / "in", *many(64), dicom.capture(900, 900))
     report = facts("import", "--url", fast.url, tmp_path / "in", "-j", "1")
     assert report["stored"] == 65
     assert set(fast.asked) == {"POST /dicom-web/studies"}
