@@ -102,6 +102,7 @@ struct dl_http_exchange {
     dl_str method;
     const char *route;
     const char *action; /* NULL: not audited */
+    bool path_logged;
     int64_t started_us;
     bool is_head, is_http_1_0, expects_continue;
     bool started;    /* the headers were seen */

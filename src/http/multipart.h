@@ -15,7 +15,7 @@
 #include "base/buf.h"
 
 enum {
-    DL_MULTIPART_BOUNDARY_LIMIT = 70,        /* RFC 2046 section 5.1.1 */
+    DL_MULTIPART_BOUNDARY_LIMIT = 200,       /* RFC 2046 says 70; Orthanc sends 73 */
     DL_MULTIPART_HEADER_LIMIT_BYTES = 16384, /* of one part */
 };
 

@@ -106,9 +106,10 @@ dl_str dl_http_base_url(const dl_http_exchange *x);
  * lasting. */
 void dl_http_set_route(dl_http_exchange *x, const char *route);
 /** The data action that the request needs ("read", "write", ...): the log line becomes an audit
- * record that also says the path. Call it only when the path holds identifiers and no patient data.
- * Lasting. */
+ * record. Lasting. */
 void dl_http_set_action(dl_http_exchange *x, const char *action);
+/** The audit record says the path too: only when it holds identifiers and nothing else. */
+void dl_http_log_path(dl_http_exchange *x);
 
 /* ---- the answer: headers first, then exactly one respond call ---- */
 

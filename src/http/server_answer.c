@@ -272,7 +272,7 @@ void dl_http_log_access(const dl_http_exchange *x, unsigned status, bool aborted
     if (x->action != NULL) {
         dl_log_str(&line, "action", dl_str_of(x->action));
         dl_log_str(&line, "caller", DL_STR("anonymous")); /* nobody signs in yet */
-        dl_log_str(&line, "path", x->path);
+        dl_log_str(&line, "path", x->path_logged ? x->path : DL_STR("-"));
     }
     dl_log_int(&line, "status", status);
     dl_log_int(&line, "bytes_in", (int64_t)x->received_bytes);

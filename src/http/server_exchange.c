@@ -108,6 +108,11 @@ void dl_http_set_action(dl_http_exchange *x, const char *action)
     x->action = action;
 }
 
+void dl_http_log_path(dl_http_exchange *x)
+{
+    x->path_logged = true;
+}
+
 typedef struct header_search {
     const char *name;
     dl_arena *join; /* NULL: the first value is enough */

@@ -235,9 +235,9 @@ static dl_status prepare(dl_service_request *r, frames_stream *f, bool *out_read
     f->multipart = form.multipart;
     f->body_type = form.body_type;
     f->syntax = version->transfer_syntax;
-    DL_TRY(dl_open_version(r->service, r->partition_name, version, &f->object, err));
-    *out_ready = true;
-    return DL_OK;
+    status = dl_open_version(r->service, r->partition_name, version, &f->object, err);
+    *out_ready = status == DL_OK;
+    return status == DL_OK ? DL_OK : dl_refuse_object(r, status, err);
 }
 
 static dl_status send_frames(dl_service_request *r, frames_stream *f, dl_error *err)

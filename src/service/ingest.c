@@ -160,7 +160,7 @@ static dl_status comment(ingest *in, dl_stored *s, uint32_t tag, dl_str reason)
         return DL_OK; /* a comment less is better than an instance less */
     }
     dl_status status = dl_arena_printf(in->arena, &s->comments[s->comment_count], NULL,
-                                       "DICOM100: (%04x,%04x) - %.*s", tag >> 16, tag & 0xffff,
+                                       "DICOM100: (%04X,%04X) - %.*s", tag >> 16, tag & 0xffff,
                                        DL_STR_ARG(reason));
     s->comment_count += status == DL_OK;
     return DL_OK;

@@ -137,6 +137,10 @@ dl_status dl_refuse(dl_service_request *r, unsigned status, const char *format, 
     DL_PRINTF(3, 4);
 /** Answer from an error: the one table from dl_status to HTTP. */
 void dl_refuse_error(dl_http_exchange *x, const dl_error *err);
+/** A stored object that was changed behind our back is 424; any other status is returned as it is.
+ */
+DL_NODISCARD dl_status dl_refuse_object(dl_service_request *r, dl_status status,
+                                        const dl_error *err);
 /** A 406 with no body: the Accept filter of contract 1.7. */
 dl_status dl_refuse_accept(dl_service_request *r);
 

@@ -13,47 +13,56 @@ static const char text_plain[] = "text/plain; charset=utf-8";
 static unsigned http_status(dl_status status)
 {
     static const unsigned table[] = {
-        [DL_OK] = 500,         [DL_E_INVALID] = 400,
-        [DL_E_DENIED] = 403,   [DL_E_NOT_FOUND] = 404,
-        [DL_E_EXISTS] = 409,   [DL_E_CONFLICT] = 409,
-        [DL_E_LIMIT] = 413,    [DL_E_UNSUPPORTED] = 501,
-        [DL_E_CORRUPT] = 424,  [DL_E_UNAVAILABLE] = 503,
-        [DL_E_CANCELED] = 503, [DL_E_IO] = 503,
+        [DL_OK] = 500,
+        [DL_E_INVALID] = 400,
+        [DL_E_DENIED] = 403,
+        [DL_E_NOT_FOUND] = 404,
+        [DL_E_EXISTS] = 500,
+        /* a breach in the index; what clients may meet is answered where it is met */
+        [DL_E_CONFLICT] = 503,
+        [DL_E_LIMIT] = 413,
+        [DL_E_UNSUPPORTED] = 501,
+        [DL_E_CORRUPT] = 500,
+        /* of the index; of objects see dl_refuse_object */[DL_E_UNAVAILABLE] = 503,
+        [DL_E_CANCELED] = 503,
+        [DL_E_IO] = 503,
         [DL_E_NOMEM] = 503,
     };
     size_t at = (size_t)status;
     return at < DL_COUNT_OF(table) ? table[at] : 500;
 }
 
-/* Of a failure on our side the client learns that it happened; the cause goes to the log. */
-static const char *own_failure(unsigned status)
+static void log_refusal(dl_http_exchange *x, const dl_error *err)
 {
-    switch (status) {
-    case 424:
-        return "The stored object was changed, moved or removed by somebody else.";
-    case 503:
-        return "The service cannot do this at the moment; try again later.";
-    default:
-        return "The service met an unforeseen condition.";
-    }
+    dl_log_line line;
+    dl_log_begin(&line, DL_LOG_ERROR, "service", "request");
+    dl_log_str(&line, "request", dl_http_request_id(x));
+    dl_log_error(&line, err);
+    dl_log_end(&line);
 }
 
 void dl_refuse_error(dl_http_exchange *x, const dl_error *err)
 {
     unsigned status = http_status(err->status);
-    if (status < 500 && status != 424) {
+    if (status < 500 || status == 501) {
         dl_http_respond(x, status, text_plain, dl_str_of(err->message));
         return;
     }
-    if (status != 501) {
-        dl_log_line line;
-        dl_log_begin(&line, DL_LOG_ERROR, "service", "request");
-        dl_log_str(&line, "request", dl_http_request_id(x));
-        dl_log_error(&line, err);
-        dl_log_end(&line);
+    /* Of a failure on our side the client learns that it happened; the cause goes to the log. */
+    log_refusal(x, err);
+    dl_http_respond(x, status, text_plain,
+                    status == 503
+                        ? DL_STR("The service cannot do this at the moment; try again later.")
+                        : DL_STR("The service met an unforeseen condition."));
+}
+
+dl_status dl_refuse_object(dl_service_request *r, dl_status status, const dl_error *err)
+{
+    if (status != DL_E_CORRUPT) {
+        return status;
     }
-    const char *text = status == 501 ? err->message : own_failure(status);
-    dl_http_respond(x, status, text_plain, dl_str_of(text));
+    log_refusal(r->x, err);
+    return dl_refuse(r, 424, "The stored object was changed, moved or removed by somebody else.");
 }
 
 dl_status dl_refuse(dl_service_request *r, unsigned status, const char *format, ...)

@@ -336,11 +336,30 @@ static dl_status refuse_version(dl_http_exchange *x)
     return DL_OK;
 }
 
+/* What a client puts where an identifier belongs may be anything, also a name: only UIDs and
+ * numbers are fit for a log. */
+static bool is_loggable(const dl_service_request *r)
+{
+    const dl_str parts[] = {r->study, r->series, r->sop, r->frames, r->tag};
+    for (size_t i = 0; i < DL_COUNT_OF(parts); i++) {
+        for (size_t k = 0; k < parts[i].len; k++) {
+            char c = parts[i].ptr[k];
+            if ((c < '0' || c > '9') && c != '.' && c != ',') {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static dl_status run_route(dl_service_request *r, bool named, dl_str partition, void **out_state,
                            dl_error *err)
 {
     DL_TRY(take_audit(r, err));
     DL_TRY(find_partition(r, named, partition, err));
+    if (is_loggable(r)) {
+        dl_http_log_path(r->x);
+    }
     if ((r->route->flags & DL_ROUTE_DICOM_JSON) != 0) {
         bool accepts = false;
         DL_TRY(accepts_dicom_json(r, &accepts, err));

@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct known_file {
+    int64_t watermark;
+    uint64_t key_hash; /* of the whole key */
+} known_file;
+
 typedef struct verify {
     const dl_service_verify_options *options;
     dl_service_verify_result *result;
@@ -16,7 +21,7 @@ typedef struct verify {
     dl_store *store;
     int64_t last_watermark; /* at the start; what is above is under way */
     int64_t total;
-    int64_t *known; /* watermarks that have a row, ascending */
+    known_file *known; /* what has a row, by watermark */
     size_t known_count, known_room;
     int64_t *suspects; /* watermarks to look at again */
     size_t suspect_count, suspect_room;
@@ -36,18 +41,42 @@ static void problem(verify *v, const char *format, ...)
     v->options->problem(v->options->context, dl_str_of(text));
 }
 
-static dl_status append(int64_t **list, size_t *count, size_t *room, int64_t value, dl_error *err)
+/* Room for one more in a growing list. */
+static dl_status grow(void **list, size_t count, size_t *room, size_t size, dl_error *err)
 {
-    if (*count == *room) {
-        size_t more = *room == 0 ? 1024 : *room * 2;
-        int64_t *grown = dl_mem_resize(*list, more, sizeof *grown);
-        if (grown == NULL) {
-            return dl_error_set(err, DL_E_NOMEM, "no memory to verify %zu files", more);
-        }
-        *list = grown;
-        *room = more;
+    if (count < *room) {
+        return DL_OK;
     }
-    (*list)[(*count)++] = value;
+    size_t more = *room == 0 ? 1024 : *room * 2;
+    void *grown = dl_mem_resize(*list, more, size);
+    if (grown == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory to verify %zu files", more);
+    }
+    *list = grown;
+    *room = more;
+    return DL_OK;
+}
+
+static uint64_t hash_of(dl_str key)
+{
+    return dl_store_xxh64((dl_bytes){(const uint8_t *)key.ptr, key.len});
+}
+
+static dl_status remember(verify *v, int64_t watermark, const char *key, dl_error *err)
+{
+    void *list = v->known;
+    DL_TRY(grow(&list, v->known_count, &v->known_room, sizeof *v->known, err));
+    v->known = list;
+    v->known[v->known_count++] = (known_file){watermark, hash_of(dl_str_of(key))};
+    return DL_OK;
+}
+
+static dl_status suspect(verify *v, int64_t watermark, dl_error *err)
+{
+    void *list = v->suspects;
+    DL_TRY(grow(&list, v->suspect_count, &v->suspect_room, sizeof *v->suspects, err));
+    v->suspects = list;
+    v->suspects[v->suspect_count++] = watermark;
     return DL_OK;
 }
 
@@ -85,7 +114,7 @@ static dl_status check_file(void *context, const dl_index_stored_file *file, dl_
     }
     char key[DL_SERVICE_KEY_SIZE];
     dl_service_key(&v->settings, file->partition_name, file->watermark, key);
-    DL_TRY(append(&v->known, &v->known_count, &v->known_room, file->watermark, err));
+    DL_TRY(remember(v, file->watermark, key, err));
     v->result->files++;
     v->result->bytes += (int64_t)file->size_bytes;
     if (v->options->progress != NULL && v->result->files % 256 == 0) {
@@ -97,7 +126,7 @@ static dl_status check_file(void *context, const dl_index_stored_file *file, dl_
     }
     v->result->instances++;
     if (judge(v, file, key) != NULL) {
-        return append(&v->suspects, &v->suspect_count, &v->suspect_room, file->watermark, err);
+        return suspect(v, file->watermark, err);
     }
     return DL_OK;
 }
@@ -143,9 +172,17 @@ static dl_status check_suspects(verify *v, dl_error *err)
 
 static int compare(const void *a, const void *b)
 {
-    int64_t x = *(const int64_t *)a;
-    int64_t y = *(const int64_t *)b;
+    int64_t x = ((const known_file *)a)->watermark;
+    int64_t y = ((const known_file *)b)->watermark;
     return (x > y) - (x < y);
+}
+
+/* Whether a row says that the file is to be there, under this very key. */
+static bool is_known(const verify *v, int64_t watermark, dl_str key)
+{
+    known_file wanted = {.watermark = watermark};
+    const known_file *found = bsearch(&wanted, v->known, v->known_count, sizeof wanted, compare);
+    return found != NULL && found->key_hash == hash_of(key);
 }
 
 static dl_status check_key(void *context, dl_str key, const dl_store_stat *stat, dl_error *err)
@@ -167,8 +204,7 @@ static dl_status check_key(void *context, dl_str key, const dl_store_stat *stat,
         dl_str_to_i64(dl_str_slice(name, (size_t)bar + 1, name.len - (size_t)bar - 5), &watermark);
     if (!ours) {
         problem(v, "file %.*s is not ours", DL_STR_ARG(key));
-    } else if (watermark <= v->last_watermark &&
-               bsearch(&watermark, v->known, v->known_count, sizeof watermark, compare) == NULL) {
+    } else if (watermark <= v->last_watermark && !is_known(v, watermark, key)) {
         problem(v, "file %.*s belongs to no instance", DL_STR_ARG(key));
     }
     return DL_OK;

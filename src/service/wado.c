@@ -244,7 +244,10 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
 {
     const dl_index_version *v = &l->versions[0];
     dl_store_object *object = NULL;
-    DL_TRY(dl_open_version(r->service, r->partition_name, v, &object, err));
+    dl_status status = dl_open_version(r->service, r->partition_name, v, &object, err);
+    if (status != DL_OK) {
+        return dl_refuse_object(r, status, err);
+    }
     int fd = fcntl(dl_store_object_fd(object), F_DUPFD_CLOEXEC, 0);
     uint64_t size = dl_store_object_size(object);
     dl_store_object_close(object);
@@ -396,7 +399,7 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     }
     if (status != DL_OK) {
         destroy_parts(p);
-        return status;
+        return dl_refuse_object(r, status, err);
     }
     char type[128];
     (void)snprintf(type, sizeof type,
