@@ -1,33 +1,49 @@
-/* Group commit: what all requests have ready shares one round of syncs and one transaction. */
+/*
+ * Group commit: what all requests have ready shares one round of syncs and one transaction.
+ *
+ * Two threads, one after the other: the publisher draws watermarks and gives files their names, the
+ * indexer puts their rows into one transaction and wakes the requests. While one group is being put
+ * into the index the next is being published. Jobs stay in order from the first queue to the last.
+ */
 #include "service/internal.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { TAKE_LIMIT = 2 * DL_SERVICE_GROUP_LIMIT };
 
 typedef struct job {
     struct job *next;
     dl_commit_item *items;
     size_t count;
-    bool done;
+    sem_t done; /* posted once; the job is its waiter's from then on */
 } job;
+
+typedef struct queue {
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t arrived;
+    job *first, **last;
+    bool closed;
+} queue;
+
+typedef struct stage {
+    dl_committer *committer;
+    queue in;
+    pthread_t thread;
+    bool started;
+    dl_commit_item *group[TAKE_LIMIT]; /* of the thread alone: what it is working on */
+} stage;
 
 struct dl_committer {
     dl_service *service;
-    pthread_t thread;
-    bool started;
-
-    pthread_mutex_t lock; /* guards the queue and every job's `done` */
-    pthread_cond_t arrived, finished;
-    job *first, **last;
-    bool stopping;
-
-    /* of the thread alone */
-    dl_commit_item *group[2 * DL_SERVICE_GROUP_LIMIT];
-    dl_store_publish_item publish[2 * DL_SERVICE_GROUP_LIMIT];
+    stage publisher, indexer;
+    dl_store_publish_item publish[TAKE_LIMIT]; /* of the publisher */
 };
 
 int64_t dl_service_now_us(const dl_service *service)
@@ -61,34 +77,96 @@ static void fail(dl_commit_item *item, const char *op, const dl_error *cause)
     log_failure(op, cause);
 }
 
+/* ---- queues ---- */
+
+static void queue_init(queue *q)
+{
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->arrived, NULL);
+    q->last = &q->first;
+}
+
+static void queue_clear(queue *q)
+{
+    pthread_cond_destroy(&q->arrived);
+    pthread_mutex_destroy(&q->lock);
+}
+
+/* Append a list of jobs. */
+static void queue_put(queue *q, job *jobs)
+{
+    pthread_mutex_lock(&q->lock);
+    *q->last = jobs;
+    while (*q->last != NULL) {
+        q->last = &(*q->last)->next;
+    }
+    pthread_cond_signal(&q->arrived);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void queue_close(queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->closed = true;
+    pthread_cond_signal(&q->arrived);
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* Take whole jobs while they fit; waits for the first. NULL when there will be none any more. */
+static job *queue_take(queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    while (q->first == NULL && !q->closed) {
+        pthread_cond_wait(&q->arrived, &q->lock);
+    }
+    job *taken = q->first;
+    job **end = &taken;
+    size_t count = 0;
+    while (*end != NULL && count + (*end)->count <= TAKE_LIMIT) {
+        count += (*end)->count;
+        end = &(*end)->next;
+    }
+    q->first = *end;
+    if (q->first == NULL) {
+        q->last = &q->first;
+    }
+    *end = NULL;
+    pthread_mutex_unlock(&q->lock);
+    return taken;
+}
+
+/* ---- publishing ---- */
+
 /* Watermarks are drawn here, in commit order, so that after a crash every file without a row is
  * above the last committed one. */
-static size_t prepare(dl_committer *c, size_t count)
+static size_t prepare(dl_committer *c, const job *jobs)
 {
     size_t ready = 0;
-    for (size_t i = 0; i < count; i++) {
-        dl_commit_item *item = c->group[i];
-        dl_error cause = {0};
-        item->status = dl_index_next_watermark(c->service->index, &item->put.watermark, &cause);
-        if (item->status != DL_OK) {
-            fail(item, "watermark", &cause);
-            continue;
+    for (const job *j = jobs; j != NULL; j = j->next) {
+        for (size_t i = 0; i < j->count; i++) {
+            dl_commit_item *item = &j->items[i];
+            dl_error cause = {0};
+            item->status = dl_index_next_watermark(c->service->index, &item->put.watermark, &cause);
+            if (item->status != DL_OK) {
+                fail(item, "watermark", &cause);
+                continue;
+            }
+            dl_service_key(&c->service->settings, item->partition_name, item->put.watermark,
+                           item->key);
+            c->publish[ready] =
+                (dl_store_publish_item){.spool = item->spool, .key = dl_str_of(item->key)};
+            c->publisher.group[ready] = item;
+            ready++;
         }
-        dl_service_key(&c->service->settings, item->partition_name, item->put.watermark, item->key);
-        c->publish[ready] =
-            (dl_store_publish_item){.spool = item->spool, .key = dl_str_of(item->key)};
-        c->group[ready] = item;
-        ready++;
     }
     return ready;
 }
 
-static size_t publish(dl_committer *c, size_t count)
+static void publish(dl_committer *c, size_t count)
 {
     dl_store_publish(c->service->store, c->publish, count);
-    size_t ready = 0;
     for (size_t i = 0; i < count; i++) {
-        dl_commit_item *item = c->group[i];
+        dl_commit_item *item = c->publisher.group[i];
         const dl_store_publish_item *p = &c->publish[i];
         item->status = p->status;
         if (p->status != DL_OK) {
@@ -102,105 +180,108 @@ static size_t publish(dl_committer *c, size_t count)
         item->put.tag = p->stat.tag;
         static_assert(sizeof item->put.hash == sizeof p->stat.hash, "one kind of hash");
         memcpy(item->put.hash, p->stat.hash, sizeof item->put.hash);
-        c->group[ready++] = item;
     }
-    return ready;
 }
 
-static dl_status put_all(dl_committer *c, size_t count, dl_error *err)
+static void *run_publisher(void *context)
+{
+    stage *s = context;
+    dl_committer *c = s->committer;
+    for (job *jobs = queue_take(&s->in); jobs != NULL; jobs = queue_take(&s->in)) {
+        size_t count = prepare(c, jobs);
+        if (count > 0) {
+            publish(c, count);
+        }
+        queue_put(&c->indexer.in, jobs);
+    }
+    queue_close(&c->indexer.in);
+    return NULL;
+}
+
+/* ---- indexing ---- */
+
+/* What was published; the rest has its status already. */
+static size_t gather(stage *s, const job *jobs)
+{
+    size_t count = 0;
+    for (const job *j = jobs; j != NULL; j = j->next) {
+        for (size_t i = 0; i < j->count; i++) {
+            if (j->items[i].status == DL_OK) {
+                s->group[count++] = &j->items[i];
+            }
+        }
+    }
+    return count;
+}
+
+static dl_status put_all(stage *s, size_t count, dl_error *err)
 {
     dl_index_tx *tx = NULL;
-    DL_TRY(dl_index_begin(c->service->index, &tx, err));
+    DL_TRY(dl_index_begin(s->committer->service->index, &tx, err));
     for (size_t i = 0; i < count; i++) {
-        dl_commit_item *item = c->group[i];
+        dl_commit_item *item = s->group[i];
         dl_error cause = {0};
         item->status = dl_index_put_instance(tx, &item->put, &item->outcome, &cause);
-        if (item->status == DL_E_NOMEM || item->status == DL_E_IO) {
-            *err = cause;
-            dl_index_rollback(tx);
-            return cause.status;
-        }
-        if (item->status != DL_OK) {
+        if (item->status != DL_OK) { /* what ended the transaction comes out of the commit */
             log_failure("index", &cause);
         }
     }
     return dl_index_commit(tx, err);
 }
 
-static void remove_unused(dl_committer *c, size_t count)
+static void remove_unused(stage *s, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const dl_commit_item *item = c->group[i];
+        const dl_commit_item *item = s->group[i];
         dl_error cause = {0};
         bool used = item->status == DL_OK && item->outcome != DL_INDEX_EXISTS;
-        if (!used && dl_store_remove(c->service->store, dl_str_of(item->key), &cause) != DL_OK) {
+        if (!used &&
+            dl_store_remove(s->committer->service->store, dl_str_of(item->key), &cause) != DL_OK) {
             log_failure("remove", &cause); /* the sweep of the next start finds it */
         }
     }
 }
 
-static void commit_group(dl_committer *c, size_t count)
+static void commit(stage *s, size_t count)
 {
-    count = prepare(c, count);
-    if (count > 0) {
-        count = publish(c, count);
-    }
-    if (count == 0) {
-        return;
-    }
     dl_error cause = {0};
-    dl_status status = put_all(c, count, &cause);
+    dl_status status = put_all(s, count, &cause);
     if (status != DL_OK) {
         log_failure("commit", &cause);
         for (size_t i = 0; i < count; i++) {
-            c->group[i]->status = status;
+            s->group[i]->status = status;
         }
     }
-    remove_unused(c, count);
+    remove_unused(s, count);
 }
 
-/* Take whole jobs while they fit; waits for the first. NULL when there will be none any more. */
-static job *take_jobs(dl_committer *c, size_t *out_count)
+static void *run_indexer(void *context)
 {
-    pthread_mutex_lock(&c->lock);
-    while (c->first == NULL && !c->stopping) {
-        pthread_cond_wait(&c->arrived, &c->lock);
-    }
-    job *taken = c->first;
-    job **end = &c->first;
-    size_t count = 0;
-    while (*end != NULL && count + (*end)->count <= DL_COUNT_OF(c->group)) {
-        for (size_t i = 0; i < (*end)->count; i++) {
-            c->group[count++] = &(*end)->items[i];
+    stage *s = context;
+    for (job *jobs = queue_take(&s->in); jobs != NULL; jobs = queue_take(&s->in)) {
+        size_t count = gather(s, jobs);
+        if (count > 0) {
+            commit(s, count);
         }
-        end = &(*end)->next;
-    }
-    c->first = *end;
-    if (c->first == NULL) {
-        c->last = &c->first;
-    }
-    *end = NULL; /* ends the list that was taken; when nothing was, `first` is NULL anyway */
-    pthread_mutex_unlock(&c->lock);
-    *out_count = count;
-    return taken;
-}
-
-static void *run(void *context)
-{
-    dl_committer *c = context;
-    size_t count = 0;
-    for (job *jobs = take_jobs(c, &count); jobs != NULL; jobs = take_jobs(c, &count)) {
-        commit_group(c, count);
-        pthread_mutex_lock(&c->lock);
         for (job *j = jobs; j != NULL;) {
-            job *next = j->next; /* the job is its waiter's: not touched after `done` */
-            j->done = true;
+            job *next = j->next;
+            (void)sem_post(&j->done);
             j = next;
         }
-        pthread_cond_broadcast(&c->finished);
-        pthread_mutex_unlock(&c->lock);
     }
     return NULL;
+}
+
+/* ---- life ---- */
+
+static dl_status start(stage *s, void *(*run)(void *), dl_error *err)
+{
+    int code = pthread_create(&s->thread, NULL, run, s);
+    if (code != 0) {
+        return dl_error_errno(err, code, "cannot start the committer");
+    }
+    s->started = true;
+    return DL_OK;
 }
 
 dl_status dl_committer_create(dl_service *service, dl_committer **out_committer, dl_error *err)
@@ -210,16 +291,18 @@ dl_status dl_committer_create(dl_service *service, dl_committer **out_committer,
         return dl_error_set(err, DL_E_NOMEM, "no memory for the committer");
     }
     c->service = service;
-    c->last = &c->first;
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->arrived, NULL);
-    pthread_cond_init(&c->finished, NULL);
-    int code = pthread_create(&c->thread, NULL, run, c);
-    if (code != 0) {
-        dl_committer_destroy(c);
-        return dl_error_errno(err, code, "cannot start the committer");
+    c->publisher.committer = c;
+    c->indexer.committer = c;
+    queue_init(&c->publisher.in);
+    queue_init(&c->indexer.in);
+    dl_status status = start(&c->indexer, run_indexer, err);
+    if (status == DL_OK) {
+        status = start(&c->publisher, run_publisher, err);
     }
-    c->started = true;
+    if (status != DL_OK) {
+        dl_committer_destroy(c);
+        return status;
+    }
     *out_committer = c;
     return DL_OK;
 }
@@ -229,16 +312,17 @@ void dl_committer_destroy(dl_committer *c)
     if (c == NULL) {
         return;
     }
-    if (c->started) {
-        pthread_mutex_lock(&c->lock);
-        c->stopping = true;
-        pthread_cond_signal(&c->arrived);
-        pthread_mutex_unlock(&c->lock);
-        pthread_join(c->thread, NULL);
+    if (c->publisher.started) {
+        queue_close(&c->publisher.in); /* its thread closes the next queue when it ends */
+        pthread_join(c->publisher.thread, NULL);
+    } else {
+        queue_close(&c->indexer.in);
     }
-    pthread_cond_destroy(&c->finished);
-    pthread_cond_destroy(&c->arrived);
-    pthread_mutex_destroy(&c->lock);
+    if (c->indexer.started) {
+        pthread_join(c->indexer.thread, NULL);
+    }
+    queue_clear(&c->publisher.in);
+    queue_clear(&c->indexer.in);
     dl_mem_free(c);
 }
 
@@ -246,12 +330,10 @@ void dl_committer_run(dl_committer *c, dl_commit_item *items, size_t count)
 {
     DL_ASSERT(count <= DL_SERVICE_GROUP_LIMIT);
     job mine = {.items = items, .count = count};
-    pthread_mutex_lock(&c->lock);
-    *c->last = &mine;
-    c->last = &mine.next;
-    pthread_cond_signal(&c->arrived);
-    while (!mine.done) {
-        pthread_cond_wait(&c->finished, &c->lock);
+    (void)sem_init(&mine.done, 0, 0);
+    queue_put(&c->publisher.in, &mine);
+    while (sem_wait(&mine.done) != 0) {
+        DL_ASSERT(errno == EINTR);
     }
-    pthread_mutex_unlock(&c->lock);
+    (void)sem_destroy(&mine.done);
 }

@@ -391,6 +391,16 @@ static void clear_instance(ingest *in, instance *one)
     *one = (instance){0};
 }
 
+/* One instance is made durable here, beside those of other connections, so that the committer only
+ * has to name it. A failure shows again when it is published. */
+static void sync_alone(dl_commit_item *item)
+{
+    dl_error cause = {0};
+    if (dl_store_spool_sync(item->spool, &cause) != DL_OK) {
+        log_failure("sync", &cause);
+    }
+}
+
 static void flush(ingest *in)
 {
     const dl_ingest_options *o = in->options;
@@ -410,6 +420,9 @@ static void flush(ingest *in)
                     .replace = o->replace,
                     .expires_us = o->expires_us,
                     .not_before_us = now_us + in->service->settings.deletion_delay_s * 1000000}};
+    }
+    if (in->group_count == 1) {
+        sync_alone(&in->items[0]);
     }
     if (in->group_count > 0) {
         dl_committer_run(in->service->committer, in->items, in->group_count);

@@ -54,6 +54,8 @@ struct dl_store_spool {
     bool folder_waits; /* inside dl_store_publish: linked, its folder not yet synced */
     uint64_t size_bytes;
     uint64_t write_out_bytes; /* handed to the disk so far */
+    bool synced;              /* all of it lasts; `stat` says what it is */
+    dl_store_stat stat;
     XXH3_state_t *hash;
 };
 
@@ -75,6 +77,9 @@ DL_NODISCARD dl_status dl_store_sweep(dl_store *store, dl_error *err);
 
 /** Size and tag of an open or named file. */
 void dl_store_stat_of(const struct stat *file, dl_store_stat *out_stat);
+
+/** A second sync might wrongly say that all is well: the spool is broken from here on. */
+dl_status dl_store_sync_failed(dl_store_spool *spool, int os_code, dl_error *err);
 
 /** The hash's canonical bytes into `stat`. */
 void dl_store_hash_bytes(const XXH3_state_t *hash, dl_store_stat *stat);

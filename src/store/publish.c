@@ -125,49 +125,21 @@ static dl_status check_item(dl_store *store, const dl_store_publish_item *item, 
     return DL_OK;
 }
 
-static dl_status sync_failed(dl_store_spool *spool, int os_code, dl_error *err)
-{
-    spool->state = DL_STORE_SPOOL_BROKEN; /* a second sync might wrongly say that all is well */
-    return dl_error_errno(err, os_code, "cannot sync an object of %llu bytes",
-                          (unsigned long long)spool->size_bytes);
-}
-
 /* All data first, then the syncs: so the new sizes of all share one commit of the journal, which
  * the first sync writes and the others find done. */
 static void write_out_group(dl_store_publish_item *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (items[i].status == DL_OK) {
+        if (items[i].status == DL_OK && !items[i].spool->synced) {
             (void)sync_file_range(items[i].spool->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
         }
     }
     for (size_t i = 0; i < count; i++) { /* the wait reports a failed write, and only once */
-        if (items[i].status == DL_OK &&
+        if (items[i].status == DL_OK && !items[i].spool->synced &&
             sync_file_range(items[i].spool->fd, 0, 0, SYNC_FILE_RANGE_WAIT_AFTER) != 0) {
-            items[i].status = sync_failed(items[i].spool, errno, items[i].err);
+            items[i].status = dl_store_sync_failed(items[i].spool, errno, items[i].err);
         }
     }
-}
-
-/* fsync, not fdatasync: the tag is the file's mtime, so the mtime must last as well. */
-static dl_status sync_item(dl_store_publish_item *item, dl_error *err)
-{
-    dl_store_spool *spool = item->spool;
-    struct stat file;
-    if (fsync(spool->fd) != 0 || fstat(spool->fd, &file) != 0) {
-        return sync_failed(spool, errno, err);
-    }
-    dl_store_stat stat = {0};
-    dl_store_stat_of(&file, &stat);
-    dl_store_hash_bytes(spool->hash, &stat);
-    if (stat.size_bytes != spool->size_bytes) {
-        spool->state = DL_STORE_SPOOL_BROKEN;
-        return dl_error_set(err, DL_E_CORRUPT, "a spool has %llu bytes after writing %llu",
-                            (unsigned long long)stat.size_bytes,
-                            (unsigned long long)spool->size_bytes);
-    }
-    item->stat = stat;
-    return DL_OK;
 }
 
 /* rename without overwriting; for file systems that have none: a second name, then the first off */
@@ -249,7 +221,8 @@ void dl_store_publish(dl_store *store, dl_store_publish_item *items, size_t coun
     }
     for (size_t i = 0; i < count; i++) {
         if (items[i].status == DL_OK) {
-            items[i].status = sync_item(&items[i], items[i].err);
+            items[i].status = dl_store_spool_sync(items[i].spool, items[i].err);
+            items[i].stat = items[i].spool->stat;
         }
     }
     for (size_t i = 0; i < count; i++) {

@@ -176,7 +176,42 @@ dl_status dl_store_spool_write(dl_store_spool *spool, dl_bytes bytes, dl_error *
     }
     (void)XXH3_128bits_update(spool->hash, bytes.ptr, bytes.len);
     spool->size_bytes += bytes.len;
+    spool->synced = false;
     start_write_out(spool);
+    return DL_OK;
+}
+
+dl_status dl_store_sync_failed(dl_store_spool *spool, int os_code, dl_error *err)
+{
+    spool->state = DL_STORE_SPOOL_BROKEN;
+    return dl_error_errno(err, os_code, "cannot sync an object of %llu bytes",
+                          (unsigned long long)spool->size_bytes);
+}
+
+/* fsync, not fdatasync: the tag is the file's mtime, so the mtime must last as well. */
+dl_status dl_store_spool_sync(dl_store_spool *spool, dl_error *err)
+{
+    struct stat file;
+    if (spool->synced) {
+        return DL_OK;
+    }
+    if (spool->state != DL_STORE_SPOOL_OPEN) {
+        return dl_error_set(err, DL_E_INVALID, "a spool that takes no writes cannot be synced");
+    }
+    if (fsync(spool->fd) != 0 || fstat(spool->fd, &file) != 0) {
+        return dl_store_sync_failed(spool, errno, err);
+    }
+    dl_store_stat stat = {0};
+    dl_store_stat_of(&file, &stat);
+    dl_store_hash_bytes(spool->hash, &stat);
+    if (stat.size_bytes != spool->size_bytes) {
+        spool->state = DL_STORE_SPOOL_BROKEN;
+        return dl_error_set(err, DL_E_CORRUPT, "a spool has %llu bytes after writing %llu",
+                            (unsigned long long)stat.size_bytes,
+                            (unsigned long long)spool->size_bytes);
+    }
+    spool->stat = stat;
+    spool->synced = true;
     return DL_OK;
 }
 

@@ -51,6 +51,12 @@ DL_DEFINE_AUTO(dl_store_spool)
 /** Append. Errors: DL_E_IO (full disk and the like). */
 DL_NODISCARD dl_status dl_store_spool_write(dl_store_spool *spool, dl_bytes bytes, dl_error *err);
 uint64_t dl_store_spool_size(const dl_store_spool *spool);
+/**
+ * Make what was written durable, in the caller's thread: a later publish of the spool then only
+ * names it. Threads that sync at the same time share the journal's commits. Errors: DL_E_IO; the
+ * spool is then of no use.
+ */
+DL_NODISCARD dl_status dl_store_spool_sync(dl_store_spool *spool, dl_error *err);
 /** For reading what was written, with pread; owned by the spool. */
 int dl_store_spool_fd(const dl_store_spool *spool);
 
