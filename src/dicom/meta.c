@@ -86,6 +86,17 @@ static dl_status meta_cut_off(dl_error *err)
     return dl_error_set(err, DL_E_INVALID, "the input ends inside the file meta information");
 }
 
+/** It is repeated in headers of answers, so nothing but a UID will do; empty is as absent. */
+static dl_status take_syntax(dl_str value, dl_dicom_meta *m, dl_error *err)
+{
+    dl_str uid = dl_str_trim(dl_str_trim_padding(value));
+    if ((uid.len > 0 && !dl_dicom_uid_is_valid(uid)) || !dl_str_copy(uid, m->uid, sizeof m->uid)) {
+        return dl_error_set(err, DL_E_INVALID,
+                            "element 00020010: length %zu exceeds 64, or it is no UID", value.len);
+    }
+    return DL_OK;
+}
+
 /** One element of group 0002; its header is in the window. */
 static dl_status take_meta(dl_dicom_input *in, uint64_t *group_end, dl_dicom_meta *m, dl_error *err)
 {
@@ -118,11 +129,8 @@ static dl_status take_meta(dl_dicom_input *in, uint64_t *group_end, dl_dicom_met
         in->at += length;
         if (number == 0 && length == 4) {
             *group_end = dl_dicom_input_position(in) + dl_le32(p);
-        } else if (number == 0x0010 &&
-                   !dl_str_copy(dl_str_trim(dl_str_trim_padding((dl_str){(const char *)p, length})),
-                                m->uid, sizeof m->uid)) {
-            return dl_error_set(err, DL_E_INVALID, "element 00020010: length %u exceeds 64",
-                                length);
+        } else if (number == 0x0010) {
+            return take_syntax((dl_str){(const char *)p, length}, m, err);
         }
         return DL_OK;
     }

@@ -141,6 +141,35 @@ TAP_CASE(meta_in_implicit_vr)
     EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "element 00020010: length 100000");
 }
 
+/** The syntax goes into headers of answers: a line break in it must not. */
+TAP_CASE(syntax_is_a_uid)
+{
+    static const char digits[] =
+        "1.2222222233333333334444444444555555555566666666667777777777888812";
+    const struct {
+        const char *name, *value;
+        size_t len;
+        bool good;
+    } rows[] = {
+        {"line break", UID_EXPLICIT "\r\nX: 1", sizeof UID_EXPLICIT - 1 + 6, false},
+        {"NUL inside", "1.2\0.3 ", 6, false},
+        {"letters", "1.2.x ", 6, false},
+        {"not ASCII", "1.2.\xc3\xa4", 6, false},
+        {"64 characters", digits, 64, true},
+        {"65 characters", digits, 65, false},
+        {"spaces around", " 1.2.3\0\0", 8, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        TAP_ROW_BEGIN();
+        build b = build_bare(false, false);
+        put_value(&b, 0x00020010, "UI", rows[i].value, rows[i].len);
+        put_body(&b, true);
+        OUTCOME o = read_built(&b, NULL);
+        TAP_STATUS(o.status, rows[i].good ? DL_OK : DL_E_INVALID);
+        TAP_ROW_END(rows[i].name);
+    }
+}
+
 /** More than one read of deflated bytes, and a stream that ends too early. */
 TAP_CASE(large_deflated)
 {
@@ -481,6 +510,7 @@ int main(void)
     TAP_RUN(meta_without_preamble);
     TAP_RUN(whole_meta);
     TAP_RUN(meta_in_implicit_vr);
+    TAP_RUN(syntax_is_a_uid);
     TAP_RUN(large_deflated);
     TAP_RUN(preamble_without_meta);
     TAP_RUN(meta_that_says_otherwise);
