@@ -43,8 +43,8 @@ bool dl_str_starts_nocase(dl_str text, dl_str prefix)
 
 bool dl_str_ends(dl_str text, dl_str suffix)
 {
-    return text.len >= suffix.len &&
-           dl_str_eq(dl_str_slice(text, text.len - suffix.len, suffix.len), suffix);
+    return text.len >= suffix.len && (suffix.len == 0 || memcmp(text.ptr + (text.len - suffix.len),
+                                                                suffix.ptr, suffix.len) == 0);
 }
 
 int dl_str_compare(dl_str a, dl_str b)
