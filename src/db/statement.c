@@ -68,6 +68,7 @@ dl_status dl_db_query(dl_db *db, const char *sql, dl_db_stmt **out_stmt, dl_erro
     }
     if (stmt == NULL) {
         DL_TRY(prepare(db, dl_str_of(sql), sql, list, &stmt, err));
+        DL_ASSERT(stmt != NULL);
     }
     take(stmt, out_stmt);
     return DL_OK;
