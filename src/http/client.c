@@ -258,6 +258,7 @@ static bool add_field(transfer *t, dl_str line)
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's signature */
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
     transfer *t = context;

@@ -76,10 +76,9 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
  * is const by its interface, and its own buffer in fact. */
 static void hide_query(const char *target)
 {
-    const char *mark = strchr(target, '?');
+    char *mark = strchr(target, '?');
     if (mark != NULL) {
-        ((char *)(uintptr_t)mark)[1] =
-            '\0'; /* what follows '?' at least is the NUL of the target */
+        mark[1] = '\0'; /* what follows '?' at least is the NUL of the target */
     }
 }
 
@@ -99,6 +98,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     return x;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's signature */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_len, void **request)
@@ -313,6 +313,7 @@ dl_status dl_http_server_start(const dl_http_server_options *options, const dl_h
 {
     dl_http_server *server = NULL;
     DL_TRY(create_server(options, app, &server, err));
+    DL_ASSERT(server != NULL);
     dl_status status = listen_on(server, err);
     if (status == DL_OK && !dl_http_watch_start(server)) {
         status = dl_error_set(err, DL_E_NOMEM, "HTTP server: cannot start a thread");
