@@ -86,8 +86,15 @@ typedef struct uid_texts {
 
 typedef dl_status visit_fn(void *context, const dl_index_change *change, dl_error *err);
 
-static dl_status visit_row(dl_index_snapshot *s, dl_db_stmt *q, bool metadata, dl_buf *text,
-                           visit_fn *visit, void *context, dl_error *err)
+/** Who sees the rows. */
+typedef struct visitor {
+    visit_fn *visit;
+    void *context;
+    dl_buf *text; /* room for the metadata; NULL: not wanted */
+} visitor;
+
+static dl_status visit_row(dl_index_snapshot *s, const dl_db_stmt *q, const visitor *v,
+                           dl_error *err)
 {
     uid_texts uids;
     dl_index_change change = {
@@ -101,12 +108,12 @@ static dl_status visit_row(dl_index_snapshot *s, dl_db_stmt *q, bool metadata, d
     change.sop_uid = (dl_str){uids.sop, dl_index_uid_text(dl_db_bytes(q, 6), uids.sop)};
     change.series_uid = (dl_str){uids.series, dl_index_uid_text(dl_db_bytes(q, 7), uids.series)};
     change.study_uid = (dl_str){uids.study, dl_index_uid_text(dl_db_bytes(q, 8), uids.study)};
-    if (metadata && change.current_watermark != 0) {
-        dl_buf_reset(text);
-        DL_TRY(dl_index_conn_metadata(s->conn, change.current_watermark, text, err));
-        change.metadata = dl_buf_str(text);
+    if (v->text != NULL && change.current_watermark != 0) {
+        dl_buf_reset(v->text);
+        DL_TRY(dl_index_conn_metadata(s->conn, change.current_watermark, v->text, err));
+        change.metadata = dl_buf_str(v->text);
     }
-    return visit(context, &change, err);
+    return v->visit(v->context, &change, err);
 }
 
 dl_status dl_index_changes(dl_index_snapshot *s, const dl_index_change_query *query,
@@ -136,9 +143,10 @@ dl_status dl_index_changes(dl_index_snapshot *s, const dl_index_change_query *qu
     dl_db_bind_int(q, 2, r.last);
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, DL_INDEX_METADATA_LIMIT_BYTES);
+    const visitor to = {visit, context, query->metadata ? &text : NULL};
     dl_status status = DL_OK;
     for (size_t i = 0; status == DL_OK && i < limit && dl_db_step(q); i++) {
-        status = visit_row(s, q, query->metadata, &text, visit, context, err);
+        status = visit_row(s, q, &to, err);
     }
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;

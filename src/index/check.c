@@ -196,35 +196,45 @@ static dl_status take_better(checker *c, best *list, int count, const dl_str *el
     return DL_OK;
 }
 
-static dl_status compare_columns(checker *c, dl_index_level level, int64_t id, const best *wanted,
-                                 const dl_db_stmt *row, int attributes, int first, dl_error *err)
+/** A study or series, and what its row has to hold. */
+typedef struct entity {
+    dl_index_level level;
+    int64_t id;
+    const best *wanted; /* by column */
+} entity;
+
+/** In `row` the attributes are at `first`, the columns follow. */
+static dl_status compare_columns(checker *c, const entity *e, const dl_db_stmt *row, int first,
+                                 dl_error *err)
 {
-    const char *noun = level == DL_INDEX_STUDY ? "study" : "series";
+    const char *noun = e->level == DL_INDEX_STUDY ? "study" : "series";
     dl_index_elements_found found;
-    dl_index_elements(dl_db_str(row, attributes), &found);
-    const dl_str *stored = level == DL_INDEX_STUDY ? found.study : found.series;
-    for (int i = 0; i < dl_index_column_count(level); i++) {
-        const dl_index_attribute *a = dl_index_column_attribute(level, i);
+    dl_index_elements(dl_db_str(row, first), &found);
+    const dl_str *stored = e->level == DL_INDEX_STUDY ? found.study : found.series;
+    for (int i = 0; i < dl_index_column_count(e->level); i++) {
+        const dl_index_attribute *a = dl_index_column_attribute(e->level, i);
+        const best *wanted = &e->wanted[i];
+        int column = first + 1 + i;
         dl_str text = {"", 0}, folded = {"", 0};
         int64_t date = 0;
-        bool there = wanted[i].element.ptr != NULL;
-        if (there != (stored[i].ptr != NULL) || !dl_str_eq(stored[i], wanted[i].element)) {
-            DL_TRY(problem(c, err, "%s %lld: attribute %08x is not the latest", noun, (long long)id,
-                           (unsigned)a->tag));
+        bool there = wanted->element.ptr != NULL;
+        if (there != (stored[i].ptr != NULL) || !dl_str_eq(stored[i], wanted->element)) {
+            DL_TRY(problem(c, err, "%s %lld: attribute %08x is not the latest", noun,
+                           (long long)e->id, (unsigned)a->tag));
             continue;
         }
         if (there) {
-            DL_TRY(dl_index_element_text(wanted[i].element, c->arena, &text, err));
+            DL_TRY(dl_index_element_text(wanted->element, c->arena, &text, err));
             DL_TRY(dl_index_fold(text, a->vr == DL_VR('P', 'N'), c->arena, &folded, err));
         }
         bool is_date = a->vr == DL_VR('D', 'A');
         bool indexed = there && (!is_date || dl_index_date_parse(folded, &date));
-        bool same = indexed != dl_db_is_null(row, first + i) &&
-                    (!indexed || (is_date ? dl_db_int(row, first + i) == date
-                                          : dl_str_eq(dl_db_str(row, first + i), folded)));
+        bool same = indexed != dl_db_is_null(row, column) &&
+                    (!indexed || (is_date ? dl_db_int(row, column) == date
+                                          : dl_str_eq(dl_db_str(row, column), folded)));
         if (!same) {
             DL_TRY(problem(c, err, "%s %lld: column of attribute %08x is wrong", noun,
-                           (long long)id, (unsigned)a->tag));
+                           (long long)e->id, (unsigned)a->tag));
         }
     }
     return DL_OK;
@@ -268,7 +278,8 @@ static dl_status check_series_values(checker *c, int64_t series, best *study_bes
                        &q, err));
     dl_db_bind_int(q, 1, series);
     if (dl_db_step(q)) {
-        status = compare_columns(c, DL_INDEX_SERIES, series, series_best, q, 0, 1, err);
+        const entity e = {DL_INDEX_SERIES, series, series_best};
+        status = compare_columns(c, &e, q, 0, err);
     }
     finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;
@@ -318,7 +329,8 @@ static dl_status check_study_row(checker *c, int64_t study, const best *wanted, 
     dl_db_bind_int(q, 1, study);
     dl_status status = DL_OK;
     if (dl_db_step(q)) {
-        status = compare_columns(c, DL_INDEX_STUDY, study, wanted, q, 1, 2, err);
+        const entity e = {DL_INDEX_STUDY, study, wanted};
+        status = compare_columns(c, &e, q, 1, err);
         static const int names[] = {DL_INDEX_PATIENT_NAME, DL_INDEX_REFERRING};
         for (size_t i = 0; status == DL_OK && i < DL_COUNT_OF(names); i++) {
             status =

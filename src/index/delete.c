@@ -174,12 +174,12 @@ dl_status dl_index_delete(dl_index_tx *tx, const dl_index_scope *scope, int64_t 
 
 /* ---- cleanup queue ---- */
 
-dl_status dl_index_garbage_due(dl_index *index, int64_t now_us, size_t limit, dl_arena *arena,
+dl_status dl_index_garbage_due(dl_index *index, const dl_index_due *due, dl_arena *arena,
                                dl_index_garbage **out_list, size_t *out_count, dl_error *err)
 {
     DL_AUTO_SNAPSHOT s = NULL;
     DL_TRY(dl_index_snapshot_begin(index, &s, err));
-    dl_index_garbage *list = dl_arena_alloc(arena, limit, sizeof *list);
+    dl_index_garbage *list = dl_arena_alloc(arena, due->limit, sizeof *list);
     if (list == NULL) {
         return dl_arena_full(arena, err);
     }
@@ -188,9 +188,9 @@ dl_status dl_index_garbage_due(dl_index *index, int64_t now_us, size_t limit, dl
                        "SELECT watermark, partition, tries FROM version"
                        " WHERE not_before_us<=?1 ORDER BY not_before_us",
                        &q, err));
-    dl_db_bind_int(q, 1, now_us);
+    dl_db_bind_int(q, 1, due->now_us);
     size_t count = 0;
-    while (count < limit && dl_db_step(q)) {
+    while (count < due->limit && dl_db_step(q)) {
         list[count++] = (dl_index_garbage){
             .watermark = dl_db_int(q, 0),
             .partition = dl_db_int(q, 1),
@@ -215,7 +215,7 @@ static dl_status forget_version(dl_index_tx *tx, int64_t watermark, bool *out_fo
     *out_found = dl_db_step(q);
     int64_t base = *out_found ? dl_db_int(q, 0) : 0;
     DL_TRY(dl_db_run(q, err));
-    return base > 0 ? dl_index_delta_add(tx, &tx->base_users, base, 0, 0, -1, err) : DL_OK;
+    return base > 0 ? dl_index_base_count(tx, base, -1, err) : DL_OK;
 }
 
 dl_status dl_index_garbage_done(dl_index_tx *tx, int64_t watermark, dl_error *err)
@@ -258,12 +258,12 @@ dl_status dl_index_garbage_retry(dl_index_tx *tx, int64_t watermark, int64_t not
 
 /* ---- expiry ---- */
 
-dl_status dl_index_expired(dl_index *index, int64_t now_us, size_t limit, dl_arena *arena,
+dl_status dl_index_expired(dl_index *index, const dl_index_due *due, dl_arena *arena,
                            dl_index_scope **out_list, size_t *out_count, dl_error *err)
 {
     DL_AUTO_SNAPSHOT s = NULL;
     DL_TRY(dl_index_snapshot_begin(index, &s, err));
-    dl_index_scope *list = dl_arena_alloc(arena, limit, sizeof *list);
+    dl_index_scope *list = dl_arena_alloc(arena, due->limit, sizeof *list);
     if (list == NULL) {
         return dl_arena_full(arena, err);
     }
@@ -271,10 +271,10 @@ dl_status dl_index_expired(dl_index *index, int64_t now_us, size_t limit, dl_are
     DL_TRY(dl_db_query(s->conn->db,
                        "SELECT partition, uid FROM study WHERE expires_us<=?1 ORDER BY expires_us",
                        &q, err));
-    dl_db_bind_int(q, 1, now_us);
+    dl_db_bind_int(q, 1, due->now_us);
     size_t count = 0;
     dl_status status = DL_OK;
-    while (status == DL_OK && count < limit && dl_db_step(q)) {
+    while (status == DL_OK && count < due->limit && dl_db_step(q)) {
         list[count] = (dl_index_scope){.partition = dl_db_int(q, 0)};
         status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &list[count].study_uid, err);
         count++;

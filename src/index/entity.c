@@ -241,13 +241,19 @@ static bool same_text(dl_str a, dl_str b)
     return (a.ptr == NULL) == (b.ptr == NULL) && dl_str_eq(a, b);
 }
 
+/** The values of a study or a series, and the marks that they have to be written. */
+typedef struct value_list {
+    dl_index_value *items;
+    int count;
+    bool *dirty, *text_dirty;
+} value_list;
+
 /** Lay what an instance has over what is known; the latest that is not empty wins. */
-static dl_status overlay(dl_index_tx *tx, dl_index_value *values, int count, const dl_str *elements,
-                         int64_t watermark, bool *out_changed, bool *out_text_changed,
-                         dl_error *err)
+static dl_status overlay(dl_index_tx *tx, const value_list *values, const dl_str *elements,
+                         int64_t watermark, dl_error *err)
 {
-    for (int i = 0; i < count; i++) {
-        dl_index_value *value = &values[i];
+    for (int i = 0; i < values->count; i++) {
+        dl_index_value *value = &values->items[i];
         if (elements[i].ptr == NULL || value->lost || watermark <= value->origin) {
             continue; /* what is lost is looked for at commit, among all */
         }
@@ -255,10 +261,10 @@ static dl_status overlay(dl_index_tx *tx, dl_index_value *values, int count, con
             dl_str copy = DL_STR_NONE;
             DL_TRY(dl_arena_copy(tx->arena, elements[i], &copy, err));
             value->element = copy;
-            *out_text_changed = true;
+            *values->text_dirty = true;
         }
         value->origin = watermark;
-        *out_changed = true;
+        *values->dirty = true;
     }
     return DL_OK;
 }
@@ -267,10 +273,12 @@ dl_status dl_index_entity_add(dl_index_tx *tx, dl_index_series *series, int64_t 
                               const dl_index_elements_found *found, dl_error *err)
 {
     dl_index_study *study = series->study;
-    DL_TRY(overlay(tx, series->values, DL_INDEX_SERIES_COLUMNS, found->series, watermark,
-                   &series->dirty, &series->text_dirty, err));
-    DL_TRY(overlay(tx, study->values, DL_INDEX_STUDY_COLUMNS, found->study, watermark,
-                   &study->dirty, &study->text_dirty, err));
+    const value_list of_series = {series->values, DL_INDEX_SERIES_COLUMNS, &series->dirty,
+                                  &series->text_dirty};
+    const value_list of_study = {study->values, DL_INDEX_STUDY_COLUMNS, &study->dirty,
+                                 &study->text_dirty};
+    DL_TRY(overlay(tx, &of_series, found->series, watermark, err));
+    DL_TRY(overlay(tx, &of_study, found->study, watermark, err));
     series->dirty = true;
     series->instance_count++;
     if (series->created == 0) {
@@ -473,21 +481,23 @@ static dl_status render(dl_index_tx *tx, dl_index_level level, const dl_index_va
     return DL_OK;
 }
 
-/** Bind the folded columns from parameter `first` on. */
-static dl_status bind_columns(dl_index_tx *tx, dl_db_stmt *q, int first, dl_index_level level,
+enum { FIRST_COLUMN = 5 }; /* parameter of the first folded column in the updates of both levels */
+
+static dl_status bind_columns(dl_index_tx *tx, dl_db_stmt *q, dl_index_level level,
                               const dl_index_value *values, dl_str *out_folded, dl_error *err)
 {
     for (int i = 0; i < dl_index_column_count(level); i++) {
+        int parameter = FIRST_COLUMN + i;
         dl_str folded = DL_STR_NONE;
         int64_t date = 0;
         DL_TRY(fold_value(tx, &values[i], level, i, &folded, err));
         out_folded[i] = folded;
         if (dl_index_column_attribute(level, i)->vr != DL_VR('D', 'A')) {
-            dl_db_bind_str(q, first + i, folded);
+            dl_db_bind_str(q, parameter, folded);
         } else if (folded.ptr != NULL && dl_index_date_parse(folded, &date)) {
-            dl_db_bind_int(q, first + i, date);
+            dl_db_bind_int(q, parameter, date);
         } else { /* a day that is not in the calendar is kept, but never found */
-            dl_db_bind_null(q, first + i);
+            dl_db_bind_null(q, parameter);
         }
     }
     return DL_OK;
@@ -623,7 +633,7 @@ static dl_status write_study_row(dl_index_tx *tx, dl_index_study *study, dl_erro
         bind_or_null(q, 3, study->expires_us);
         return dl_db_run(q, err);
     }
-    dl_str folded[DL_INDEX_STUDY_COLUMNS];
+    dl_str folded[DL_INDEX_STUDY_COLUMNS] = {0};
     DL_TRY(dl_db_query(tx->conn->db,
                        "UPDATE study SET created=?2, series_count=?3, expires_us=?4, study_date=?5,"
                        " accession=?6, referring=?7, description=?8, patient_name=?9,"
@@ -633,7 +643,7 @@ static dl_status write_study_row(dl_index_tx *tx, dl_index_study *study, dl_erro
     bind_or_null(q, 2, study->created);
     dl_db_bind_int(q, 3, study->series_count);
     bind_or_null(q, 4, study->expires_us);
-    dl_status status = bind_columns(tx, q, 5, DL_INDEX_STUDY, study->values, folded, err);
+    dl_status status = bind_columns(tx, q, DL_INDEX_STUDY, study->values, folded, err);
     if (status != DL_OK) {
         dl_index_ignore(dl_db_finish(q, NULL));
         return status;
@@ -687,7 +697,7 @@ static dl_status write_series_row(dl_index_tx *tx, dl_index_series *series, dl_e
     bind_or_null(q, 2, series->created);
     dl_db_bind_int(q, 3, series->instance_count);
     bind_or_null(q, 4, series->base);
-    dl_status status = bind_columns(tx, q, 5, DL_INDEX_SERIES, series->values, folded, err);
+    dl_status status = bind_columns(tx, q, DL_INDEX_SERIES, series->values, folded, err);
     if (status != DL_OK) {
         dl_index_ignore(dl_db_finish(q, NULL));
         return status;

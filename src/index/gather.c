@@ -106,6 +106,7 @@ dl_status dl_search_gather_uids(dl_search *s, dl_error *err)
     };
     int level = DL_INDEX_INSTANCE;
     while (s->uids[level] == NULL) {
+        DL_ASSERT(level > DL_INDEX_STUDY); /* a UID is asked for */
         level--;
     }
     dl_db_stmt *q = NULL;

@@ -90,7 +90,7 @@ static dl_status remember_partition(dl_index *index, int64_t key, dl_str name, i
                                     dl_error *err)
 {
     char *copy = dl_mem_alloc(name.len + 1, 1);
-    dl_index_partition *list =
+    dl_index_known_partition *list =
         dl_mem_resize(index->partitions, index->partition_count + 1, sizeof *list);
     if (list != NULL) {
         index->partitions = list;
@@ -101,8 +101,8 @@ static dl_status remember_partition(dl_index *index, int64_t key, dl_str name, i
     }
     memcpy(copy, name.ptr, name.len);
     copy[name.len] = 0;
-    list[index->partition_count++] =
-        (dl_index_partition){.key = key, .name = {copy, name.len}, .created_us = created_us};
+    list[index->partition_count++] = (dl_index_known_partition){
+        .given = {.key = key, .name = {copy, name.len}, .created_us = created_us}, .name = copy};
     return DL_OK;
 }
 
@@ -121,8 +121,8 @@ static dl_status load_partitions(dl_index *index, dl_db *db, dl_error *err)
 static const dl_index_partition *find_partition(const dl_index *index, dl_str name)
 {
     for (size_t i = 0; i < index->partition_count; i++) {
-        if (dl_str_eq(index->partitions[i].name, name)) {
-            return &index->partitions[i];
+        if (dl_str_eq(index->partitions[i].given.name, name)) {
+            return &index->partitions[i].given;
         }
     }
     return NULL;
@@ -180,7 +180,7 @@ static dl_status insert_partition(dl_index *index, dl_str name, int64_t *out_key
         index->partition_count++;
         *out_key = key;
     } else {
-        dl_mem_free((void *)(uintptr_t)index->partitions[index->partition_count].name.ptr);
+        dl_mem_free(index->partitions[index->partition_count].name);
     }
     (void)pthread_mutex_unlock(&index->lock);
     return status;
@@ -211,8 +211,8 @@ dl_status dl_index_partition_list(dl_index *index, dl_arena *arena, dl_index_par
     (void)pthread_mutex_lock(&index->lock);
     size_t count = index->partition_count;
     dl_index_partition *list = dl_arena_alloc(arena, count, sizeof *list);
-    if (list != NULL) { /* the names are never freed while the index is open */
-        memcpy(list, index->partitions, count * sizeof *list);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        list[i] = index->partitions[i].given; /* no name is freed while the index is open */
     }
     (void)pthread_mutex_unlock(&index->lock);
     if (list == NULL) {
@@ -228,8 +228,8 @@ dl_str dl_index_partition_name(dl_index *index, int64_t key)
     dl_str name = {"", 0};
     (void)pthread_mutex_lock(&index->lock);
     for (size_t i = 0; i < index->partition_count; i++) {
-        if (index->partitions[i].key == key) {
-            name = index->partitions[i].name;
+        if (index->partitions[i].given.key == key) {
+            name = index->partitions[i].given.name;
             break;
         }
     }
@@ -359,9 +359,10 @@ dl_status dl_index_open(const char *path, const dl_index_options *options, dl_in
     index->gather_always = DL_INDEX_GATHER_ALWAYS;
     size_t size = strlen(path) + 1;
     index->path = dl_mem_alloc(size, 1);
-    dl_status status =
-        index->path != NULL ? DL_OK : dl_error_set(err, DL_E_NOMEM, "index: out of memory");
-    if (status == DL_OK) {
+    dl_status status = DL_OK;
+    if (index->path == NULL) {
+        status = dl_error_set(err, DL_E_NOMEM, "index: out of memory");
+    } else {
         memcpy(index->path, path, size);
         status = start(index, err);
     }
@@ -408,7 +409,7 @@ void dl_index_close(dl_index *index)
     DL_ASSERT(index->conn_count == 0);  /* every snapshot has ended */
     dl_index_conn_close(index->writer); /* the last connection moves the log into the file */
     for (size_t i = 0; i < index->partition_count; i++) {
-        dl_mem_free((void *)(uintptr_t)index->partitions[i].name.ptr);
+        dl_mem_free(index->partitions[i].name);
     }
     dl_mem_free(index->partitions);
     for (size_t i = 0; i < DL_INDEX_DICTIONARY_LIMIT; i++) {
@@ -431,6 +432,7 @@ dl_status dl_index_setting_get(dl_index *index, dl_str name, dl_arena *arena, dl
 {
     DL_AUTO_SNAPSHOT s = NULL;
     DL_TRY(dl_index_snapshot_begin(index, &s, err));
+    DL_ASSERT(s != NULL);
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db, "SELECT value FROM setting WHERE name=?1", &q, err));
     dl_db_bind_str(q, 1, name);
@@ -622,6 +624,7 @@ dl_status dl_index_probe(dl_index *index, dl_error *err)
 {
     DL_AUTO_SNAPSHOT s = NULL;
     DL_TRY(dl_index_snapshot_begin(index, &s, err));
+    DL_ASSERT(s != NULL);
     int64_t partitions = 0;
     DL_TRY(read_number(s->conn->db, "SELECT count(*) FROM partition", &partitions, err));
     return partitions > 0 ? DL_OK

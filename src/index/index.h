@@ -149,8 +149,14 @@ typedef struct dl_index_garbage {
     unsigned tries;
 } dl_index_garbage;
 
-/** Up to `limit` files that may be removed now. */
-DL_NODISCARD dl_status dl_index_garbage_due(dl_index *index, int64_t now_us, size_t limit,
+/** What is asked of a queue: entries that are due at `now_us`, at most `limit`. */
+typedef struct dl_index_due {
+    int64_t now_us;
+    size_t limit;
+} dl_index_due;
+
+/** Files that may be removed now, those that wait the longest first. */
+DL_NODISCARD dl_status dl_index_garbage_due(dl_index *index, const dl_index_due *due,
                                             dl_arena *arena, dl_index_garbage **out_list,
                                             size_t *out_count, dl_error *err);
 /** The file is gone: forget the version. */
@@ -159,10 +165,10 @@ DL_NODISCARD dl_status dl_index_garbage_done(dl_index_tx *tx, int64_t watermark,
 DL_NODISCARD dl_status dl_index_garbage_retry(dl_index_tx *tx, int64_t watermark,
                                               int64_t not_before_us, dl_error *err);
 
-/** Studies whose time has come (contract 5.8): up to `limit` scopes with only study_uid set. */
-DL_NODISCARD dl_status dl_index_expired(dl_index *index, int64_t now_us, size_t limit,
-                                        dl_arena *arena, dl_index_scope **out_list,
-                                        size_t *out_count, dl_error *err);
+/** Studies whose time has come (contract 5.8), as scopes with only study_uid set. */
+DL_NODISCARD dl_status dl_index_expired(dl_index *index, const dl_index_due *due, dl_arena *arena,
+                                        dl_index_scope **out_list, size_t *out_count,
+                                        dl_error *err);
 
 /* ---- reading ---- */
 

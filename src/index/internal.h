@@ -177,6 +177,11 @@ enum {
     DL_INDEX_LOG_PAGES_LIMIT = 4096,  /* writers wait while the log starts anew: each 16 MiB */
 };
 
+typedef struct dl_index_known_partition {
+    dl_index_partition given; /* its name lies in `name` */
+    char *name;
+} dl_index_known_partition;
+
 struct dl_index {
     char *path;
     dl_index_options options;
@@ -190,7 +195,7 @@ struct dl_index {
     bool writing;
     dl_index_conn *free_conns;
     unsigned conn_count;
-    dl_index_partition *partitions; /* by key */
+    dl_index_known_partition *partitions; /* by key */
     size_t partition_count;
     int64_t next_watermark, reserved_watermark; /* next <= given < reserved */
     int64_t last_sequence, last_timestamp_us;
@@ -309,17 +314,23 @@ DL_NODISCARD dl_status dl_index_entity_remove(dl_index_tx *tx, dl_index_series *
 /** Write all that changed. */
 DL_NODISCARD dl_status dl_index_entity_flush(dl_index_tx *tx, dl_error *err);
 
-DL_NODISCARD dl_status dl_index_delta_add(dl_index_tx *tx, dl_index_deltas *deltas, int64_t a,
-                                          int64_t b, int64_t c, int64_t change, dl_error *err);
+/** Users of a metadata base that come (1) or go (-1). */
+DL_NODISCARD dl_status dl_index_base_count(dl_index_tx *tx, int64_t base, int64_t change,
+                                           dl_error *err);
 /** Count an entity of `level` in or out under its place in the order (created or watermark). */
 DL_NODISCARD dl_status dl_index_tally_add(dl_index_tx *tx, int64_t partition, dl_index_level level,
                                           int64_t place, int64_t change, dl_error *err);
 DL_NODISCARD dl_status dl_index_tally_flush(dl_index_tx *tx, dl_error *err);
-/** Where the row `offset` from the newest lies: the page starts at the first place <= *out_place,
- * *out_skip rows further. False: there are not so many rows. */
+/** Where a row lies: `skip` rows on from the first place that is <= `place`. */
+typedef struct dl_index_seat {
+    bool found; /* else there are not so many rows */
+    int64_t place, skip;
+} dl_index_seat;
+
+/** The row `offset` from the newest. */
 DL_NODISCARD dl_status dl_index_tally_seek(dl_index_conn *conn, int64_t partition,
-                                           dl_index_level level, int64_t offset, int64_t *out_place,
-                                           int64_t *out_skip, bool *out_found, dl_error *err);
+                                           dl_index_level level, int64_t offset,
+                                           dl_index_seat *out_seat, dl_error *err);
 /** All entities of a level. */
 DL_NODISCARD dl_status dl_index_tally_total(dl_index_conn *conn, int64_t partition,
                                             dl_index_level level, int64_t *out_total,

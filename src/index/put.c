@@ -158,7 +158,7 @@ static dl_status insert_version(dl_index_tx *tx, const dl_index_put *put, int64_
     dl_db_bind_bytes(q, 9, put->frames);
     dl_db_bind_bytes(q, 10, packed_bytes(tx));
     DL_TRY(dl_db_run(q, err));
-    return base > 0 ? dl_index_delta_add(tx, &tx->base_users, base, 0, 0, 1, err) : DL_OK;
+    return base > 0 ? dl_index_base_count(tx, base, 1, err) : DL_OK;
 }
 
 dl_status dl_index_version_retire(dl_index_tx *tx, int64_t watermark, int64_t not_before_us,

@@ -13,11 +13,17 @@ typedef struct place {
     bool found;
 } place;
 
+typedef struct found_row {
+    int64_t id;
+    int64_t live; /* created or watermark; 0: nothing of it is stored */
+} found_row;
+
+/** All 0 when there is no such row. */
 static dl_status find_by_uid(dl_index_conn *conn, const char *sql, dl_str uid, int64_t parent,
-                             int64_t *out_id, int64_t *out_live, dl_error *err)
+                             found_row *out_row, dl_error *err)
 {
     dl_index_uid packed;
-    *out_id = *out_live = 0;
+    *out_row = (found_row){0};
     if (!dl_index_uid_pack(uid, &packed)) {
         return DL_OK;
     }
@@ -26,8 +32,7 @@ static dl_status find_by_uid(dl_index_conn *conn, const char *sql, dl_str uid, i
     dl_db_bind_bytes(q, 1, dl_index_uid_bytes(&packed));
     dl_db_bind_int(q, 2, parent);
     if (dl_db_step(q)) {
-        *out_id = dl_db_int(q, 0);
-        *out_live = dl_db_int(q, 1);
+        *out_row = (found_row){dl_db_int(q, 0), dl_db_int(q, 1)};
     }
     return dl_db_finish(q, err);
 }
@@ -36,20 +41,23 @@ static dl_status find_place(dl_index_conn *conn, const dl_index_scope *scope, pl
                             dl_error *err)
 {
     place p = {0};
-    int64_t live = 0;
+    found_row row = {0};
     *out_place = p;
     DL_TRY(find_by_uid(conn, "SELECT id, created FROM study WHERE uid=?1 AND partition=?2",
-                       scope->study_uid, scope->partition, &p.study, &live, err));
-    if (live != 0 && scope->series_uid.len > 0) {
+                       scope->study_uid, scope->partition, &row, err));
+    p.study = row.id;
+    if (row.live != 0 && scope->series_uid.len > 0) {
         DL_TRY(find_by_uid(conn, "SELECT id, created FROM series WHERE uid=?1 AND study=?2",
-                           scope->series_uid, p.study, &p.series, &live, err));
+                           scope->series_uid, p.study, &row, err));
+        p.series = row.id;
     }
-    if (live != 0 && scope->series_uid.len > 0 && scope->sop_uid.len > 0) {
+    if (row.live != 0 && scope->series_uid.len > 0 && scope->sop_uid.len > 0) {
         DL_TRY(find_by_uid(conn, "SELECT id, watermark FROM instance WHERE uid=?1 AND series=?2",
-                           scope->sop_uid, p.series, &p.instance, &live, err));
-        p.watermark = live;
+                           scope->sop_uid, p.series, &row, err));
+        p.instance = row.id;
+        p.watermark = row.live;
     }
-    p.found = live != 0;
+    p.found = row.live != 0;
     if (p.found) {
         *out_place = p;
     }
@@ -59,18 +67,18 @@ static dl_status find_place(dl_index_conn *conn, const dl_index_scope *scope, pl
 /* ---- versions ---- */
 
 typedef struct version_list {
+    dl_arena *arena; /* of the items and their texts */
     dl_index_version *items;
     size_t count, cap;
 } version_list;
 
-static dl_status push_version(version_list *list, dl_arena *arena, dl_index_version version,
-                              dl_error *err)
+static dl_status push_version(version_list *list, dl_index_version version, dl_error *err)
 {
     if (list->count == list->cap) {
         size_t cap = list->cap == 0 ? 64 : 2 * list->cap;
-        dl_index_version *grown = dl_arena_alloc(arena, cap, sizeof *grown);
+        dl_index_version *grown = dl_arena_alloc(list->arena, cap, sizeof *grown);
         if (grown == NULL) {
-            return dl_arena_full(arena, err);
+            return dl_arena_full(list->arena, err);
         }
         if (list->count > 0) {
             memcpy(grown, list->items, list->count * sizeof *grown);
@@ -83,19 +91,18 @@ static dl_status push_version(version_list *list, dl_arena *arena, dl_index_vers
 }
 
 /** Transfer syntaxes are few: share their text. */
-static dl_status syntax_text(const version_list *list, dl_str text, dl_arena *arena,
-                             dl_str *out_text, dl_error *err)
+static dl_status syntax_text(const version_list *list, dl_str text, dl_str *out_text, dl_error *err)
 {
     if (list->count > 0 && dl_str_eq(list->items[list->count - 1].transfer_syntax, text)) {
         *out_text = list->items[list->count - 1].transfer_syntax;
         return DL_OK;
     }
-    return dl_arena_copy(arena, text, out_text, err);
+    return dl_arena_copy(list->arena, text, out_text, err);
 }
 
+/** One version, or with `watermark` 0 all of the series. */
 static dl_status list_instances(dl_index_snapshot *s, int64_t series, int64_t watermark,
-                                dl_index_version common, version_list *list, dl_arena *arena,
-                                dl_error *err)
+                                dl_index_version common, version_list *list, dl_error *err)
 {
     dl_db_stmt *q = NULL;
     if (watermark != 0) {
@@ -120,12 +127,12 @@ static dl_status list_instances(dl_index_snapshot *s, int64_t series, int64_t wa
         v.watermark = dl_db_int(q, 0);
         v.size_bytes = (uint64_t)dl_db_int(q, 3);
         v.tag = dl_db_int(q, 4);
-        status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &v.sop_uid, err);
+        status = dl_index_uid_copy(dl_db_bytes(q, 1), list->arena, &v.sop_uid, err);
         if (status == DL_OK) {
-            status = syntax_text(list, dl_db_str(q, 2), arena, &v.transfer_syntax, err);
+            status = syntax_text(list, dl_db_str(q, 2), &v.transfer_syntax, err);
         }
         if (status == DL_OK) {
-            status = push_version(list, arena, v, err);
+            status = push_version(list, v, err);
         }
     }
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
@@ -133,7 +140,7 @@ static dl_status list_instances(dl_index_snapshot *s, int64_t series, int64_t wa
 }
 
 static dl_status list_series(dl_index_snapshot *s, const place *p, dl_index_version common,
-                             version_list *list, dl_arena *arena, dl_error *err)
+                             version_list *list, dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db,
@@ -143,9 +150,9 @@ static dl_status list_series(dl_index_snapshot *s, const place *p, dl_index_vers
     dl_db_bind_int(q, 1, p->study);
     dl_status status = DL_OK;
     while (status == DL_OK && dl_db_step(q)) {
-        status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &common.series_uid, err);
+        status = dl_index_uid_copy(dl_db_bytes(q, 1), list->arena, &common.series_uid, err);
         if (status == DL_OK) {
-            status = list_instances(s, dl_db_int(q, 0), 0, common, list, arena, err);
+            status = list_instances(s, dl_db_int(q, 0), 0, common, list, err);
         }
     }
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
@@ -156,17 +163,17 @@ dl_status dl_index_versions(dl_index_snapshot *s, const dl_index_scope *scope, d
                             dl_index_version **out_list, size_t *out_count, dl_error *err)
 {
     place p;
-    version_list list = {0};
+    version_list list = {.arena = arena};
     DL_TRY(find_place(s->conn, scope, &p, err));
     if (p.found) {
         dl_index_version common = {0};
         DL_TRY(dl_arena_copy(arena, dl_str_trim_padding(scope->study_uid), &common.study_uid, err));
         if (p.series == 0) {
-            DL_TRY(list_series(s, &p, common, &list, arena, err));
+            DL_TRY(list_series(s, &p, common, &list, err));
         } else {
             DL_TRY(dl_arena_copy(arena, dl_str_trim_padding(scope->series_uid), &common.series_uid,
                                  err));
-            DL_TRY(list_instances(s, p.series, p.watermark, common, &list, arena, err));
+            DL_TRY(list_instances(s, p.series, p.watermark, common, &list, err));
         }
     }
     *out_list = list.items;

@@ -99,13 +99,12 @@ static const char *newest_sql(dl_index_level level)
 static dl_status scan_newest(dl_search *s, dl_error *err)
 {
     progress p = {.offset = s->query->offset};
-    int64_t place = INT64_MAX, skip = 0;
+    dl_index_seat start = {.found = true, .place = INT64_MAX};
     if (s->term_count == 0 && p.offset > 0) { /* every row counts: go straight to the page */
-        bool found = false;
         int64_t offset = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
-        DL_TRY(dl_index_tally_seek(s->conn, s->query->partition, s->query->level, offset, &place,
-                                   &skip, &found, err));
-        if (!found) {
+        DL_TRY(dl_index_tally_seek(s->conn, s->query->partition, s->query->level, offset, &start,
+                                   err));
+        if (!start.found) {
             return DL_OK;
         }
         p.offset = 0;
@@ -113,8 +112,8 @@ static dl_status scan_newest(dl_search *s, dl_error *err)
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db, newest_sql(s->query->level), &q, err));
     dl_db_bind_int(q, 1, s->query->partition);
-    dl_db_bind_int(q, 2, place);
-    dl_db_bind_int(q, 3, skip);
+    dl_db_bind_int(q, 2, start.place);
+    dl_db_bind_int(q, 3, start.skip);
     dl_status status = read_page(s, q, &p, err);
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;

@@ -83,13 +83,12 @@ static size_t delta_bucket(const int64_t key[3])
     return (size_t)(h >> 40) % DL_INDEX_TX_BUCKETS;
 }
 
-dl_status dl_index_delta_add(dl_index_tx *tx, dl_index_deltas *deltas, int64_t a, int64_t b,
-                             int64_t c, int64_t change, dl_error *err)
+static dl_status delta_add(dl_index_tx *tx, dl_index_deltas *deltas, const int64_t key[3],
+                           int64_t change, dl_error *err)
 {
-    const int64_t key[3] = {a, b, c};
     size_t bucket = delta_bucket(key);
     dl_index_delta *d = deltas->buckets[bucket];
-    while (d != NULL && memcmp(d->key, key, sizeof key) != 0) {
+    while (d != NULL && memcmp(d->key, key, sizeof d->key) != 0) {
         d = d->next_in_bucket;
     }
     if (d == NULL) {
@@ -97,7 +96,7 @@ dl_status dl_index_delta_add(dl_index_tx *tx, dl_index_deltas *deltas, int64_t a
         if (d == NULL) {
             return dl_arena_full(tx->arena, err);
         }
-        memcpy(d->key, key, sizeof key);
+        memcpy(d->key, key, sizeof d->key);
         d->next = deltas->all;
         deltas->all = d;
         d->next_in_bucket = deltas->buckets[bucket];
@@ -115,10 +114,10 @@ static int64_t tally_kind(dl_index_level level, bool coarse)
 dl_status dl_index_tally_add(dl_index_tx *tx, int64_t partition, dl_index_level level,
                              int64_t place, int64_t change, dl_error *err)
 {
-    DL_TRY(dl_index_delta_add(tx, &tx->tally, partition, tally_kind(level, false),
-                              place >> FINE_SHIFT, change, err));
-    return dl_index_delta_add(tx, &tx->tally, partition, tally_kind(level, true),
-                              place >> COARSE_SHIFT, change, err);
+    const int64_t fine[] = {partition, tally_kind(level, false), place >> FINE_SHIFT};
+    const int64_t coarse[] = {partition, tally_kind(level, true), place >> COARSE_SHIFT};
+    DL_TRY(delta_add(tx, &tx->tally, fine, change, err));
+    return delta_add(tx, &tx->tally, coarse, change, err);
 }
 
 dl_status dl_index_tally_flush(dl_index_tx *tx, dl_error *err)
@@ -152,18 +151,23 @@ dl_status dl_index_tally_flush(dl_index_tx *tx, dl_error *err)
     return DL_OK;
 }
 
-/** Walk blocks from `last` down until `*skip` rows are passed; the block where it stops. */
-static dl_status walk_blocks(dl_index_conn *conn, int64_t partition, int64_t kind, int64_t last,
-                             int64_t *skip, int64_t *out_block, bool *out_found, dl_error *err)
+/** Blocks of one kind up to `last`. */
+typedef struct block_range {
+    int64_t partition, kind, last;
+} block_range;
+
+/** Walk down from the last block until `*skip` rows are passed; the block where it stops. */
+static dl_status walk_blocks(dl_index_conn *conn, const block_range *range, int64_t *skip,
+                             int64_t *out_block, bool *out_found, dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(conn->db,
                        "SELECT block, count FROM tally WHERE partition=?1 AND kind=?2"
                        " AND block<=?3 ORDER BY block DESC",
                        &q, err));
-    dl_db_bind_int(q, 1, partition);
-    dl_db_bind_int(q, 2, kind);
-    dl_db_bind_int(q, 3, last);
+    dl_db_bind_int(q, 1, range->partition);
+    dl_db_bind_int(q, 2, range->kind);
+    dl_db_bind_int(q, 3, range->last);
     *out_found = false;
     while (!*out_found && dl_db_step(q)) {
         int64_t count = dl_db_int(q, 1);
@@ -178,20 +182,18 @@ static dl_status walk_blocks(dl_index_conn *conn, int64_t partition, int64_t kin
 }
 
 dl_status dl_index_tally_seek(dl_index_conn *conn, int64_t partition, dl_index_level level,
-                              int64_t offset, int64_t *out_place, int64_t *out_skip,
-                              bool *out_found, dl_error *err)
+                              int64_t offset, dl_index_seat *out_seat, dl_error *err)
 {
     int64_t coarse = 0, fine = 0, skip = offset;
-    DL_TRY(walk_blocks(conn, partition, tally_kind(level, true), INT64_MAX, &skip, &coarse,
-                       out_found, err));
-    if (!*out_found) {
-        return DL_OK;
+    bool found = false;
+    block_range range = {partition, tally_kind(level, true), INT64_MAX};
+    DL_TRY(walk_blocks(conn, &range, &skip, &coarse, &found, err));
+    if (found) {
+        range.kind = tally_kind(level, false);
+        range.last = ((coarse + 1) << (COARSE_SHIFT - FINE_SHIFT)) - 1;
+        DL_TRY(walk_blocks(conn, &range, &skip, &fine, &found, err));
     }
-    int64_t last = ((coarse + 1) << (COARSE_SHIFT - FINE_SHIFT)) - 1;
-    DL_TRY(
-        walk_blocks(conn, partition, tally_kind(level, false), last, &skip, &fine, out_found, err));
-    *out_place = ((fine + 1) << FINE_SHIFT) - 1;
-    *out_skip = skip;
+    *out_seat = (dl_index_seat){found, ((fine + 1) << FINE_SHIFT) - 1, skip};
     return DL_OK;
 }
 
@@ -210,6 +212,12 @@ dl_status dl_index_tally_total(dl_index_conn *conn, int64_t partition, dl_index_
 }
 
 /* ---- users of metadata bases ---- */
+
+dl_status dl_index_base_count(dl_index_tx *tx, int64_t base, int64_t change, dl_error *err)
+{
+    const int64_t key[] = {base, 0, 0};
+    return delta_add(tx, &tx->base_users, key, change, err);
+}
 
 static dl_status drop_base(dl_index_tx *tx, int64_t base, int64_t series, dl_error *err)
 {

@@ -48,7 +48,8 @@ static dl_status sweep(dl_worker *w, bool *out_more, dl_error *err)
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory to remove files");
     }
-    DL_TRY(dl_index_garbage_due(service->index, now_us, BATCH, arena, &list, &count, err));
+    DL_TRY(dl_index_garbage_due(service->index, &(dl_index_due){now_us, BATCH}, arena, &list,
+                                &count, err));
     *out_more = count == BATCH;
     if (count == 0) {
         return DL_OK;
@@ -89,7 +90,8 @@ static dl_status expire(dl_worker *w, dl_error *err)
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory to expire studies");
     }
-    DL_TRY(dl_index_expired(service->index, now_us, BATCH, arena, &list, &count, err));
+    DL_TRY(dl_index_expired(service->index, &(dl_index_due){now_us, BATCH}, arena, &list, &count,
+                            err));
     for (size_t i = 0; i < count; i++) {
         dl_index_tx *tx = NULL;
         int64_t instances = 0;

@@ -425,9 +425,11 @@ TAP_CASE(removed_versions_wait_in_the_queue)
     (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", LO("00100020", "P")));
     (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "2", LO("00100020", "P")));
     TAP_OK(fixture_delete(&f, "1.2", "", "", 500, &count), f.err);
-    TAP_OK(dl_index_garbage_due(f.index, 499, 10, f.arena, &list, &due, &f.err), f.err);
+    TAP_OK(dl_index_garbage_due(f.index, &(dl_index_due){499, 10}, f.arena, &list, &due, &f.err),
+           f.err);
     TAP_EQ_INT(due, 0);
-    TAP_OK(dl_index_garbage_due(f.index, 500, 1, f.arena, &list, &due, &f.err), f.err);
+    TAP_OK(dl_index_garbage_due(f.index, &(dl_index_due){500, 1}, f.arena, &list, &due, &f.err),
+           f.err);
     TAP_EQ_INT(due, 1);
     TAP_EQ_INT(list[0].watermark, 1);
     TAP_EQ_STR(list[0].partition_name, "Microsoft.Default");
@@ -438,7 +440,8 @@ TAP_CASE(removed_versions_wait_in_the_queue)
     TAP_STATUS(dl_index_garbage_done(tx, 2, &f.err), DL_E_NOT_FOUND);
     TAP_STATUS(dl_index_garbage_retry(tx, 2, 900, &f.err), DL_E_NOT_FOUND);
     TAP_OK(dl_index_commit(tx, &f.err), f.err);
-    TAP_OK(dl_index_garbage_due(f.index, 1000, 10, f.arena, &list, &due, &f.err), f.err);
+    TAP_OK(dl_index_garbage_due(f.index, &(dl_index_due){1000, 10}, f.arena, &list, &due, &f.err),
+           f.err);
     TAP_EQ_INT(due, 1);
     TAP_EQ_INT(list[0].tries, 1);
     TAP_EQ_INT(fixture_check(&f), 0);
@@ -474,20 +477,24 @@ TAP_CASE(the_last_store_decides_when_a_study_expires)
     dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
     put.expires_us = 700;
     (void)fixture_store(&f, put);
-    TAP_OK(dl_index_expired(f.index, 699, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_OK(dl_index_expired(f.index, &(dl_index_due){699, 10}, f.arena, &list, &count, &f.err),
+           f.err);
     TAP_EQ_INT(count, 0);
-    TAP_OK(dl_index_expired(f.index, 700, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_OK(dl_index_expired(f.index, &(dl_index_due){700, 10}, f.arena, &list, &count, &f.err),
+           f.err);
     TAP_EQ_INT(count, 1);
     TAP_EQ_STR(list[0].study_uid, "1.2");
     (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "2", "")); /* cancels it */
-    TAP_OK(dl_index_expired(f.index, 9999, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_OK(dl_index_expired(f.index, &(dl_index_due){9999, 10}, f.arena, &list, &count, &f.err),
+           f.err);
     TAP_EQ_INT(count, 0);
     put = fixture_put(&f, "1.2", "1.2.3", "3", "");
     put.expires_us = 800;
     (void)fixture_store(&f, put);
     int64_t removed = 0;
     TAP_OK(fixture_delete(&f, "1.2", "", "", 0, &removed), f.err);
-    TAP_OK(dl_index_expired(f.index, 9999, 10, f.arena, &list, &count, &f.err), f.err);
+    TAP_OK(dl_index_expired(f.index, &(dl_index_due){9999, 10}, f.arena, &list, &count, &f.err),
+           f.err);
     TAP_EQ_INT(count, 0);
     fixture_end(&f);
 }

@@ -175,7 +175,8 @@ static void step_clean(model *m)
     dl_index_garbage *list = NULL;
     size_t count = 0;
     dl_index_tx *tx = NULL;
-    TAP_OK(dl_index_garbage_due(f->index, 100, 1 + pick(m, 20), f->arena, &list, &count, &f->err),
+    TAP_OK(dl_index_garbage_due(f->index, &(dl_index_due){100, 1 + pick(m, 20)}, f->arena, &list,
+                                &count, &f->err),
            f->err);
     TAP_OK(dl_index_begin(f->index, &tx, &f->err), f->err);
     for (size_t i = 0; i < count; i++) {
