@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum {
@@ -95,6 +96,13 @@ static dl_status configure(dl_db *db, const dl_db_options *options, dl_error *er
     return DL_OK;
 }
 
+/* Once, before the first connection: SQLite's own statistics of memory cost a lock for each
+ * allocation, and nobody reads them. */
+static void start_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* refused, and fine, when it runs already */
+}
+
 dl_status dl_db_open(const char *path, const dl_db_options *options, dl_db **out_db, dl_error *err)
 {
     static const dl_db_options defaults = {0};
@@ -105,6 +113,8 @@ dl_status dl_db_open(const char *path, const dl_db_options *options, dl_db **out
     if (db == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "database: out of memory");
     }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, start_library);
     int flags =
         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
         (options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);

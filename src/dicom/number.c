@@ -1,5 +1,9 @@
 #include "dicom/internal.h"
 
+#include "base/number.h"
+
+#include <assert.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,79 +139,13 @@ size_t dl_dicom_number_from_u64(uint64_t value, char out[NUMBER_BYTES])
     return n;
 }
 
-/** `scaled` / 10^places in decimal, places > 0. */
-static size_t put_decimal(uint64_t scaled, unsigned places, char *out)
-{
-    char digits[NUMBER_BYTES];
-    size_t n = dl_dicom_number_from_u64(scaled, digits);
-    size_t o = 0;
-    if (n <= places) {
-        out[o++] = '0';
-        out[o++] = '.';
-        for (size_t i = n; i < places; i++) {
-            out[o++] = '0';
-        }
-        memcpy(out + o, digits, n);
-        return o + n;
-    }
-    memcpy(out, digits, n - places);
-    o = n - places;
-    out[o++] = '.';
-    memcpy(out + o, digits + n - places, places);
-    return o + places;
-}
-
-/** The numbers with few decimals, which are nearly all: a quotient of two integers that doubles
- * hold exactly is correctly rounded, so it can be compared. */
-static size_t short_decimal(double magnitude, bool is_float, char *out)
-{
-    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10};
-    for (unsigned places = 0; places < DL_COUNT_OF(powers); places++) {
-        double scaled = nearbyint(magnitude * powers[places]);
-        if (!(scaled < 9007199254740992.0)) {
-            return 0;
-        }
-        double back = scaled / powers[places];
-        bool same = is_float ? (float)back == (float)magnitude : back == magnitude;
-        if (same) {
-            uint64_t integer = (uint64_t)scaled;
-            return places == 0 ? dl_dicom_number_from_u64(integer, out)
-                               : put_decimal(integer, places, out);
-        }
-    }
-    return 0;
-}
-
 size_t dl_dicom_number_from_double(double value, bool is_float, char out[NUMBER_BYTES])
 {
-    size_t sign = 0;
-    if (signbit(value)) {
-        out[sign++] = '-';
-        value = -value;
+    static_assert((int)NUMBER_BYTES >= (int)DL_NUMBER_TEXT_SIZE, "room for any number");
+    size_t n = is_float ? dl_number_format_float((float)value, out) : dl_number_format(value, out);
+    if (value == 0.0 && n == 2) {
+        memcpy(out + n, ".0", 2); /* -0.0: as an integer it would lose its sign */
+        n += 2;
     }
-    if (value == 0.0) {
-        memcpy(out + sign, "0.0", 3); /* keeps the sign of -0.0 */
-        if (sign == 0) {
-            out[0] = '0';
-            return 1;
-        }
-        return sign + 3;
-    }
-    if (value >= 1e-6 && value < 1e15) {
-        size_t n = short_decimal(value, is_float, out + sign);
-        if (n > 0) {
-            return sign + n;
-        }
-    }
-    int first = is_float ? 6 : 15;
-    int last = is_float ? 9 : 17;
-    int n = 0;
-    for (int precision = first; precision <= last; precision++) {
-        n = snprintf(out + sign, NUMBER_BYTES - sign, "%.*g", precision, value);
-        double back = strtod(out + sign, NULL);
-        if (is_float ? (float)back == (float)value : back == value) {
-            break;
-        }
-    }
-    return sign + (size_t)n;
+    return n;
 }

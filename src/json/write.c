@@ -1,5 +1,7 @@
 #include "json/json.h"
 
+#include "base/number.h"
+
 #include "json/internal.h"
 
 #include <math.h>
@@ -202,17 +204,10 @@ void dl_json_double(dl_json_writer *w, double value)
         dl_json_null(w);
         return;
     }
-    char text[NUMBER_TEXT_SIZE];
-    int len = 0;
-    for (int digits = 15; digits <= 17; digits++) { /* 17 always read back the same */
-        len = snprintf(text, sizeof text, "%.*g", digits, value);
-        double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) {
-            break;
-        }
-    }
+    char text[DL_NUMBER_TEXT_SIZE];
+    size_t len = dl_number_format(value, text);
     put_value_start(w);
-    put(w, text, (size_t)len);
+    put(w, text, len);
 }
 
 void dl_json_bool(dl_json_writer *w, bool value)

@@ -156,7 +156,7 @@ static dl_status fill_frames(void *context, dl_buf *piece, bool *out_done, dl_er
 static dl_status measure(const frames_stream *f, uint64_t *out_length, dl_error *err)
 {
     DL_AUTO_BUF head = {0};
-    dl_buf_init(&head, 4096);
+    dl_buf_init(&head, 64 * 1024); /* the URL in it holds a Host header of the client */
     uint64_t length = f->multipart ? strlen("\r\n----\r\n") + strlen(f->boundary) : 0;
     for (size_t i = 0; i < f->count; i++) {
         dl_buf_reset(&head);

@@ -287,17 +287,20 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
 
 /* ---- multipart ---- */
 
+enum { PART_HEAD_LIMIT_BYTES = 64 * 1024 }; /* the URL in it holds a Host header of the client */
+
 typedef struct parts_stream {
     dl_service *service;
     listing list;
     dl_str partition_name, base;
     char boundary[33];
-    size_t next;
-    dl_store_object *object; /* of the part being sent */
-    uint64_t sent;
+    size_t next;             /* the part that comes next */
+    dl_store_object *object; /* of the part being sent; NULL between parts */
+    uint64_t sent;           /* of the object */
+    dl_buf head;             /* what stands between objects: heads of parts, the end */
+    size_t head_sent;
+    bool ended;
 } parts_stream;
-
-enum { PART_BLOCK_BYTES = 256 * 1024 };
 
 static dl_status format_part_head(const parts_stream *p, size_t i, dl_buf *out, dl_error *err)
 {
@@ -310,39 +313,64 @@ static dl_status format_part_head(const parts_stream *p, size_t i, dl_buf *out, 
                          DL_STR_ARG(v->sop_uid));
 }
 
-static dl_status send_bytes(parts_stream *p, dl_buf *piece, dl_error *err)
+/* The next object with its head, or the end. */
+static dl_status next_part(parts_stream *p, dl_error *err)
 {
-    uint64_t size = dl_store_object_size(p->object);
-    uint64_t left = size - p->sent;
-    size_t n = left < PART_BLOCK_BYTES ? (size_t)left : PART_BLOCK_BYTES;
-    DL_TRY(dl_buf_reserve(piece, n, err));
-    DL_TRY(dl_store_object_read(p->object, p->sent, piece->ptr + piece->len, n, err));
-    piece->len += n;
+    dl_buf_reset(&p->head);
+    p->head_sent = 0;
+    if (p->next == p->list.count) {
+        p->ended = true;
+        return dl_buf_printf(&p->head, err, "\r\n--%s--\r\n", p->boundary);
+    }
+    DL_TRY(format_part_head(p, p->next, &p->head, err));
+    p->sent = 0;
+    return dl_open_version(p->service, p->partition_name, &p->list.versions[p->next++], &p->object,
+                           err);
+}
+
+static size_t send_head(parts_stream *p, char *out, size_t room)
+{
+    size_t n = p->head.len - p->head_sent;
+    n = n < room ? n : room;
+    if (n > 0) {
+        memcpy(out, p->head.ptr + p->head_sent, n);
+        p->head_sent += n;
+    }
+    return n;
+}
+
+/* Straight from the file into the room of the answer. */
+static dl_status send_object(parts_stream *p, char *out, size_t room, size_t *out_len,
+                             dl_error *err)
+{
+    uint64_t left = dl_store_object_size(p->object) - p->sent;
+    size_t n = left < room ? (size_t)left : room;
+    DL_TRY(dl_store_object_read(p->object, p->sent, out, n, err));
     p->sent += n;
-    if (p->sent == size) {
+    *out_len += n;
+    if (n == left) {
         dl_store_object_close(p->object);
         p->object = NULL;
-        p->next++;
     }
     return DL_OK;
 }
 
-static dl_status fill_parts(void *context, dl_buf *piece, bool *out_done, dl_error *err)
+static dl_status read_parts(void *context, char *out, size_t room, size_t *out_len, dl_error *err)
 {
     parts_stream *p = context;
-    if (p->object == NULL && p->next < p->list.count) {
-        DL_TRY(format_part_head(p, p->next, piece, err));
-        DL_TRY(dl_open_version(p->service, p->partition_name, &p->list.versions[p->next],
-                               &p->object, err));
-        p->sent = 0;
+    size_t used = 0;
+    while (used < room) {
+        used += send_head(p, out + used, room - used);
+        bool head_done = p->head_sent == p->head.len;
+        if (head_done && p->object != NULL && used < room) {
+            DL_TRY(send_object(p, out + used, room - used, &used, err));
+        } else if (head_done && p->object == NULL && !p->ended) {
+            DL_TRY(next_part(p, err));
+        } else if (head_done && p->ended) {
+            break;
+        }
     }
-    if (p->object != NULL) {
-        DL_TRY(send_bytes(p, piece, err));
-    }
-    if (p->object == NULL && p->next == p->list.count) {
-        DL_TRY(dl_buf_printf(piece, err, "\r\n--%s--\r\n", p->boundary));
-        *out_done = true;
-    }
+    *out_len = used;
     return DL_OK;
 }
 
@@ -350,6 +378,7 @@ static void destroy_parts(void *context)
 {
     parts_stream *p = context;
     dl_store_object_close(p->object);
+    dl_buf_clear(&p->head);
     clear_listing(&p->list);
     dl_mem_free(p);
 }
@@ -358,7 +387,7 @@ static void destroy_parts(void *context)
 static dl_status measure_parts(const parts_stream *p, uint64_t *out_length, dl_error *err)
 {
     DL_AUTO_BUF head = {0};
-    dl_buf_init(&head, 4096);
+    dl_buf_init(&head, PART_HEAD_LIMIT_BYTES);
     uint64_t length = strlen("\r\n----\r\n") + strlen(p->boundary);
     for (size_t i = 0; i < p->list.count; i++) {
         char key[DL_SERVICE_KEY_SIZE];
@@ -388,6 +417,7 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     }
     p->service = r->service;
     p->list = *take_list;
+    dl_buf_init(&p->head, PART_HEAD_LIMIT_BYTES);
     dl_random_hex(p->boundary, 16);
     uint64_t length = 0;
     dl_status status = dl_arena_copy(p->list.arena, r->partition_name, &p->partition_name, err);
@@ -404,8 +434,9 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     char type[128];
     (void)snprintf(type, sizeof type,
                    "multipart/related; boundary=\"%s\"; type=\"application/dicom\"", p->boundary);
-    dl_pieces pieces = {.fill = fill_parts, .destroy = destroy_parts, .context = p};
-    return dl_respond_pieces(r, 200, type, length, &pieces, err);
+    dl_http_stream stream = {.read = read_parts, .destroy = destroy_parts, .context = p};
+    dl_http_respond_stream(r->x, 200, type, length, &stream);
+    return DL_OK;
 }
 
 dl_status dl_handle_retrieve(dl_service_request *r, dl_error *err)

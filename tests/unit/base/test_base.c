@@ -6,6 +6,7 @@
 #include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/random.h"
 
 #include <stdlib.h>
@@ -170,6 +171,32 @@ TAP_CASE(files_are_replaced_whole)
     (void)rmdir(folder);
 }
 
+TAP_CASE(numbers_are_as_short_as_can_be)
+{
+    static const struct {
+        double value;
+        const char *want, *want_float;
+    } cases[] = {
+        {0, "0", "0"},
+        {-0.0, "-0", "-0"},
+        {0.1, "0.1", "0.1"},
+        {-1.5, "-1.5", "-1.5"},
+        {100000, "100000", "100000"},
+        {1.0 / 3, "0.3333333333333333", "0.33333334"},
+        {0.00001, "0.00001", "0.00001"},
+        {0.000001, "1e-06", "1e-06"},
+        {1e15, "1000000000000000", "999999986991104"},
+        {1e16, "1e+16", "1e+16"},
+        {-2.2250738585072014e-308, "-2.2250738585072014e-308", "-0"},
+    };
+    char text[DL_NUMBER_TEXT_SIZE];
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        TAP_EQ_STR(((dl_str){text, dl_number_format(cases[i].value, text)}), cases[i].want);
+        TAP_EQ_STR(((dl_str){text, dl_number_format_float((float)cases[i].value, text)}),
+                   cases[i].want_float);
+    }
+}
+
 TAP_CASE(random_hex_is_hex)
 {
     char a[33];
@@ -200,6 +227,7 @@ int main(void)
     TAP_RUN(arena_stops_at_its_limit);
     TAP_RUN(times_are_read_and_written);
     TAP_RUN(files_are_replaced_whole);
+    TAP_RUN(numbers_are_as_short_as_can_be);
     TAP_RUN(random_hex_is_hex);
     TAP_RUN(environment_variables_are_read);
     return tap_done();
