@@ -52,6 +52,7 @@ static dl_status prepare(dl_db *db, dl_str sql, const void *key, dl_db_stmt **li
 
 static void take(dl_db_stmt *stmt, dl_db_stmt **out_stmt)
 {
+    DL_ASSERT(stmt != NULL);
     stmt->busy = true;
     stmt->done = false;
     stmt->rc = SQLITE_OK;
@@ -68,7 +69,6 @@ dl_status dl_db_query(dl_db *db, const char *sql, dl_db_stmt **out_stmt, dl_erro
     }
     if (stmt == NULL) {
         DL_TRY(prepare(db, dl_str_of(sql), sql, list, &stmt, err));
-        DL_ASSERT(stmt != NULL);
     }
     take(stmt, out_stmt);
     return DL_OK;
