@@ -123,6 +123,13 @@ static dl_status remove_one(dl_index_tx *tx, dl_index_series *series, const dl_i
     return remove_instance(tx, series, instance, watermark, not_before_us, err);
 }
 
+/** False when a store has put the expiry off, or called it off, since the scope was listed. */
+static bool may_expire(const dl_index_study *study, const dl_index_scope *scope)
+{
+    return scope->expired_us == 0 ||
+           (study->expires_us != 0 && study->expires_us <= scope->expired_us);
+}
+
 static dl_status remove_scope(dl_index_tx *tx, const dl_index_scope *scope, int64_t not_before_us,
                               int64_t *count, dl_error *err)
 {
@@ -133,10 +140,13 @@ static dl_status remove_scope(dl_index_tx *tx, const dl_index_scope *scope, int6
         return DL_OK;
     }
     DL_TRY(dl_index_study_find(tx, scope->partition, &uid, false, &study, err));
-    if (study == NULL || study->created == 0) {
+    if (study == NULL || study->created == 0 || !may_expire(study, scope)) {
         return DL_OK;
     }
     if (scope->series_uid.len == 0) {
+        if (scope->sop_uid.len > 0) {
+            return DL_OK;
+        }
         return remove_study(tx, study, not_before_us, count, err);
     }
     if (!dl_index_uid_pack(scope->series_uid, &uid)) {
@@ -275,7 +285,7 @@ dl_status dl_index_expired(dl_index *index, const dl_index_due *due, dl_arena *a
     size_t count = 0;
     dl_status status = DL_OK;
     while (status == DL_OK && count < due->limit && dl_db_step(q)) {
-        list[count] = (dl_index_scope){.partition = dl_db_int(q, 0)};
+        list[count] = (dl_index_scope){.partition = dl_db_int(q, 0), .expired_us = due->now_us};
         status = dl_index_uid_copy(dl_db_bytes(q, 1), arena, &list[count].study_uid, err);
         count++;
     }

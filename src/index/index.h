@@ -131,10 +131,11 @@ DL_NODISCARD dl_status dl_index_put_instance(dl_index_tx *tx, const dl_index_put
                                              dl_index_outcome *out_outcome, dl_error *err);
 
 /** What a path names: a study, a series of it, or an instance; empty strings below what is named.
- */
+ * An instance without its series names nothing. */
 typedef struct dl_index_scope {
     int64_t partition;
     dl_str study_uid, series_uid, sop_uid;
+    int64_t expired_us; /* 0, or: to be deleted only while the study is to expire by then */
 } dl_index_scope;
 
 /** Delete all current instances in the scope. Errors: DL_E_NOT_FOUND. */
@@ -165,7 +166,8 @@ DL_NODISCARD dl_status dl_index_garbage_done(dl_index_tx *tx, int64_t watermark,
 DL_NODISCARD dl_status dl_index_garbage_retry(dl_index_tx *tx, int64_t watermark,
                                               int64_t not_before_us, dl_error *err);
 
-/** Studies whose time has come (contract 5.8), as scopes with only study_uid set. */
+/** Studies whose time has come (contract 5.8), as scopes with study_uid and expired_us set, for
+ * dl_index_delete(): a store meanwhile may have called the expiry off. */
 DL_NODISCARD dl_status dl_index_expired(dl_index *index, const dl_index_due *due, dl_arena *arena,
                                         dl_index_scope **out_list, size_t *out_count,
                                         dl_error *err);

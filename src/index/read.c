@@ -43,6 +43,9 @@ static dl_status find_place(dl_index_conn *conn, const dl_index_scope *scope, pl
     place p = {0};
     found_row row = {0};
     *out_place = p;
+    if (scope->sop_uid.len > 0 && scope->series_uid.len == 0) {
+        return DL_OK;
+    }
     DL_TRY(find_by_uid(conn, "SELECT id, created FROM study WHERE uid=?1 AND partition=?2",
                        scope->study_uid, scope->partition, &row, err));
     p.study = row.id;

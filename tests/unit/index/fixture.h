@@ -112,7 +112,7 @@ static inline DL_UNUSED dl_status fixture_delete(fixture *f, const char *study, 
                                                  int64_t *out_count)
 {
     dl_index_tx *tx = NULL;
-    dl_index_scope scope = {1, dl_str_of(study), dl_str_of(series), dl_str_of(sop)};
+    dl_index_scope scope = {1, dl_str_of(study), dl_str_of(series), dl_str_of(sop), 0};
     TAP_OK(dl_index_begin(f->index, &tx, &f->err), f->err);
     dl_status status = dl_index_delete(tx, &scope, not_before_us, out_count, &f->err);
     TAP_OK(dl_index_commit(tx, &f->err), f->err);

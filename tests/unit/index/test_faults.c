@@ -71,7 +71,8 @@ static dl_status write_some(fixture *f, dl_index *index, dl_index_tx *tx, unsign
             return dl_error_set(err, DL_E_CORRUPT, "outcome %d", outcome);
         }
     }
-    dl_index_scope scope = {1, dl_str_of(f->s.study_uid), dl_str_of(f->s.series_uid), DL_STR_NONE};
+    dl_index_scope scope = {1, dl_str_of(f->s.study_uid), dl_str_of(f->s.series_uid), DL_STR_NONE,
+                            0};
     int64_t count = 0;
     return dl_index_delete(tx, &scope, 5, &count, err);
 }

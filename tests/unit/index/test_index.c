@@ -203,7 +203,7 @@ TAP_CASE(an_instance_is_stored_once_and_replaced_when_asked)
 
     dl_index_snapshot *s = NULL;
     TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
-    dl_index_scope scope = {1, DL_STR("1.2"), DL_STR_NONE, DL_STR_NONE};
+    dl_index_scope scope = {1, DL_STR("1.2"), DL_STR_NONE, DL_STR_NONE, 0};
     dl_index_version *list = NULL;
     size_t count = 0;
     TAP_OK(dl_index_versions(s, &scope, f.arena, &list, &count, &f.err), f.err);
@@ -496,6 +496,56 @@ TAP_CASE(the_last_store_decides_when_a_study_expires)
     TAP_OK(dl_index_expired(f.index, &(dl_index_due){9999, 10}, f.arena, &list, &count, &f.err),
            f.err);
     TAP_EQ_INT(count, 0);
+    fixture_end(&f);
+}
+
+/** The worker lists studies first and deletes them one by one; stores go on meanwhile. */
+TAP_CASE(a_store_after_the_list_saves_its_study)
+{
+    const int64_t later[] = {0, 701, 700};
+    for (size_t i = 0; i < DL_COUNT_OF(later); i++) {
+        fixture f;
+        fixture_begin(&f);
+        dl_index_scope *list = NULL;
+        size_t count = 0;
+        int64_t removed = 0;
+        dl_index_tx *tx = NULL;
+        dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
+        put.expires_us = 600;
+        (void)fixture_store(&f, put);
+        TAP_OK(dl_index_expired(f.index, &(dl_index_due){700, 10}, f.arena, &list, &count, &f.err),
+               f.err);
+        TAP_EQ_INT(count, 1);
+        put = fixture_put(&f, "1.2", "1.2.3", "2", "");
+        put.expires_us = later[i];
+        (void)fixture_store(&f, put);
+        TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+        TAP_STATUS(dl_index_delete(tx, &list[0], 0, &removed, &f.err),
+                   later[i] == 700 ? DL_OK : DL_E_NOT_FOUND);
+        TAP_OK(dl_index_commit(tx, &f.err), f.err);
+        TAP_EQ_INT(removed, later[i] == 700 ? 2 : 0);
+        TAP_EQ_INT(fixture_check(&f), 0);
+        fixture_end(&f);
+    }
+}
+
+/** Not its study: a path with an empty segment must not reach further than a whole one. */
+TAP_CASE(an_instance_without_its_series_is_nothing)
+{
+    fixture f;
+    fixture_begin(&f);
+    int64_t count = 0;
+    (void)fixture_store(&f, fixture_put(&f, "1.2", "1.2.3", "1", ""));
+    TAP_STATUS(fixture_delete(&f, "1.2", "", "1", 0, &count), DL_E_NOT_FOUND);
+    const dl_index_scope scope = {
+        .partition = 1, .study_uid = DL_STR("1.2"), .sop_uid = DL_STR("1")};
+    dl_index_snapshot *s = NULL;
+    dl_index_version *list = NULL;
+    size_t versions = 0;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    TAP_OK(dl_index_versions(s, &scope, f.arena, &list, &versions, &f.err), f.err);
+    dl_index_snapshot_end(s);
+    TAP_EQ_INT(versions, 0);
     fixture_end(&f);
 }
 
@@ -798,6 +848,8 @@ int main(void)
     TAP_RUN(time_windows_are_found_by_their_edges);
     TAP_RUN(removed_versions_wait_in_the_queue);
     TAP_RUN(the_last_store_decides_when_a_study_expires);
+    TAP_RUN(a_store_after_the_list_saves_its_study);
+    TAP_RUN(an_instance_without_its_series_is_nothing);
     TAP_RUN(deleting_what_is_not_there_is_not_found);
     TAP_RUN(metadata_comes_back_byte_for_byte);
     TAP_RUN(a_dictionary_is_trained_and_holds_nothing_of_a_patient);

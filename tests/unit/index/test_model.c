@@ -142,7 +142,7 @@ static void step_delete(model *m, dl_index_tx *tx)
     char study[32], series[32], sop[32];
     place_uids(first, study, series, sop);
     dl_index_scope scope = {1 + place / (STUDIES * SERIES * INSTANCES), dl_str_of(study),
-                            DL_STR_NONE, DL_STR_NONE};
+                            DL_STR_NONE, DL_STR_NONE, 0};
     if (level > 0) {
         scope.series_uid = dl_str_of(series);
     }
@@ -445,7 +445,7 @@ static void ask_tree(model *m, dl_index_snapshot *s)
     char study[32], series[32], sop[32];
     place_uids(place, study, series, sop);
     dl_index_scope scope = {1 + place / (STUDIES * SERIES * INSTANCES), dl_str_of(study),
-                            DL_STR_NONE, DL_STR_NONE};
+                            DL_STR_NONE, DL_STR_NONE, 0};
     dl_index_version *list = NULL;
     size_t count = 0;
     int64_t newest = 0, number = 0, largest = 0;
