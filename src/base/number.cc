@@ -2,7 +2,8 @@
 
 #include <charconv>
 
-namespace {
+namespace
+{
 
 template <typename number> size_t format(number value, char *out)
 {

@@ -1,8 +1,8 @@
 /**
  * Number: the shortest decimal text that reads back as the same number.
  *
- * A thin layer over the C++ library's std::to_chars, which C has no counterpart of: printf would have
- * to try precisions one after the other and read each back.
+ * A thin layer over the C++ library's std::to_chars, which C has no counterpart of: printf would
+ * have to try precisions one after the other and read each back.
  *
  * Thread: pure functions.
  * Standard: RFC 8259 section 6 (what comes out is a JSON number).
