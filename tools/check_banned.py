@@ -77,7 +77,7 @@ def check_tree(root):
     findings = []
     for path in sorted((root / "src").rglob("*")):
         inside = path.relative_to(root / "src").parts
-        if path.suffix not in (".c", ".h") or inside[0] == "base":
+        if path.suffix not in (".c", ".cc", ".h") or inside[0] == "base":
             continue
         for line, what in check_text(path.read_text(errors="replace")):
             findings.append(f"{path.relative_to(root)}:{line}: {what}")

@@ -105,7 +105,7 @@ def check_tree(root):
     layers = parse_table(table_text((root / "ARCHITECTURE.md").read_text()))
     findings = []
     for path in sorted((root / "src").rglob("*")):
-        if path.suffix not in (".c", ".h", ".inc"):
+        if path.suffix not in (".c", ".cc", ".h", ".inc"):
             continue
         module = path.relative_to(root / "src").parts[0]
         shown = path.relative_to(root)

@@ -20,11 +20,12 @@ import check_layers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ["src", "tests/unit", "fuzz", "bench"]
+SUFFIXES = (".c", ".cc", ".h")
 FINDING = re.compile(r"^(.*?:\d+:\d+): (?:warning|error): (.*)$")
 
 
 def sources(pattern):
-    found = (p for folder in FOLDERS for p in (ROOT / folder).rglob("*.[ch]"))
+    found = (p for folder in FOLDERS for p in (ROOT / folder).rglob("*") if p.suffix in SUFFIXES)
     return sorted(p for p in found if pattern in str(p.relative_to(ROOT)))
 
 
@@ -67,7 +68,7 @@ def check_tidy(files):
     """Findings of every file below src/ that the build knows."""
     database = json.loads((ROOT / "build" / "compile_commands.json").read_text())
     known = {(pathlib.Path(e["directory"]) / e["file"]).resolve() for e in database}
-    chosen = [p for p in files if p.suffix == ".c" and p in known and "src" in p.parts]
+    chosen = [p for p in files if p.suffix != ".h" and p in known and "src" in p.parts]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [line for lines in pool.map(tidy_file, chosen) for line in lines]
     return sorted(set(found))
