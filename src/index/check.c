@@ -402,7 +402,8 @@ dl_status dl_index_each_file(dl_index_snapshot *s, int64_t after,
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(s->conn->db,
                        "SELECT v.watermark, v.partition, v.size_bytes, v.tag, v.hash,"
-                       " v.instance IS NOT NULL, t.uid, e.uid, i.uid FROM version v"
+                       " v.instance IS NOT NULL, t.uid, e.uid, i.uid, p.name FROM version v"
+                       " LEFT JOIN partition p ON p.key=v.partition"
                        " LEFT JOIN instance i ON i.id=v.instance"
                        " LEFT JOIN series e ON e.id=i.series LEFT JOIN study t ON t.id=e.study"
                        " WHERE v.watermark>?1 ORDER BY v.watermark",
@@ -413,7 +414,7 @@ dl_status dl_index_each_file(dl_index_snapshot *s, int64_t after,
         dl_index_stored_file file = {
             .watermark = dl_db_int(q, 0),
             .partition = dl_db_int(q, 1),
-            .partition_name = dl_index_partition_name(s->index, dl_db_int(q, 1)),
+            .partition_name = dl_db_str(q, 9), /* perhaps newer than a reader's list of them */
             .size_bytes = (uint64_t)dl_db_int(q, 2),
             .tag = dl_db_int(q, 3),
             .current = dl_db_int(q, 5) != 0,

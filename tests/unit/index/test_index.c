@@ -809,6 +809,35 @@ TAP_CASE(every_file_is_listed)
     fixture_end(&f);
 }
 
+static dl_status name_partition(void *context, const dl_index_stored_file *file, dl_error *err)
+{
+    (void)err;
+    TAP_EQ_STR(file->partition_name, "new");
+    ++*(int *)context;
+    return DL_OK;
+}
+
+/** Verify runs beside a service, which may make a partition when the reader is open already. */
+TAP_CASE(a_second_index_sees_new_partitions)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_index *reader = NULL;
+    dl_index_options options = {.read_only = true};
+    dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
+    dl_index_snapshot *s = NULL;
+    int count = 0;
+    TAP_OK(dl_index_open(f.path, &options, &reader, &f.err), f.err);
+    TAP_OK(dl_index_partition_ensure(f.index, DL_STR("new"), &put.partition, &f.err), f.err);
+    (void)fixture_store(&f, put);
+    TAP_OK(dl_index_snapshot_begin(reader, &s, &f.err), f.err);
+    TAP_OK(dl_index_each_file(s, 0, name_partition, &count, &f.err), f.err);
+    TAP_EQ_INT(count, 1);
+    dl_index_snapshot_end(s);
+    dl_index_close(reader);
+    fixture_end(&f);
+}
+
 TAP_CASE(a_second_index_may_read)
 {
     fixture f;
@@ -856,6 +885,7 @@ int main(void)
     TAP_RUN(an_instance_costs_less_than_a_kilobyte);
     the_check_sees_every_kind_of_damage();
     TAP_RUN(every_file_is_listed);
+    TAP_RUN(a_second_index_sees_new_partitions);
     TAP_RUN(a_second_index_may_read);
     return tap_done();
 }
