@@ -10,7 +10,6 @@
 #define FRAMES_ARENA_BYTES ((size_t)256 << 20)
 enum {
     FRAME_BLOCK_BYTES = 256 * 1024,
-    PART_HEAD_LIMIT_BYTES = 64 * 1024, /* the URL in it holds a Host header of the client */
 };
 
 typedef struct frame {
@@ -159,7 +158,7 @@ static dl_status fill_frames(void *context, dl_buf *piece, bool *out_done, dl_er
 static dl_status measure(const frames_stream *f, uint64_t *out_length, dl_error *err)
 {
     DL_AUTO_BUF head = {0};
-    dl_buf_init(&head, PART_HEAD_LIMIT_BYTES);
+    dl_buf_init(&head, DL_SERVICE_PART_HEAD_LIMIT_BYTES);
     uint64_t length = f->multipart ? strlen("\r\n----\r\n") + strlen(f->boundary) : 0;
     for (size_t i = 0; i < f->count; i++) {
         dl_buf_reset(&head);

@@ -231,6 +231,10 @@ int64_t dl_service_now_us(const dl_service *service);
 
 #define DL_SERVICE_TRANSCODE_LIMIT_BYTES ((uint64_t)104857600)
 
+enum {
+    DL_SERVICE_PART_HEAD_LIMIT_BYTES = 64 * 1024
+}; /* its URL holds a Host header of the client */
+
 /** The form of an answer. */
 typedef struct dl_form {
     bool multipart; /* multipart/related, else the bytes alone */

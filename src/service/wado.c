@@ -287,8 +287,6 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
 
 /* ---- multipart ---- */
 
-enum { PART_HEAD_LIMIT_BYTES = 64 * 1024 }; /* the URL in it holds a Host header of the client */
-
 typedef struct parts_stream {
     dl_service *service;
     listing list;
@@ -387,7 +385,7 @@ static void destroy_parts(void *context)
 static dl_status measure_parts(const parts_stream *p, uint64_t *out_length, dl_error *err)
 {
     DL_AUTO_BUF head = {0};
-    dl_buf_init(&head, PART_HEAD_LIMIT_BYTES);
+    dl_buf_init(&head, DL_SERVICE_PART_HEAD_LIMIT_BYTES);
     uint64_t length = strlen("\r\n----\r\n") + strlen(p->boundary);
     for (size_t i = 0; i < p->list.count; i++) {
         char key[DL_SERVICE_KEY_SIZE];
@@ -417,7 +415,7 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     }
     p->service = r->service;
     p->list = *take_list;
-    dl_buf_init(&p->head, PART_HEAD_LIMIT_BYTES);
+    dl_buf_init(&p->head, DL_SERVICE_PART_HEAD_LIMIT_BYTES);
     dl_random_hex(p->boundary, 16);
     uint64_t length = 0;
     dl_status status = dl_arena_copy(p->list.arena, r->partition_name, &p->partition_name, err);
