@@ -228,6 +228,13 @@ dl_status dl_db_commit(dl_db *db, dl_error *err)
     DL_ASSERT(db->in_transaction);
     dl_status status = run_literal(db, "COMMIT", "committing", err);
     if (status != DL_OK) {
+        /* The log was written and its sync failed: after a crash the transaction may count. */
+        if ((sqlite3_errcode(db->handle) & 0xff) == SQLITE_IOERR) {
+            status = DL_E_UNAVAILABLE;
+            if (err != NULL) {
+                err->status = status;
+            }
+        }
         dl_db_rollback(db);
         return status;
     }

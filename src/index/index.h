@@ -198,6 +198,9 @@ typedef struct dl_index_version {
 DL_NODISCARD dl_status dl_index_versions(dl_index_snapshot *s, const dl_index_scope *scope,
                                          dl_arena *arena, dl_index_version **out_list,
                                          size_t *out_count, dl_error *err);
+/** When the study of the scope expires; 0: never, or there is no such study. */
+DL_NODISCARD dl_status dl_index_expiry(dl_index_snapshot *s, const dl_index_scope *scope,
+                                       int64_t *out_expires_us, dl_error *err);
 /** Largest watermark and number of current instances in the scope; count 0 when nothing is there.
  */
 DL_NODISCARD dl_status dl_index_summary(dl_index_snapshot *s, const dl_index_scope *scope,
@@ -263,7 +266,7 @@ DL_NODISCARD dl_status dl_index_newest(dl_index_snapshot *s, int64_t study_id, i
 /** Counts of a study, or with series_id not 0 of that series (then series count is 1). */
 DL_NODISCARD dl_status dl_index_counts(dl_index_snapshot *s, int64_t study_id, int64_t series_id,
                                        int64_t *out_series, int64_t *out_instances, dl_error *err);
-/** Distinct modalities of a study, sorted, as stored. */
+/** Distinct modalities of a study, sorted. */
 DL_NODISCARD dl_status dl_index_modalities(dl_index_snapshot *s, int64_t study_id, dl_arena *arena,
                                            dl_str **out_list, size_t *out_count, dl_error *err);
 

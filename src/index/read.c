@@ -1,8 +1,5 @@
 #include "index/internal.h"
 
-#include "json/json.h"
-
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- what a scope names ---- */
@@ -184,6 +181,16 @@ dl_status dl_index_versions(dl_index_snapshot *s, const dl_index_scope *scope, d
     return DL_OK;
 }
 
+dl_status dl_index_expiry(dl_index_snapshot *s, const dl_index_scope *scope,
+                          int64_t *out_expires_us, dl_error *err)
+{
+    found_row row = {0};
+    DL_TRY(find_by_uid(s->conn, "SELECT id, expires_us FROM study WHERE uid=?1 AND partition=?2",
+                       scope->study_uid, scope->partition, &row, err));
+    *out_expires_us = row.live;
+    return DL_OK;
+}
+
 /* ---- sums ---- */
 
 static dl_status two_numbers(dl_index_snapshot *s, const char *sql, int64_t id, int64_t *out_a,
@@ -296,57 +303,52 @@ dl_status dl_index_frames(dl_index_snapshot *s, int64_t watermark, dl_arena *are
 
 /* ---- modalities ---- */
 
-static int compare_texts(const void *a, const void *b)
+/* One of the folded list. CS has no lower case (PS3.5 section 6.2), so this is the value as stored.
+ */
+static dl_status unfold(dl_str folded, dl_arena *arena, dl_str *out_value, dl_error *err)
 {
-    return dl_str_compare(*(const dl_str *)a, *(const dl_str *)b);
+    char *text = dl_arena_alloc(arena, folded.len, 1);
+    if (text == NULL) {
+        return dl_arena_full(arena, err);
+    }
+    for (size_t i = 0; i < folded.len; i++) {
+        char c = folded.ptr[i];
+        text[i] = c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+    }
+    *out_value = (dl_str){text, folded.len};
+    return DL_OK;
 }
 
-/** Modality of one series, as stored; `value` gets ptr NULL when it has none. */
-static dl_status modality_of(dl_str attributes, dl_arena *arena, dl_str *out_value, dl_error *err)
+/* The list is sorted and distinct; each entry ends with a backslash. */
+static dl_status split_modalities(dl_str list, dl_arena *arena, dl_str **out_list,
+                                  size_t *out_count, dl_error *err)
 {
-    dl_index_elements_found found;
-    dl_str text = DL_STR_NONE;
-    *out_value = DL_STR_NONE;
-    dl_index_elements(attributes, &found);
-    if (found.series[DL_INDEX_MODALITY].ptr == NULL) {
-        return DL_OK;
+    size_t count = 0;
+    for (size_t i = 0; i < list.len; i++) {
+        count += list.ptr[i] == '\\';
     }
-    DL_TRY(dl_index_element_text(found.series[DL_INDEX_MODALITY], arena, &text, err));
-    return dl_arena_copy(arena, dl_str_trim_padding(text), out_value, err);
+    dl_str *values = dl_arena_alloc(arena, count, sizeof *values);
+    if (values == NULL) {
+        return dl_arena_full(arena, err);
+    }
+    dl_str folded = DL_STR_NONE;
+    for (size_t i = 0; i < count && dl_str_next(&list, '\\', &folded); i++) {
+        DL_TRY(unfold(folded, arena, &values[i], err));
+    }
+    *out_list = values;
+    *out_count = count;
+    return DL_OK;
 }
 
 dl_status dl_index_modalities(dl_index_snapshot *s, int64_t study_id, dl_arena *arena,
                               dl_str **out_list, size_t *out_count, dl_error *err)
 {
-    int64_t series_count = 0, instances = 0;
-    DL_TRY(dl_index_counts(s, study_id, 0, &series_count, &instances, err));
-    dl_str *list = dl_arena_alloc(arena, (size_t)series_count, sizeof *list);
-    if (list == NULL) {
-        return dl_arena_full(arena, err);
-    }
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db,
-                       "SELECT t.attributes FROM series s CROSS JOIN series_text t ON t.series=s.id"
-                       " WHERE s.study=?1 AND s.created IS NOT NULL",
-                       &q, err));
+    DL_TRY(dl_db_query(s->conn->db, "SELECT modalities FROM study_text WHERE study=?1", &q, err));
     dl_db_bind_int(q, 1, study_id);
-    size_t count = 0;
-    dl_status status = DL_OK;
-    while (status == DL_OK && count < (size_t)series_count && dl_db_step(q)) {
-        status = modality_of(dl_db_str(q, 0), arena, &list[count], err);
-        count += list[count].ptr != NULL ? 1 : 0;
-    }
+    bool found = dl_db_step(q);
+    dl_status status =
+        split_modalities(found ? dl_db_str(q, 0) : DL_STR(""), arena, out_list, out_count, err);
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
-    DL_TRY(status);
-    DL_TRY(finished);
-    qsort(list, count, sizeof *list, compare_texts);
-    size_t distinct = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (distinct == 0 || !dl_str_eq(list[distinct - 1], list[i])) {
-            list[distinct++] = list[i];
-        }
-    }
-    *out_list = list;
-    *out_count = distinct;
-    return DL_OK;
+    return status != DL_OK ? status : finished;
 }

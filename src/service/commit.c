@@ -242,6 +242,16 @@ static void remove_unused(stage *s, size_t count)
     }
 }
 
+/* A commit whose sync failed may stand whole in the log: after a crash it would count. A write that
+ * lasts takes its place there. Until one does the files stay; the next start finds their rows or
+ * sweeps them. */
+static bool is_undone(const stage *s)
+{
+    dl_error cause = {0};
+    return dl_index_setting_put(s->committer->service->index, DL_STR("commit.undone"), DL_STR("1"),
+                                &cause) == DL_OK;
+}
+
 static void commit(stage *s, size_t count)
 {
     dl_error cause = {0};
@@ -250,6 +260,9 @@ static void commit(stage *s, size_t count)
         log_failure("commit", &cause);
         for (size_t i = 0; i < count; i++) {
             s->group[i]->status = status;
+        }
+        if (status == DL_E_UNAVAILABLE && !is_undone(s)) {
+            return;
         }
     }
     remove_unused(s, count);

@@ -20,6 +20,7 @@ enum {
 };
 
 #define HEADER_ARENA_BYTES ((size_t)64 << 20)
+#define COMMENT_BYTES ((size_t)16 << 20)        /* of one request; further ones are left out */
 #define GROUP_METADATA_BYTES ((size_t)16 << 20) /* held in memory before a group is committed */
 
 /* ---- uploads ---- */
@@ -148,6 +149,7 @@ typedef struct ingest {
     dl_commit_item *items;
     size_t group_count, group_limit;
     size_t group_bytes;
+    size_t comment_bytes; /* of all instances: the rest of the answer needs its room too */
 } ingest;
 
 static dl_status comment(ingest *in, dl_stored *s, uint32_t tag, dl_str reason)
@@ -156,13 +158,15 @@ static dl_status comment(ingest *in, dl_stored *s, uint32_t tag, dl_str reason)
     if (s->comments == NULL) {
         s->comments = dl_arena_alloc(in->arena, COMMENT_LIMIT, sizeof *s->comments);
     }
-    if (s->comments == NULL || s->comment_count == COMMENT_LIMIT) {
+    if (s->comments == NULL || s->comment_count == COMMENT_LIMIT ||
+        in->comment_bytes + reason.len > COMMENT_BYTES) {
         return DL_OK; /* a comment less is better than an instance less */
     }
     dl_status status = dl_arena_printf(in->arena, &s->comments[s->comment_count], NULL,
                                        "DICOM100: (%04X,%04X) - %.*s", tag >> 16, tag & 0xffff,
                                        DL_STR_ARG(reason));
     s->comment_count += status == DL_OK;
+    in->comment_bytes += reason.len;
     return DL_OK;
 }
 
@@ -495,7 +499,11 @@ static dl_status check_stored(ingest *in, instance *one, bool *out_done, dl_erro
     size_t count = 0;
     dl_index_snapshot *snapshot = NULL;
     DL_TRY(dl_index_snapshot_begin(in->service->index, &snapshot, err));
+    int64_t expires_us = 0;
     dl_status status = dl_index_versions(snapshot, &scope, arena, &list, &count, err);
+    if (status == DL_OK) {
+        status = dl_index_expiry(snapshot, &scope, &expires_us, err);
+    }
     dl_index_snapshot_end(snapshot);
     DL_TRY(status);
     if (count == 0) {
@@ -504,8 +512,9 @@ static dl_status check_stored(ingest *in, instance *one, bool *out_done, dl_erro
     if (!in->options->replace) {
         one->stored->failure = FAILURE_STORED;
         *out_done = true;
-    } else {
-        *out_done = is_identical(in, one, &list[0]);
+    } else { /* what changes the expiry of the study is never a repetition */
+        *out_done =
+            expires_us == 0 && in->options->expires_us == 0 && is_identical(in, one, &list[0]);
     }
     return DL_OK;
 }
@@ -514,9 +523,13 @@ static dl_status check_stored(ingest *in, instance *one, bool *out_done, dl_erro
 static dl_status admit(ingest *in, instance *one, dl_error *err)
 {
     dl_stored *s = one->stored;
-    DL_TRY(dl_arena_printf(in->arena, &one->inflight.key, err, "%lld/%.*s/%.*s/%.*s",
-                           (long long)in->options->partition, DL_STR_ARG(s->study),
-                           DL_STR_ARG(s->series), DL_STR_ARG(s->sop)));
+    dl_status status = dl_arena_printf(in->arena, &one->inflight.key, err, "%lld/%.*s/%.*s/%.*s",
+                                       (long long)in->options->partition, DL_STR_ARG(s->study),
+                                       DL_STR_ARG(s->series), DL_STR_ARG(s->sop));
+    if (status != DL_OK) {
+        clear_instance(in, one);
+        return status;
+    }
     if (is_in_group(in, one->inflight.key)) {
         instance waiting = *one;
         *one = (instance){0};
@@ -531,7 +544,7 @@ static dl_status admit(ingest *in, instance *one, dl_error *err)
     }
     one->inflight_taken = true;
     bool done = false;
-    dl_status status = check_stored(in, one, &done, err);
+    status = check_stored(in, one, &done, err);
     if (status != DL_OK || done) {
         clear_instance(in, one);
         return status;

@@ -222,7 +222,7 @@ static dl_status read_params(search *s, dl_error *err)
     bool fuzzy = false;
     DL_TRY(refuse_repeated(r, err));
     DL_TRY(dl_request_int(r, (dl_int_param){"limit", 1, PAGE_LIMIT, PAGE_DEFAULT}, &limit, err));
-    DL_TRY(dl_request_int(r, (dl_int_param){"offset", 0, INT32_MAX, 0}, &offset, err));
+    DL_TRY(dl_request_int(r, (dl_int_param){"offset", 0, INT64_MAX / 2, 0}, &offset, err));
     DL_TRY(dl_request_bool(r, "fuzzymatching", false, &fuzzy, err));
     s->query.limit = (size_t)limit;
     s->query.offset = (size_t)offset;

@@ -163,3 +163,18 @@ def test_parallel_deletes(stored):
         statuses = [a.status for a in pool.map(lambda _: stored.delete(path), range(6))]
     assert sorted(statuses) == [204] + [404] * 5
     assert len(stored.feed()) == 6
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studies/{study}/series//",
+        "/studies/{study}/series//instances/9.9.9",
+        "/studies//series/9.9",
+        "/studies/{study}/series/ /instances/9.9",
+    ],
+)
+def test_an_empty_segment_names_nothing(stored, path):
+    path = path.replace(" ", "%20").format(study=stored.trio.study)
+    assert stored.delete(path).status in (400, 404)
+    assert len(stored.get("/instances").json()) == 3

@@ -972,6 +972,18 @@ def test_T073_a_later_store_cancels(web, g):
     assert len(web.search(f"/studies/{g.study}/instances")) == 2
 
 
+def test_the_same_bytes_again_cancel_an_expiry(serve, g):
+    web = serve({"store.put_dedup": "on"}).http
+    marker = g.fresh()
+    assert web.store(g, headers={EXPIRY: "1500"}).status == 200
+    assert web.store(g, method="PUT").status == 200
+    assert web.store(marker, headers={EXPIRY: "2000"}).status == 200
+    wait_for(
+        lambda: web.get(f"/studies/{marker.study}/metadata").status == 404, 30, "the marker's end"
+    )
+    assert web.get(f"/studies/{g.study}/metadata").status == 200
+
+
 @pytest.mark.parametrize("value_", ["0", "x", "-5", "", "1.5", "9" * 30])
 def test_T074_bad_expiry(web, g, value_):
     assert web.store(g, headers={EXPIRY: value_}).status == 400
