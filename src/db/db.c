@@ -52,7 +52,9 @@ dl_status dl_db_fail(sqlite3 *handle, int rc, const char *what, dl_error *err)
     } else if ((rc & 0xff) == SQLITE_IOERR) {
         dl_error_hint(err, "check the disk that holds the database and the space left on it");
     } else if (status == DL_E_CORRUPT) {
-        dl_error_hint(err, "restore the database from a backup, or check the disk");
+        dl_error_hint(
+            err,
+            "check the disk; restore the whole home from one backup, never the database alone");
     } else if (status == DL_E_UNAVAILABLE) {
         dl_error_hint(err, "another process holds the database; try again later");
     }

@@ -83,7 +83,7 @@ dl_status dl_handle_health(dl_service_request *r, dl_error *err)
     dl_json_string(&w, index && store ? DL_STR("Healthy") : DL_STR("Unhealthy"));
     dl_json_key(&w, DL_STR("details"));
     dl_json_array_begin(&w);
-    put_check(&w, "SqlServerHealthCheck", index, "the index database answers and can be written");
+    put_check(&w, "SqlServerHealthCheck", index, "the index database answers");
     put_check(&w, "DcmHealthCheck", store, "a file can be written and removed");
     put_check(&w, "MetadataHealthCheck", index, "metadata is in the index database");
     put_check(&w, "FeedHealthCheck", index, "change rows are in the index database");

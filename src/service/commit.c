@@ -237,7 +237,9 @@ static void remove_unused(stage *s, size_t count)
         bool used = item->status == DL_OK && item->outcome != DL_INDEX_EXISTS;
         if (!used &&
             dl_store_remove(s->committer->service->store, dl_str_of(item->key), &cause) != DL_OK) {
-            log_failure("remove", &cause); /* the sweep of the next start finds it */
+            log_failure(
+                "remove",
+                &cause); /* nothing speaks of it: `verify` names it, or the next start sweeps it */
         }
     }
 }
