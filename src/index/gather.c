@@ -165,15 +165,47 @@ static dl_status bind_term(dl_search *s, const dl_search_term *term, dl_str word
     return DL_OK;
 }
 
-bool dl_search_is_exact(const dl_search *s, const dl_search_term *term)
+/* Whether being listed under the term says that it matches: of several words the index does not
+ * tell whether they are adjacent and in order. */
+static bool is_whole(const dl_search_term *term)
 {
     dl_str rest = term->text, word = DL_STR_NONE;
-    if (s->term_count != 1 || term->level != s->query->level) {
-        return false;
-    }
-    /* Of several words the index does not tell whether they are adjacent and in order. */
     return term->kind != DL_SEARCH_PHRASE ||
            (dl_index_word_next(&rest, &word) && !dl_index_word_next(&rest, &word));
+}
+
+bool dl_search_is_exact(const dl_search *s, const dl_search_term *term)
+{
+    return s->term_count == 1 && term->level == s->query->level && is_whole(term);
+}
+
+/* Whether all that is left to ask of a study is its modalities: they are found by its place alone,
+ * without its row. */
+static bool only_modalities_left(const dl_search *s, const dl_search_term *term)
+{
+    for (size_t i = 0; i < s->term_count; i++) {
+        if (&s->terms[i] != term && s->terms[i].kind != DL_SEARCH_MODALITIES) {
+            return false;
+        }
+    }
+    return s->query->level == DL_INDEX_STUDY && term->level == DL_INDEX_STUDY && is_whole(term);
+}
+
+static dl_status push_listed(dl_search *s, const dl_search_term *term, int64_t id, int64_t place,
+                             dl_error *err)
+{
+    dl_search_key key = {.place = place, .id = id};
+    key.study = term->level == DL_INDEX_STUDY ? id : 0;
+    key.series = term->level == DL_INDEX_SERIES ? id : 0;
+    return dl_search_push(s, key, err);
+}
+
+static dl_status try_modalities(dl_search *s, const dl_search_term *term, int64_t id, int64_t place,
+                                dl_error *err)
+{
+    bool match = false;
+    DL_TRY(dl_search_modalities_match(s, place, &match, err));
+    return match ? push_listed(s, term, id, place, err) : DL_OK;
 }
 
 dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
@@ -183,13 +215,13 @@ dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str
     DL_TRY(dl_db_query(s->conn->db, dl_search_sql_list(term), &q, err));
     dl_status status = bind_term(s, term, word, q, err);
     bool exact = dl_search_is_exact(s, term);
+    bool modalities = only_modalities_left(s, term);
     while (status == DL_OK && dl_db_step(q)) {
-        int64_t id = dl_db_int(q, 0);
+        int64_t id = dl_db_int(q, 0), place = dl_db_int(q, 1);
         if (exact) {
-            dl_search_key key = {.place = dl_db_int(q, 1), .id = id};
-            key.study = term->level == DL_INDEX_STUDY ? id : 0;
-            key.series = term->level == DL_INDEX_SERIES ? id : 0;
-            status = dl_search_push(s, key, err);
+            status = push_listed(s, term, id, place, err);
+        } else if (modalities) {
+            status = try_modalities(s, term, id, place, err);
         } else {
             status = term->level == DL_INDEX_STUDY ? try_study(s, id, err) : try_series(s, id, err);
         }

@@ -91,7 +91,7 @@ typedef struct dl_service_verify_options {
     /** One finding in words without patient data, e.g. "instance 1.2.3: file AHDS/... is missing".
      */
     void (*problem)(void *context, dl_str text);
-    /** Called now and then: files checked so far and in all. May be NULL. */
+    /** Called now and then: files checked so far, and in all (0: not known). May be NULL. */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;
 } dl_service_verify_options;

@@ -26,6 +26,8 @@ typedef struct verify {
     int64_t *suspects; /* watermarks to look at again */
     size_t suspect_count, suspect_room;
     int64_t looking_at; /* the suspect under a second look */
+    int64_t last_seen;  /* watermark of the file checked last */
+    size_t batch_left;  /* files until the snapshot is given back */
 } verify;
 
 static void problem(verify *v, const char *format, ...) DL_PRINTF(2, 3);
@@ -112,6 +114,11 @@ static dl_status check_file(void *context, const dl_index_stored_file *file, dl_
     if (dl_cancel_asked(v->options->cancel)) {
         return dl_error_set(err, DL_E_CANCELED, "stopped");
     }
+    if (v->batch_left == 0) {
+        return dl_error_set(err, DL_E_LIMIT, "the batch is full");
+    }
+    v->batch_left--;
+    v->last_seen = file->watermark;
     char key[DL_SERVICE_KEY_SIZE];
     dl_service_key(&v->settings, file->partition_name, file->watermark, key);
     DL_TRY(remember(v, file->watermark, key, err));
@@ -154,6 +161,25 @@ static dl_status with_snapshot(verify *v, int64_t after,
     DL_TRY(dl_index_snapshot_begin(v->index, &snapshot, err));
     dl_status status = dl_index_each_file(snapshot, after, visit, v, err);
     dl_index_snapshot_end(snapshot);
+    return status;
+}
+
+/* In batches, each in a snapshot of its own: a long walk must not keep the database's log from
+ * being begun anew. */
+static dl_status check_files(verify *v, dl_error *err)
+{
+    enum { BATCH_FILES = 1000 };
+    dl_status status = DL_E_LIMIT;
+    while (status == DL_E_LIMIT) {
+        v->batch_left = BATCH_FILES;
+        status = with_snapshot(v, v->last_seen, check_file, err);
+        if (status == DL_E_LIMIT && v->batch_left > 0) {
+            return status; /* not ours */
+        }
+    }
+    if (status == DL_OK) {
+        dl_error_clear(err);
+    }
     return status;
 }
 
@@ -260,7 +286,7 @@ static dl_status run(verify *v, dl_error *err)
     DL_TRY(load_names(v, err));
     DL_TRY(dl_index_watermark_bounds(v->index, &v->last_watermark, &given, err));
     DL_TRY(check_index(v, err));
-    DL_TRY(with_snapshot(v, 0, check_file, err));
+    DL_TRY(check_files(v, err));
     DL_TRY(check_suspects(v, err));
     qsort(v->known, v->known_count, sizeof v->known[0], compare);
     return dl_store_list(v->store, DL_STR(""), check_key, v, err);
