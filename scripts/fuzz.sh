@@ -13,7 +13,7 @@ fi
 wanted=${1:-}
 
 mkdir -p .cache/fuzz
-CC=clang scripts/configure.sh build-fuzz --buildtype=debugoptimized -Dfuzz=true \
+CC=clang CXX=clang++ scripts/configure.sh build-fuzz --buildtype=debugoptimized -Dfuzz=true \
     -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 
 targets=()
