@@ -7,9 +7,13 @@
  * object survives power loss under its key. An object that is overwritten, touched or cut by
  * somebody else is recognised by its tag.
  *
- * Keys: 1..1024 bytes, segments of 1..255 bytes of [A-Za-z0-9_.-] and spaces, no leading '/', no
- * "." or ".." segment, the first not ".spool"; anything else is DL_E_INVALID, so no key leaves the
- * root.
+ * What every object store can promise is also here for small objects (Delta logs stand on it):
+ * dl_store_put_if_absent() either creates the key or says DL_E_EXISTS, never both, also when two
+ * processes race.
+ *
+ * Keys: 1..1024 bytes of well-formed UTF-8, segments of 1..255 bytes without control characters and
+ * backslashes, no leading '/', no "." or ".." segment, the first not ".spool"; anything else is
+ * DL_E_INVALID, so no key leaves the root.
  *
  * Thread: locked (any thread may call); a spool and an open object are confined.
  */
@@ -17,6 +21,7 @@
 #define DL_STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/str.h"
 
 typedef struct dl_store dl_store;
@@ -28,6 +33,7 @@ enum { DL_STORE_KEY_LIMIT_BYTES = 1024, DL_STORE_HASH_BYTES = 16 };
 /** What identifies the bytes of an object. */
 typedef struct dl_store_stat {
     uint64_t size_bytes;
+    int64_t modified_us; /* when it was written, by the store's clock */
     int64_t tag; /* changes when anybody writes to the object (local: mtime in ns) */
     uint8_t hash[DL_STORE_HASH_BYTES]; /* XXH3-128 of the content, canonical order; zero from
                                           dl_store_stat_key */
@@ -39,7 +45,32 @@ typedef struct dl_store_stat {
  * written before the first spool.
  */
 DL_NODISCARD dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *err);
+/** As dl_store_open_local for a folder that other programs read too: what is made there has the
+ * rights that the process's umask leaves. `create` false: DL_E_NOT_FOUND when there is no folder. */
+DL_NODISCARD dl_status dl_store_open_shared(const char *root, bool create, dl_store **out_store,
+                                            dl_error *err);
 void dl_store_close(dl_store *store);
+
+/* ---- small objects, whole ---- */
+
+enum { DL_STORE_PUT_LIMIT_BYTES = 256 * 1024 * 1024 };
+
+/**
+ * Write `bytes` under `key` unless the key exists. Durable and whole when it returns; nobody ever
+ * sees a part. Errors: DL_E_EXISTS (lost the race), DL_E_IO.
+ */
+DL_NODISCARD dl_status dl_store_put_if_absent(dl_store *store, dl_str key, dl_bytes bytes,
+                                              dl_error *err);
+/** Write `bytes` under `key`, in place of what was there, in one step. */
+DL_NODISCARD dl_status dl_store_put(dl_store *store, dl_str key, dl_bytes bytes, dl_error *err);
+/** Append the whole object to `out` (bounded by its limit). Errors: DL_E_NOT_FOUND, DL_E_LIMIT. */
+DL_NODISCARD dl_status dl_store_get(dl_store *store, dl_str key, dl_buf *out, dl_error *err);
+/** Append at most `len` bytes from `offset_bytes` on; less at the end of the object. */
+DL_NODISCARD dl_status dl_store_get_range(dl_store *store, dl_str key, uint64_t offset_bytes,
+                                          size_t len, dl_buf *out, dl_error *err);
+/** What DuckDB opens the object by (local: its absolute path). */
+DL_NODISCARD dl_status dl_store_location(const dl_store *store, dl_str key, dl_arena *arena,
+                                         dl_str *out_location, dl_error *err);
 
 /* ---- writing ---- */
 
@@ -107,6 +138,18 @@ DL_NODISCARD dl_status dl_store_list(dl_store *store, dl_str prefix,
                                      dl_status (*visit)(void *context, dl_str key,
                                                         const dl_store_stat *stat, dl_error *err),
                                      void *context, dl_error *err);
+/**
+ * The objects directly in a folder (no deeper ones) whose names are greater than `after` (by bytes;
+ * empty: all), in ascending order. A folder that is not there has none.
+ */
+DL_NODISCARD dl_status dl_store_list_folder(dl_store *store, dl_str folder, dl_str after,
+                                            dl_status (*visit)(void *context, dl_str key,
+                                                               const dl_store_stat *stat,
+                                                               dl_error *err),
+                                            void *context, dl_error *err);
+/** Remove folders below `folder` (and itself) that hold nothing; a store without folders has none. */
+DL_NODISCARD dl_status dl_store_remove_empty(dl_store *store, dl_str folder, int64_t *out_removed,
+                                             dl_error *err);
 /** Write and remove a probe object: whether the store takes writes. */
 DL_NODISCARD dl_status dl_store_probe(dl_store *store, dl_error *err);
 

@@ -1,0 +1,91 @@
+/**
+ * Projection: what rows of the three tables look like, and how a change becomes one.
+ *
+ * Profiles are tables of columns (name, type, where from); configured columns come after them. A
+ * `dl_project` knows the schemas; a binding ties it to the columns that a real table has (by name
+ * without case; columns that we do not know get NULL).
+ *
+ * Thread: a dl_project and a binding are immutable after creation; calls with a writer are confined with
+ * the writer.
+ * Standard: docs/tables.md; PS3.18 annex F for the metadata.
+ */
+#ifndef DL_PIPELINE_PROJECT_H
+#define DL_PIPELINE_PROJECT_H
+
+#include "delta/delta.h"
+#include "feed/feed.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/state.h"
+
+typedef struct dl_project dl_project;
+typedef struct dl_project_binding dl_project_binding;
+
+/**
+ * `columns` are texts "name=TagOrKeyword:type" (dl_pipeline_options.columns). The attribute is 8 hex
+ * digits, a keyword of the dictionary, or a path of them with dots, each step into the first item of a
+ * sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), the last with an optional component
+ * ".Alphabetic" for names, or [n] for the n-th value. Types: string (as text), long, double, date (DA),
+ * timestamp (DT, UTC), boolean, array<string> (all values). What does not parse is NULL.
+ * Errors: DL_E_INVALID naming the column and what is wrong with it (name, attribute, type, duplicates).
+ */
+DL_NODISCARD dl_status dl_project_create(dl_pipeline_profile profile, const char *const *columns,
+                                         size_t column_count, dl_project **out_project,
+                                         dl_error *err);
+void dl_project_destroy(dl_project *project);
+DL_DEFINE_AUTO(dl_project)
+
+/** schemaString of a table, with a comment on each column that says where it comes from. */
+DL_NODISCARD dl_status dl_project_schema(const dl_project *project, dl_state_kind kind,
+                                         dl_arena *arena, dl_str *out_json, dl_error *err);
+/** Which profile the columns of an existing instance table are; false: neither. */
+bool dl_project_recognise(const dl_delta_column *columns, size_t count,
+                          dl_pipeline_profile *out_profile);
+/** Columns that statistics are kept for: value of delta.dataSkippingStatsColumns. */
+DL_NODISCARD dl_status dl_project_stats_columns(const dl_project *project, dl_state_kind kind,
+                                                dl_arena *arena, dl_str *out_text, dl_error *err);
+
+/** Errors: DL_E_INVALID naming a column whose type in the table is another one, or a key column that is
+ * not there. */
+DL_NODISCARD dl_status dl_project_bind(const dl_project *project, dl_state_kind kind,
+                                       const dl_delta_column *columns, size_t column_count,
+                                       dl_project_binding **out_binding, dl_error *err);
+void dl_project_binding_destroy(dl_project_binding *binding);
+DL_DEFINE_AUTO(dl_project_binding)
+
+/** The values of an entry that series and study show. Arena holds them. */
+DL_NODISCARD dl_status dl_project_shown(const dl_feed_attribute *attributes, size_t count,
+                                        dl_arena *arena, dl_state_shown *out_shown, dl_error *err);
+
+/** Put the row of an instance and end it. `compact` is the metadata as compact text. */
+DL_NODISCARD dl_status dl_project_put_instance(const dl_project_binding *binding,
+                                               dl_columnar_writer *writer,
+                                               const dl_feed_entry *entry,
+                                               const dl_feed_attribute *attributes, size_t count,
+                                               dl_str compact, int64_t created_us, dl_arena *arena,
+                                               dl_error *err);
+/** Put the row of a series or study and end it. */
+DL_NODISCARD dl_status dl_project_put_row(const dl_project_binding *binding,
+                                          dl_columnar_writer *writer, const dl_state_row *row,
+                                          dl_error *err);
+/** XXH3-64 of what the series or study row says (never 0): equal rows, equal hash. */
+uint64_t dl_project_row_hash(dl_state_kind kind, const dl_state_row *row);
+
+/* ---- reading rows back: making the state anew ---- */
+
+/** Names of the columns that reading back needs, in the table's spelling, for dl_delta_scan. */
+DL_NODISCARD dl_status dl_project_key_columns(const dl_project_binding *binding, dl_arena *arena,
+                                              const dl_str **out_columns, size_t *out_count,
+                                              dl_error *err);
+/** Row `row` of a batch that was read with those columns. Text borrows from the batch. For an instance:
+ * key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what the row says. */
+DL_NODISCARD dl_status dl_project_instance_of(const dl_project_binding *binding,
+                                              const dl_delta_batch *batch, size_t row,
+                                              dl_state_key *out_key,
+                                              dl_state_instance *out_instance,
+                                              dl_state_shown *out_shown, dl_error *err);
+DL_NODISCARD dl_status dl_project_row_of(const dl_project_binding *binding,
+                                         const dl_delta_batch *batch, size_t row,
+                                         dl_state_key *out_key, dl_state_row *out_row,
+                                         dl_error *err);
+
+#endif
