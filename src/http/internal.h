@@ -5,6 +5,7 @@
  * server_request.c  the way of one request: checks, pieces of the body, the answer's turn
  * server_exchange.c what the application sees of a request, and the answer it records
  * server_answer.c   the recorded answer on its way out; closing without losing it; the access line
+ * server_parts.c    an answer of many files, past libmicrohttpd but for its headers
  * server_watch.c    one thread that ends connections which are too slow
  *
  * An application's answer is only recorded by dl_http_respond*(); it goes out when libmicrohttpd
@@ -69,7 +70,8 @@ typedef enum dl_http_answer_kind {
     DL_HTTP_ANSWER_NONE,
     DL_HTTP_ANSWER_MEMORY,
     DL_HTTP_ANSWER_FILE,
-    DL_HTTP_ANSWER_STREAM
+    DL_HTTP_ANSWER_STREAM,
+    DL_HTTP_ANSWER_PARTS
 } dl_http_answer_kind;
 
 typedef struct dl_http_header_line {
@@ -85,8 +87,9 @@ typedef struct dl_http_reply {
     int fd;
     uint64_t offset_bytes, length_bytes;
     dl_http_stream stream;
-    bool stream_failed;
-    bool failed; /* this is the fixed answer to a failure of ours, and stays it */
+    dl_http_parts parts;
+    bool stream_failed; /* of a stream or of parts: the answer is not whole */
+    bool failed;        /* this is the fixed answer to a failure of ours, and stays it */
     dl_http_header_line fallback;
 } dl_http_reply;
 
@@ -154,6 +157,10 @@ void dl_http_cut(dl_http_exchange *x);
  * with unread bytes would reset the connection, and the answer could be lost. */
 void dl_http_linger(dl_http_exchange *x);
 void dl_http_log_access(const dl_http_exchange *x, unsigned status, bool aborted);
+
+/* server_parts.c */
+/** Put all parts on the socket, as one chunk. `*out_gone`: the client went away. */
+DL_NODISCARD dl_status dl_http_parts_send(dl_http_exchange *x, bool *out_gone, dl_error *err);
 
 /* server_watch.c */
 bool dl_http_watch_start(dl_http_server *server);

@@ -143,6 +143,26 @@ enum { DL_HTTP_STREAM_BLOCK_BYTES = 256 * 1024 };
 void dl_http_respond_stream(dl_http_exchange *x, unsigned status, const char *type,
                             uint64_t length_bytes, const dl_http_stream *stream);
 
+/** What comes next of an answer: bytes, then a range of a file. Both empty: that was all. */
+typedef struct dl_http_part {
+    dl_str bytes; /* borrowed until the next call */
+    int fd;       /* stays the giver's, open until the next call; not used for an empty range */
+    uint64_t offset_bytes, length_bytes;
+} dl_http_part;
+
+typedef struct dl_http_parts {
+    /** A failure, also a file that is shorter than its range, is as one of a stream. */
+    dl_status (*next)(void *context, dl_http_part *out_part, dl_error *err);
+    void (*destroy)(void *context);
+    void *context;
+} dl_http_parts;
+
+/** Many files in one answer, by sendfile. The parts have `length_bytes` in all, which HEAD tells;
+ * GET is answered with one chunk of that length. Takes the parts: destroy is called once, always.
+ */
+void dl_http_respond_parts(dl_http_exchange *x, unsigned status, const char *type,
+                           uint64_t length_bytes, const dl_http_parts *parts);
+
 /** Whether something has been answered. */
 bool dl_http_answered(const dl_http_exchange *x);
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 enum { POLL_ROUND_MS = 100, DRAIN_BLOCK_BYTES = 16 * 1024, UNKNOWN_BLOCK_BYTES = 64 * 1024 };
+enum { PARTS_BLOCK_BYTES = 256 }; /* never used */
 
 /* ---- headers ---- */
 
@@ -66,6 +67,18 @@ static void reset_connection(const dl_http_exchange *x)
     (void)connect(x->conn->fd, &none, sizeof none);
 }
 
+/* An answer that has begun cannot go on. */
+static void fail_stream(dl_http_exchange *x, const dl_error *err)
+{
+    bool no_framing = x->is_http_1_0 && (x->reply.kind == DL_HTTP_ANSWER_PARTS ||
+                                         x->reply.length_bytes == UINT64_MAX);
+    x->reply.stream_failed = true;
+    log_stream_failure(x, err);
+    if (no_framing) {
+        reset_connection(x);
+    }
+}
+
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t room)
 {
     dl_http_exchange *x = context;
@@ -80,16 +93,28 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
                          (unsigned long long)position, (unsigned long long)reply->length_bytes);
     }
     if (status != DL_OK) {
-        reply->stream_failed = true;
-        log_stream_failure(x, &err);
-        if (x->is_http_1_0 && !known) {
-            reset_connection(x);
-        }
+        fail_stream(x, &err);
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     DL_ASSERT(len <= room);
     x->sent_bytes += len;
     return len == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)len;
+}
+
+/* Called when the headers are out; what is read is nothing but the end. */
+static ssize_t send_parts(void *context, uint64_t position, char *out, size_t room)
+{
+    (void)position;
+    (void)out;
+    (void)room;
+    dl_http_exchange *x = context;
+    dl_error err = {0};
+    bool gone = false;
+    if (dl_http_parts_send(x, &gone, &err) != DL_OK) {
+        fail_stream(x, &err);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    return gone ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static struct MHD_Response *make_response(dl_http_exchange *x)
@@ -114,6 +139,10 @@ static struct MHD_Response *make_response(dl_http_exchange *x)
         }
         return MHD_create_response_from_callback(reply->length_bytes, DL_HTTP_STREAM_BLOCK_BYTES,
                                                  read_stream, x, NULL);
+    case DL_HTTP_ANSWER_PARTS:
+        return MHD_create_response_from_callback(x->is_head ? reply->length_bytes
+                                                            : MHD_SIZE_UNKNOWN,
+                                                 PARTS_BLOCK_BYTES, send_parts, x, NULL);
     case DL_HTTP_ANSWER_NONE:
     default:
         return NULL;

@@ -47,6 +47,9 @@ void dl_http_reply_clear(dl_http_reply *reply)
     if (reply->kind == DL_HTTP_ANSWER_STREAM && reply->stream.destroy != NULL) {
         reply->stream.destroy(reply->stream.context);
     }
+    if (reply->kind == DL_HTTP_ANSWER_PARTS) {
+        reply->parts.destroy(reply->parts.context);
+    }
     dl_file_close(&reply->fd);
     dl_buf_clear(&reply->body);
     *reply = (dl_http_reply){.fd = -1};
@@ -314,6 +317,17 @@ void dl_http_respond_stream(dl_http_exchange *x, unsigned status, const char *ty
         return;
     }
     x->reply.stream = *stream;
+    x->reply.length_bytes = length_bytes;
+}
+
+void dl_http_respond_parts(dl_http_exchange *x, unsigned status, const char *type,
+                           uint64_t length_bytes, const dl_http_parts *parts)
+{
+    if (!begin_answer(x, DL_HTTP_ANSWER_PARTS, status, type)) {
+        parts->destroy(parts->context);
+        return;
+    }
+    x->reply.parts = *parts;
     x->reply.length_bytes = length_bytes;
 }
 

@@ -292,12 +292,9 @@ typedef struct parts_stream {
     listing list;
     dl_str partition_name, base;
     char boundary[33];
-    size_t next;             /* the part that comes next */
-    dl_store_object *object; /* of the part being sent; NULL between parts */
-    uint64_t sent;           /* of the object */
-    dl_buf head;             /* what stands between objects: heads of parts, the end */
-    size_t head_sent;
-    bool ended;
+    size_t next;             /* the part that comes next; behind the last one: the end */
+    dl_store_object *object; /* of the part being sent */
+    dl_buf head;             /* of the part being sent */
 } parts_stream;
 
 static dl_status format_part_head(const parts_stream *p, size_t i, dl_buf *out, dl_error *err)
@@ -311,64 +308,31 @@ static dl_status format_part_head(const parts_stream *p, size_t i, dl_buf *out, 
                          DL_STR_ARG(v->sop_uid));
 }
 
-/* The next object with its head, or the end. */
-static dl_status next_part(parts_stream *p, dl_error *err)
+static dl_status format_end(const parts_stream *p, dl_buf *out, dl_error *err)
 {
-    dl_buf_reset(&p->head);
-    p->head_sent = 0;
-    if (p->next == p->list.count) {
-        p->ended = true;
-        return dl_buf_printf(&p->head, err, "\r\n--%s--\r\n", p->boundary);
-    }
-    DL_TRY(format_part_head(p, p->next, &p->head, err));
-    p->sent = 0;
-    return dl_open_version(p->service, p->partition_name, &p->list.versions[p->next++], &p->object,
-                           err);
+    return dl_buf_printf(out, err, "\r\n--%s--\r\n", p->boundary);
 }
 
-static size_t send_head(parts_stream *p, char *out, size_t room)
-{
-    size_t n = p->head.len - p->head_sent;
-    n = n < room ? n : room;
-    if (n > 0) {
-        memcpy(out, p->head.ptr + p->head_sent, n);
-        p->head_sent += n;
-    }
-    return n;
-}
-
-/* Straight from the file into the room of the answer. */
-static dl_status send_object(parts_stream *p, char *out, size_t room, size_t *out_len,
-                             dl_error *err)
-{
-    uint64_t left = dl_store_object_size(p->object) - p->sent;
-    size_t n = left < room ? (size_t)left : room;
-    DL_TRY(dl_store_object_read(p->object, p->sent, out, n, err));
-    p->sent += n;
-    *out_len += n;
-    if (n == left) {
-        dl_store_object_close(p->object);
-        p->object = NULL;
-    }
-    return DL_OK;
-}
-
-static dl_status read_parts(void *context, char *out, size_t room, size_t *out_len, dl_error *err)
+/* The next object with its head, then the end, then nothing. */
+static dl_status next_part(void *context, dl_http_part *out_part, dl_error *err)
 {
     parts_stream *p = context;
-    size_t used = 0;
-    while (used < room) {
-        used += send_head(p, out + used, room - used);
-        bool head_done = p->head_sent == p->head.len;
-        if (head_done && p->object != NULL && used < room) {
-            DL_TRY(send_object(p, out + used, room - used, &used, err));
-        } else if (head_done && p->object == NULL && !p->ended) {
-            DL_TRY(next_part(p, err));
-        } else if (head_done && p->ended) {
-            break;
-        }
+    dl_store_object_close(DL_STEAL(p->object));
+    dl_buf_reset(&p->head);
+    size_t i = p->next++;
+    if (i > p->list.count) {
+        return DL_OK;
     }
-    *out_len = used;
+    if (i == p->list.count) {
+        DL_TRY(format_end(p, &p->head, err));
+    } else {
+        DL_TRY(format_part_head(p, i, &p->head, err));
+        DL_TRY(
+            dl_open_version(p->service, p->partition_name, &p->list.versions[i], &p->object, err));
+        out_part->fd = dl_store_object_fd(p->object);
+        out_part->length_bytes = dl_store_object_size(p->object);
+    }
+    out_part->bytes = dl_buf_str(&p->head);
     return DL_OK;
 }
 
@@ -386,7 +350,8 @@ static dl_status measure_parts(const parts_stream *p, uint64_t *out_length, dl_e
 {
     DL_AUTO_BUF head = {0};
     dl_buf_init(&head, DL_SERVICE_PART_HEAD_LIMIT_BYTES);
-    uint64_t length = strlen("\r\n----\r\n") + strlen(p->boundary);
+    DL_TRY(format_end(p, &head, err));
+    uint64_t length = head.len;
     for (size_t i = 0; i < p->list.count; i++) {
         char key[DL_SERVICE_KEY_SIZE];
         const dl_index_version *v = &p->list.versions[i];
@@ -432,8 +397,8 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     char type[128];
     (void)snprintf(type, sizeof type,
                    "multipart/related; boundary=\"%s\"; type=\"application/dicom\"", p->boundary);
-    dl_http_stream stream = {.read = read_parts, .destroy = destroy_parts, .context = p};
-    dl_http_respond_stream(r->x, 200, type, length, &stream);
+    dl_http_parts parts = {.next = next_part, .destroy = destroy_parts, .context = p};
+    dl_http_respond_parts(r->x, 200, type, length, &parts);
     return DL_OK;
 }
 

@@ -83,6 +83,59 @@ static dl_status answer_stream(rig *r, dl_http_exchange *x, dl_error *err)
     return DL_OK;
 }
 
+typedef struct file_parts {
+    rig *r;
+    int fd;
+    uint64_t next, count, fail_at, offset_bytes;
+} file_parts;
+
+/* The alphabet, then the alphabet again and again from the file: with the offset 0 the whole is the
+ * pattern. */
+static dl_status next_part(void *context, dl_http_part *out_part, dl_error *err)
+{
+    file_parts *p = context;
+    uint64_t i = p->next++;
+    if (i == p->fail_at) {
+        return dl_error_set(err, DL_E_IO, "the parts were asked to fail");
+    }
+    if (i < p->count) {
+        *out_part = (dl_http_part){.bytes = DL_STR("abcdefghijklmnopqrstuvwxyz"),
+                                   .fd = p->fd,
+                                   .offset_bytes = p->offset_bytes,
+                                   .length_bytes = RIG_PART_BYTES - 26};
+    }
+    return DL_OK;
+}
+
+static void destroy_parts(void *context)
+{
+    file_parts *p = context;
+    dl_file_close(&p->fd);
+    atomic_fetch_add(&p->r->stream_destroy_count, 1);
+    dl_mem_free(p);
+}
+
+static dl_status answer_parts(rig *r, dl_http_exchange *x, dl_error *err)
+{
+    file_parts *p = dl_mem_zalloc(1, sizeof *p);
+    if (p == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory");
+    }
+    *p = (file_parts){.r = r, .fd = -1, .count = number_param(x, "count", 0)};
+    p->fail_at = number_param(x, "fail", UINT64_MAX);
+    p->offset_bytes = number_param(x, "offset", 0);
+    atomic_fetch_add(&r->stream_count, 1);
+    dl_status status = dl_file_open(r->file_path, O_RDONLY, 0, &p->fd, err);
+    if (status != DL_OK) {
+        destroy_parts(p);
+        return status;
+    }
+    dl_http_parts parts = {next_part, destroy_parts, p};
+    uint64_t length = number_param(x, "announced", p->count * RIG_PART_BYTES);
+    dl_http_respond_parts(x, 200, "text/plain", length, &parts);
+    return DL_OK;
+}
+
 static dl_status answer_file(const rig *r, dl_http_exchange *x, dl_error *err)
 {
     int fd = -1;
@@ -131,6 +184,8 @@ static bool answer_now(rig *r, dl_http_exchange *x, dl_status *out_status, dl_er
         *out_status = answer_info(x, err);
     } else if (dl_str_eq(path, DL_STR("/stream"))) {
         *out_status = answer_stream(r, x, err);
+    } else if (dl_str_eq(path, DL_STR("/parts"))) {
+        *out_status = answer_parts(r, x, err);
     } else if (dl_str_eq(path, DL_STR("/file"))) {
         *out_status = answer_file(r, x, err);
     } else if (dl_str_eq(path, DL_STR("/fail"))) {

@@ -12,6 +12,8 @@
 
 #include <stdatomic.h>
 
+enum { RIG_PART_BYTES = 26 * 5001 }; /* of each part of /parts */
+
 typedef struct rig {
     dl_http_server *server;
     atomic_int begin_count, piece_count, end_count, destroy_count; /* calls of the application */

@@ -408,6 +408,80 @@ TAP_CASE(failed_stream_resets_http_1_0)
     wire_close(&w);
 }
 
+TAP_CASE(parts)
+{
+    static const struct {
+        const char *request;
+        size_t want;
+        bool whole;
+        const char *encoding;
+    } rows[] = {
+        {GET("/parts?count=0"), 0, true, "chunked"},
+        {GET("/parts?count=1"), RIG_PART_BYTES, true, "chunked"},
+        {GET("/parts?count=100"), 100 * (size_t)RIG_PART_BYTES, true, "chunked"},
+        {"GET /parts?count=100 HTTP/1.0\r\n\r\n", 100 * (size_t)RIG_PART_BYTES, true, NULL},
+        {GET("/parts?count=3&fail=0"), 0, false, "chunked"},
+        {GET("/parts?count=3&fail=2"), 2 * (size_t)RIG_PART_BYTES, false, "chunked"},
+        {GET("/parts?count=3&offset=104000"), 26 + 96000, false, "chunked"}, /* a short file */
+        {GET("/parts?count=3&announced=390077"), 2 * (size_t)RIG_PART_BYTES, false, "chunked"},
+        {GET("/parts?count=3&announced=390079"), 3 * (size_t)RIG_PART_BYTES, false, "chunked"},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        answer a = {0};
+        rig_ask(&the_rig, rows[i].request, &a);
+        TAP_EQ_INT(a.status, 200);
+        TAP_EQ_INT(a.whole, rows[i].whole);
+        expect_header(&a, "Content-Length", NULL);
+        expect_header(&a, "Transfer-Encoding", rows[i].encoding);
+        expect_common_headers(&a);
+        if (rows[i].whole) {
+            TAP_TRUE(is_pattern(dl_buf_str(&a.body), 0));
+            TAP_EQ_INT(a.body.len, rows[i].want);
+        } else {
+            TAP_TRUE(a.body.len <= rows[i].want);
+        }
+        answer_clear(&a);
+    }
+}
+
+/* Nothing of ours is left over for the next answer of the connection. */
+TAP_CASE(parts_keep_the_connection)
+{
+    wire w = wire_open(&the_rig);
+    wire_say(&w, GET("/parts?count=2") "HEAD /parts?count=2 HTTP/1.1\r\n" HOST
+                                       "\r\n" GET("/parts?count=0") GET("/text"));
+    static const struct {
+        bool is_head;
+        size_t want;
+        const char *length;
+    } rows[] = {{false, 2 * (size_t)RIG_PART_BYTES, NULL},
+                {true, 0, "260052"},
+                {false, 0, NULL},
+                {false, 5, "5"}};
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        answer a = {0};
+        TAP_TRUE(wire_answer(&w, rows[i].is_head, &a));
+        TAP_EQ_INT(a.status, 200);
+        TAP_TRUE(a.whole);
+        TAP_EQ_INT(a.body.len, rows[i].want);
+        expect_header(&a, "Content-Length", rows[i].length);
+        answer_clear(&a);
+    }
+    wire_close(&w);
+}
+
+TAP_CASE(failed_parts_reset_http_1_0)
+{
+    wire w = wire_open(&the_rig);
+    wire_say(&w, "GET /parts?count=2&fail=1 HTTP/1.0\r\n\r\n");
+    char bytes[4096];
+    ssize_t n = 0;
+    while ((n = read(w.fd, bytes, sizeof bytes)) > 0) {
+    }
+    TAP_EQ_INT(n, -1);
+    wire_close(&w);
+}
+
 TAP_CASE(files)
 {
     static const struct {
@@ -652,6 +726,9 @@ int main(void)
     TAP_RUN(client_leaves_in_the_body);
     TAP_RUN(streams);
     TAP_RUN(failed_stream_resets_http_1_0);
+    TAP_RUN(parts);
+    TAP_RUN(parts_keep_the_connection);
+    TAP_RUN(failed_parts_reset_http_1_0);
     TAP_RUN(files);
     TAP_RUN(file_shorter_than_its_range);
     TAP_RUN(http_1_0);

@@ -169,7 +169,8 @@ TAP_CASE(handlers_may_be_slow)
 TAP_CASE(client_that_does_not_read_is_given_up)
 {
     static const char *const requests[] = {GET("/stream?length=1000000000"),
-                                           GET("/stream?length=1000000000&known=0")};
+                                           GET("/stream?length=1000000000&known=0"),
+                                           GET("/parts?count=10000")};
     for (size_t i = 0; i < DL_COUNT_OF(requests); i++) {
         rig r;
         rig_start(&r, &usual);
@@ -300,16 +301,18 @@ TAP_CASE(stop_waits_no_longer_than_its_grace)
 {
     rig r;
     rig_start(&r, &usual);
-    wire body = wire_open(&r), stream = wire_open(&r);
+    wire body = wire_open(&r), stream = wire_open(&r), parts = wire_open(&r);
     wire_say(&body, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc");
     wire_say(&stream, GET("/stream?length=1000000000"));
-    TAP_TRUE(rig_wait(&r.begin_count, 2));
+    wire_say(&parts, GET("/parts?count=10000"));
+    TAP_TRUE(rig_wait(&r.begin_count, 3));
     int64_t start_us = dl_clock_monotonic_us();
     rig_stop(&r, 300);
     expect_within((dl_clock_monotonic_us() - start_us) / 1000, 250, 2000);
     TAP_EQ_INT(atomic_load(&r.destroy_count), 1);
     wire_close(&body);
     wire_close(&stream);
+    wire_close(&parts);
 }
 
 TAP_CASE(start_and_stop_leave_nothing)
