@@ -88,8 +88,10 @@ static dl_status configure(dl_db *db, const dl_db_options *options, dl_error *er
         return DL_OK;
     }
     DL_TRY(dl_db_exec(db,
-                      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                      "PRAGMA secure_delete=FAST",
+                      options->relaxed ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                                         "PRAGMA secure_delete=FAST"
+                                       : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                                         "PRAGMA secure_delete=FAST",
                       err));
     DL_TRY(set_number(db, "journal_size_limit", LOG_KEPT_BYTES, err));
     if (options->no_auto_checkpoint) { /* the hook takes the place of SQLite's own */

@@ -5,6 +5,8 @@
  * `dl_project` knows the schemas; a binding ties it to the columns that a real table has (by name
  * without case; columns that we do not know get NULL).
  *
+ * A binding borrows its dl_project. Configured columns are of the instance table alone.
+ *
  * Thread: a dl_project and a binding are immutable after creation; calls with a writer are confined with
  * the writer.
  * Standard: docs/tables.md; PS3.18 annex F for the metadata.
@@ -24,7 +26,7 @@ typedef struct dl_project_binding dl_project_binding;
  * `columns` are texts "name=TagOrKeyword:type" (dl_pipeline_options.columns). The attribute is 8 hex
  * digits, a keyword of the dictionary, or a path of them with dots, each step into the first item of a
  * sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), the last with an optional component
- * ".Alphabetic" for names, or [n] for the n-th value. Types: string (as text), long, double, date (DA),
+ * ".Alphabetic" (".Ideographic", ".Phonetic") for names, or [n] for the n-th value, from 1. Types: string (as text), long, double, date (DA),
  * timestamp (DT, UTC), boolean, array<string> (all values). What does not parse is NULL.
  * Errors: DL_E_INVALID naming the column and what is wrong with it (name, attribute, type, duplicates).
  */
@@ -77,14 +79,16 @@ DL_NODISCARD dl_status dl_project_key_columns(const dl_project_binding *binding,
                                               const dl_str **out_columns, size_t *out_count,
                                               dl_error *err);
 /** Row `row` of a batch that was read with those columns. Text borrows from the batch. For an instance:
- * key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what the row says. */
+ * key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what the row says.
+ * A date that the table holds typed comes back as text in the arena (16 bytes a row: one arena a batch).
+ * Errors: DL_E_UNSUPPORTED when a key or the timestamp of the row is NULL; naming column and file. */
 DL_NODISCARD dl_status dl_project_instance_of(const dl_project_binding *binding,
                                               const dl_delta_batch *batch, size_t row,
-                                              dl_state_key *out_key,
+                                              dl_arena *arena, dl_state_key *out_key,
                                               dl_state_instance *out_instance,
                                               dl_state_shown *out_shown, dl_error *err);
 DL_NODISCARD dl_status dl_project_row_of(const dl_project_binding *binding,
-                                         const dl_delta_batch *batch, size_t row,
+                                         const dl_delta_batch *batch, size_t row, dl_arena *arena,
                                          dl_state_key *out_key, dl_state_row *out_row,
                                          dl_error *err);
 
