@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "store/store.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -32,6 +33,8 @@ typedef struct dl_store_folder_id {
 
 struct dl_store {
     int root_fd;
+    char root[PATH_MAX];                /* absolute, without links */
+    mode_t folder_mode, file_mode;      /* of what is made, before the umask */
     atomic_uint_fast64_t next_spool;    /* relaxed: only the number must be its own */
     pthread_mutex_t lock;               /* guards everything below; no I/O but making the life */
     int life_fd;                        /* -1 until the first spool; holds the flock */
@@ -68,6 +71,16 @@ dl_str dl_store_key_folder(dl_str key);
 
 /** Names made or removed in the folder last from here on, and so do the folders above it. */
 DL_NODISCARD dl_status dl_store_folder_sync(dl_store *store, dl_str folder, dl_error *err);
+
+/** Make every folder above the key that is missing. */
+DL_NODISCARD dl_status dl_store_make_folders(dl_store *store, dl_str key, dl_error *err);
+
+/** The folder is not known to last any more: it was or will be made anew. */
+void dl_store_folder_forget(dl_store *store, dl_str folder);
+
+/** Open an object by its checked key. Errors: DL_E_NOT_FOUND, also for what is no file. */
+DL_NODISCARD dl_status dl_store_open_path(const dl_store *store, const char *path, int *out_fd,
+                                          dl_store_stat *out_stat, dl_error *err);
 
 /** The folder that holds the living spools; makes it at the first call. */
 DL_NODISCARD dl_status dl_store_life_open(dl_store *store, dl_error *err);

@@ -4,10 +4,11 @@
 
 enum { SEGMENT_LIMIT_BYTES = 255 }; /* NAME_MAX of the usual file systems */
 
+/* Nothing that ends or leaves a name, here or on another system, and nothing that breaks a line. */
 static bool byte_is_allowed(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-' || c == ' ';
+    unsigned char byte = (unsigned char)c;
+    return byte >= 0x20 && byte != 0x7f && byte != '\\';
 }
 
 static dl_status check_segment(dl_str segment, dl_error *err)
@@ -37,6 +38,9 @@ dl_status dl_store_key_text(dl_str key, char out[DL_STORE_KEY_LIMIT_BYTES + 1], 
     if (key.len == 0 || key.len > DL_STORE_KEY_LIMIT_BYTES) {
         return dl_error_set(err, DL_E_INVALID, "a key has %zu bytes, not 1 to %d", key.len,
                             (int)DL_STORE_KEY_LIMIT_BYTES);
+    }
+    if (!dl_str_is_utf8(key)) {
+        return dl_error_set(err, DL_E_INVALID, "a key is not well-formed UTF-8");
     }
     size_t begin = 0;
     for (size_t i = 0; i <= key.len; i++) {

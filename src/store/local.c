@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct dl_store_object {
 void dl_store_stat_of(const struct stat *file, dl_store_stat *out_stat)
 {
     out_stat->size_bytes = (uint64_t)file->st_size;
+    out_stat->modified_us = (int64_t)file->st_mtim.tv_sec * 1000000 + file->st_mtim.tv_nsec / 1000;
     out_stat->tag = (int64_t)file->st_mtim.tv_sec * 1000000000 + file->st_mtim.tv_nsec;
     memset(out_stat->hash, 0, sizeof out_stat->hash);
 }
@@ -33,17 +35,40 @@ void dl_store_hash_bytes(const XXH3_state_t *hash, dl_store_stat *stat)
 
 /* ---- open and close ---- */
 
-static dl_status open_root(const char *root, int *out_fd, dl_error *err)
+/* As mkdir -p; `mode` is cut by the umask. */
+static dl_status make_root(const char *root, mode_t mode, dl_error *err)
+{
+    char part[PATH_MAX];
+    if (!dl_str_copy(dl_str_of(root), part, sizeof part)) {
+        return dl_error_set(err, DL_E_INVALID, "a store's path is longer than %zu bytes",
+                            sizeof part - 1);
+    }
+    size_t len = strlen(part);
+    for (size_t i = 1; i <= len; i++) {
+        if (part[i] != '/' && part[i] != '\0') {
+            continue;
+        }
+        char kept = part[i];
+        part[i] = '\0';
+        if (mkdir(part, mode) != 0 && errno != EEXIST) {
+            return dl_error_errno(err, errno, "cannot make the folder %s", part);
+        }
+        part[i] = kept;
+    }
+    return DL_OK;
+}
+
+static dl_status open_root(const char *root, bool create, mode_t mode, int *out_fd, dl_error *err)
 {
     dl_error cause = {0};
     dl_status status = dl_file_open(root, O_RDONLY | O_DIRECTORY, 0, out_fd, &cause);
-    if (status != DL_E_NOT_FOUND) {
+    if (status != DL_E_NOT_FOUND || !create) {
         if (status != DL_OK && err != NULL) {
             *err = cause;
         }
         return status;
     }
-    DL_TRY(dl_file_make_dirs(root, err));
+    DL_TRY(make_root(root, mode, err));
     DL_AUTO_FD fd = -1;
     DL_TRY(dl_file_open(root, O_RDONLY | O_DIRECTORY, 0, &fd, err));
     if (syncfs(fd) != 0) { /* once in a store's life: all the folders just made, up to any depth */
@@ -54,10 +79,16 @@ static dl_status open_root(const char *root, int *out_fd, dl_error *err)
     return DL_OK;
 }
 
-dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *err)
+/* Who may see what the store makes. */
+typedef struct rights {
+    mode_t folder, file; /* before the umask */
+} rights;
+
+static dl_status open_store(const char *root, bool create, rights made, dl_store **out_store,
+                            dl_error *err)
 {
     DL_AUTO_FD fd = -1;
-    DL_TRY(open_root(root, &fd, err));
+    DL_TRY(open_root(root, create, made.folder, &fd, err));
     dl_store *store = dl_mem_zalloc(1, sizeof *store);
     if (store == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "store: out of memory");
@@ -65,14 +96,32 @@ dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *
     store->root_fd = fd;
     fd = -1;
     store->life_fd = -1;
+    store->folder_mode = made.folder;
+    store->file_mode = made.file;
     (void)pthread_mutex_init(&store->lock, NULL);
-    dl_status status = dl_store_sweep(store, err);
+    dl_status status = DL_OK;
+    if (realpath(root, store->root) == NULL) {
+        status = dl_error_errno(err, errno, "cannot resolve the path of a folder");
+    }
+    if (status == DL_OK) {
+        status = dl_store_sweep(store, err);
+    }
     if (status != DL_OK) {
         dl_store_close(store);
         return dl_error_within(err, status, "opening the store %s", root);
     }
     *out_store = store;
     return DL_OK;
+}
+
+dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *err)
+{
+    return open_store(root, true, (rights){.folder = 0700, .file = 0600}, out_store, err);
+}
+
+dl_status dl_store_open_shared(const char *root, bool create, dl_store **out_store, dl_error *err)
+{
+    return open_store(root, create, (rights){.folder = 0777, .file = 0666}, out_store, err);
 }
 
 void dl_store_close(dl_store *store)
@@ -104,8 +153,8 @@ static bool says_no_object(int os_code)
     return os_code == ENOENT || os_code == ENOTDIR || os_code == ELOOP;
 }
 
-static dl_status open_path(const dl_store *store, const char *path, int *out_fd,
-                           dl_store_stat *out_stat, dl_error *err)
+dl_status dl_store_open_path(const dl_store *store, const char *path, int *out_fd,
+                             dl_store_stat *out_stat, dl_error *err)
 {
     struct stat file;
     DL_AUTO_FD fd =
@@ -162,7 +211,7 @@ dl_status dl_store_open_object(dl_store *store, dl_str key, const dl_store_stat 
     DL_TRY(dl_store_key_text(key, path, err));
     DL_AUTO_FD fd = -1;
     dl_store_stat found = {0};
-    dl_status status = open_path(store, path, &fd, &found, err);
+    dl_status status = dl_store_open_path(store, path, &fd, &found, err);
     if (status == DL_E_NOT_FOUND && expect != NULL) {
         return dl_error_set(err, DL_E_CORRUPT, "the object %s was removed by somebody else", path);
     }
@@ -229,7 +278,7 @@ dl_status dl_store_hash(dl_store *store, dl_str key, dl_store_stat *out_stat, dl
     DL_TRY(dl_store_key_text(key, path, err));
     DL_AUTO_FD fd = -1;
     dl_store_stat stat = {0};
-    DL_TRY(open_path(store, path, &fd, &stat, err));
+    DL_TRY(dl_store_open_path(store, path, &fd, &stat, err));
     uint8_t *room = dl_mem_alloc(1, HASH_STEP_BYTES);
     XXH3_state_t *hash = XXH3_createState();
     dl_status status = DL_OK;

@@ -51,7 +51,7 @@ static void folder_remember(dl_store *store, dl_str folder, uint64_t round)
 }
 
 /* Called before a folder is made: whoever finds it made then finds it forgotten as well. */
-static void folder_forget(dl_store *store, dl_str folder)
+void dl_store_folder_forget(dl_store *store, dl_str folder)
 {
     dl_store_folder_id id = folder_id(folder);
     (void)pthread_mutex_lock(&store->lock);
@@ -61,7 +61,7 @@ static void folder_forget(dl_store *store, dl_str folder)
 }
 
 /* Every folder above the key that is missing. */
-static dl_status make_folders(dl_store *store, dl_str key, dl_error *err)
+dl_status dl_store_make_folders(dl_store *store, dl_str key, dl_error *err)
 {
     char path[DL_STORE_KEY_LIMIT_BYTES + 1];
     for (size_t i = 0; i < key.len; i++) {
@@ -70,8 +70,8 @@ static dl_status make_folders(dl_store *store, dl_str key, dl_error *err)
         }
         memcpy(path, key.ptr, i);
         path[i] = '\0';
-        folder_forget(store, (dl_str){path, i});
-        if (mkdirat(store->root_fd, path, 0700) != 0 && errno != EEXIST) {
+        dl_store_folder_forget(store, (dl_str){path, i});
+        if (mkdirat(store->root_fd, path, store->folder_mode) != 0 && errno != EEXIST) {
             return dl_error_errno(err, errno, "cannot make the folder %s", path);
         }
     }
@@ -167,7 +167,7 @@ static dl_status link_item(dl_store *store, const dl_store_publish_item *item, d
     DL_TRY(dl_store_key_text(item->key, path, err));
     int moved = move_spool(store, item->spool, path);
     if (moved != 0 && errno == ENOENT) {
-        DL_TRY(make_folders(store, item->key, err));
+        DL_TRY(dl_store_make_folders(store, item->key, err));
         moved = move_spool(store, item->spool, path);
     }
     if (moved != 0 && errno == EEXIST) {

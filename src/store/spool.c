@@ -22,10 +22,11 @@ static dl_status try_life(dl_store *store, char name[DL_STORE_LIFE_NAME_SIZE], i
     char path[sizeof DL_STORE_SPOOL_FOLDER + DL_STORE_LIFE_NAME_SIZE];
     dl_random_hex(name, (DL_STORE_LIFE_NAME_SIZE - 1) / 2);
     (void)snprintf(path, sizeof path, "%s/%s", DL_STORE_SPOOL_FOLDER, name);
-    if (mkdirat(store->root_fd, DL_STORE_SPOOL_FOLDER, 0700) != 0 && errno != EEXIST) {
+    if (mkdirat(store->root_fd, DL_STORE_SPOOL_FOLDER, store->folder_mode) != 0 &&
+        errno != EEXIST) {
         return dl_error_errno(err, errno, "cannot make the spool folder");
     }
-    if (mkdirat(store->root_fd, path, 0700) != 0) {
+    if (mkdirat(store->root_fd, path, store->folder_mode) != 0) {
         return dl_error_errno(err, errno, "cannot make a spool folder of our own");
     }
     DL_AUTO_FD fd = openat(store->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -52,6 +53,12 @@ dl_status dl_store_life_open(dl_store *store, dl_error *err)
     return status;
 }
 
+/* What we may not remove (another user's, a read-only place) is not ours to sweep. */
+static bool is_not_ours(int os_code)
+{
+    return os_code == EROFS || os_code == EACCES || os_code == EPERM;
+}
+
 /* The folder is empty afterwards, or says why not. */
 static dl_status empty_life(int fd, dl_error *err)
 {
@@ -66,7 +73,7 @@ static dl_status empty_life(int fd, dl_error *err)
     const struct dirent *entry = NULL;
     while ((entry = readdir(dir)) != NULL) { // NOLINT(concurrency-mt-unsafe): a stream of our own
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(fd, entry->d_name, 0) != 0 && errno != ENOENT) {
+            unlinkat(fd, entry->d_name, 0) != 0 && errno != ENOENT && !is_not_ours(errno)) {
             status = dl_error_errno(err, errno, "cannot remove an old spool");
         }
     }
@@ -81,7 +88,8 @@ static dl_status sweep_life(int spools_fd, const char *name, dl_error *err)
         return DL_OK; /* gone, somebody else's, or alive */
     }
     DL_TRY(empty_life(fd, err));
-    if (unlinkat(spools_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    if (unlinkat(spools_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT && errno != ENOTEMPTY &&
+        !is_not_ours(errno)) {
         return dl_error_errno(err, errno, "cannot remove an old spool folder");
     }
     return DL_OK;
@@ -91,7 +99,7 @@ dl_status dl_store_sweep(dl_store *store, dl_error *err)
 {
     int fd = openat(store->root_fd, DL_STORE_SPOOL_FOLDER,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) {
+    if (fd < 0 && (errno == ENOENT || is_not_ours(errno))) {
         return DL_OK;
     }
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -127,7 +135,8 @@ dl_status dl_store_spool_create(dl_store *store, dl_store_spool **out_spool, dl_
     }
     uint64_t number = atomic_fetch_add_explicit(&store->next_spool, 1, memory_order_relaxed);
     (void)snprintf(spool->name, sizeof spool->name, "%" PRIu64, number);
-    spool->fd = openat(store->life_fd, spool->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    spool->fd = openat(store->life_fd, spool->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                       store->file_mode);
     if (spool->fd < 0) {
         return dl_error_errno(err, errno, "cannot make a spool");
     }

@@ -11,9 +11,9 @@
  * dl_store_put_if_absent() either creates the key or says DL_E_EXISTS, never both, also when two
  * processes race.
  *
- * Keys: 1..1024 bytes of well-formed UTF-8, segments of 1..255 bytes without control characters and
- * backslashes, no leading '/', no "." or ".." segment, the first not ".spool"; anything else is
- * DL_E_INVALID, so no key leaves the root.
+ * Keys: 1..1024 bytes of well-formed UTF-8, segments of 1..255 bytes without ASCII control
+ * characters and backslashes, no leading '/', no "." or ".." segment, the first not ".spool";
+ * anything else is DL_E_INVALID, so no key leaves the root.
  *
  * Thread: locked (any thread may call); a spool and an open object are confined.
  */
@@ -34,7 +34,7 @@ enum { DL_STORE_KEY_LIMIT_BYTES = 1024, DL_STORE_HASH_BYTES = 16 };
 typedef struct dl_store_stat {
     uint64_t size_bytes;
     int64_t modified_us; /* when it was written, by the store's clock */
-    int64_t tag; /* changes when anybody writes to the object (local: mtime in ns) */
+    int64_t tag;         /* changes when anybody writes to the object (local: mtime in ns) */
     uint8_t hash[DL_STORE_HASH_BYTES]; /* XXH3-128 of the content, canonical order; zero from
                                           dl_store_stat_key */
 } dl_store_stat;
@@ -46,7 +46,8 @@ typedef struct dl_store_stat {
  */
 DL_NODISCARD dl_status dl_store_open_local(const char *root, dl_store **out_store, dl_error *err);
 /** As dl_store_open_local for a folder that other programs read too: what is made there has the
- * rights that the process's umask leaves. `create` false: DL_E_NOT_FOUND when there is no folder. */
+ * rights that the process's umask leaves. `create` false: DL_E_NOT_FOUND when there is no folder.
+ */
 DL_NODISCARD dl_status dl_store_open_shared(const char *root, bool create, dl_store **out_store,
                                             dl_error *err);
 void dl_store_close(dl_store *store);
@@ -57,7 +58,9 @@ enum { DL_STORE_PUT_LIMIT_BYTES = 256 * 1024 * 1024 };
 
 /**
  * Write `bytes` under `key` unless the key exists. Durable and whole when it returns; nobody ever
- * sees a part. Errors: DL_E_EXISTS (lost the race), DL_E_IO.
+ * sees a part. Errors: DL_E_EXISTS (lost the race), DL_E_LIMIT, DL_E_UNSUPPORTED (the place cannot
+ * promise it), DL_E_IO: nothing is there, except when the message says "is there but may not last"
+ * (the folder could not be synced; others may have read it, so it stays).
  */
 DL_NODISCARD dl_status dl_store_put_if_absent(dl_store *store, dl_str key, dl_bytes bytes,
                                               dl_error *err);
@@ -147,7 +150,8 @@ DL_NODISCARD dl_status dl_store_list_folder(dl_store *store, dl_str folder, dl_s
                                                                const dl_store_stat *stat,
                                                                dl_error *err),
                                             void *context, dl_error *err);
-/** Remove folders below `folder` (and itself) that hold nothing; a store without folders has none. */
+/** Remove folders below `folder` (and itself) that hold nothing; a store without folders has none.
+ */
 DL_NODISCARD dl_status dl_store_remove_empty(dl_store *store, dl_str folder, int64_t *out_removed,
                                              dl_error *err);
 /** Write and remove a probe object: whether the store takes writes. */

@@ -255,11 +255,20 @@ static const struct {
     {"the spool folder",     ".spool",                 false},
     {"into the spools",      ".spool/x",               false},
     {"backslash",            "a\\b",                   false},
-    {"percent",              "a%2fb",                  false},
-    {"colon",                "a:b",                    false},
+    {"percent",              "a%2fb",                  true},
+    {"colon",                "a:b",                    true},
+    {"not ASCII",            "m\xc3\xbcller",          true},
+    {"tilde",                "~root",                  true},
+    {"partition's folder",   "instance/partitionName=ward 7%2F\xc3\xa4%25/x", true},
+    {"star and dollar",      "*/$HOME/`a`/\"b\"",     true},
     {"newline",              "a\nb",                   false},
-    {"not ASCII",            "m\xc3\xbcller",          false},
-    {"tilde",                "~root",                  false},
+    {"tabulator",            "a\tb",                   false},
+    {"unit separator",       "a\x1f",                  false},
+    {"delete",               "a\x7f",                  false},
+    {"cut UTF-8",            "a\xc3",                  false},
+    {"overlong slash",       "a\xc0\xaf" "b",          false},
+    {"surrogate",            "\xed\xa0\x80",           false},
+    {"Latin-1",              "m\xfcller",              false},
     /* clang-format on */
 };
 
@@ -333,7 +342,7 @@ TAP_CASE(names_from_outside_that_are_no_objects)
     TAP_EQ_INT(symlink("/etc", path), 0);
     path_of(&h, "fifo", path);
     TAP_EQ_INT(mkfifo(path, 0600), 0);
-    path_of(&h, "strange:name", path);
+    path_of(&h, "strange\\name", path);
     TAP_EQ_INT(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
     static const char *const none[] = {"link", "fifo", "folder", "folder/object/x"};
     for (size_t i = 0; i < DL_COUNT_OF(none); i++) {
