@@ -63,6 +63,15 @@ DL_NODISCARD dl_status dl_state_file(dl_state *state, dl_state_kind kind, dl_str
 /** Its path. Errors: DL_E_NOT_FOUND. */
 DL_NODISCARD dl_status dl_state_file_path(dl_state *state, int64_t file, dl_arena *arena,
                                           dl_str *out_path, dl_error *err);
+/** What is known of a file: whether it is in the table, and its deletion vector (storage type, text and
+ * offset in one word; empty: none). Part of catching up: what differs from the log is read again. */
+DL_NODISCARD dl_status dl_state_file_mark(dl_state *state, int64_t file, bool live, dl_str dv,
+                                          dl_error *err);
+/** Every live file of a table. `visit` may not write. */
+DL_NODISCARD dl_status dl_state_files(dl_state *state, dl_state_kind kind,
+                                      dl_status (*visit)(void *context, int64_t file, dl_str path,
+                                                         dl_str dv, dl_error *err),
+                                      void *context, dl_error *err);
 /** Rows first <= p < end of `from` are now in `to`, at base + p - rank of `dead` at p. */
 DL_NODISCARD dl_status dl_state_forward(dl_state *state, int64_t from, int64_t first_row,
                                         int64_t end_row, int64_t to, int64_t base,
@@ -176,6 +185,12 @@ DL_NODISCARD dl_status dl_state_window_add(dl_state *state, int64_t source, int6
 /** Widen [.., *end_us) and *sequence by windows that begin at or before *end_us; those go. */
 DL_NODISCARD dl_status dl_state_window_absorb(dl_state *state, int64_t source, int64_t *end_us,
                                               int64_t *sequence, dl_error *err);
+
+/** A number under a name (when the lake was last vacuumed and the like); 0 when never set. */
+DL_NODISCARD dl_status dl_state_number_get(dl_state *state, const char *name, int64_t *out_number,
+                                           dl_error *err);
+DL_NODISCARD dl_status dl_state_number_set(dl_state *state, const char *name, int64_t number,
+                                           dl_error *err);
 
 /* ---- for verify and show ---- */
 
