@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what building and testing need, only what is missing:
-#   install-packages.sh build    Debian packages for building
+#   install-packages.sh build    Debian packages for building, and libduckdb (.cache/duckdb)
 #   install-packages.sh python   also Python packages, among them the demo's DICOM files
 #   install-packages.sh tests    also what tests need, and the npm test clients
 #   install-packages.sh list     prints all Debian packages
@@ -12,8 +12,8 @@ build_packages=(
     build-essential meson ninja-build pkg-config curl
     libmicrohttpd-dev libsqlite3-dev libzstd-dev libxxhash-dev libarchive-dev
     libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev
+    python3-venv
 )
-python_packages=(python3-venv)
 test_packages=(
     mount dcmtk dicom3tools orthanc orthanc-dicomweb
     clang clang-tidy clang-format libclang-rt-14-dev valgrind
@@ -137,23 +137,28 @@ install_npm() {
     printf '%s\n' "$stamp" >"$into/stamp"
 }
 
+if [ "${1:-}" != list ]; then # where they stand already, from elsewhere, they need no package
+    command -v node >/dev/null || build_packages+=(nodejs)
+    command -v npm >/dev/null || build_packages+=(npm)
+fi
 case "${1:-}" in
 build)
     install_debian "${build_packages[@]}"
+    scripts/fetch-duckdb.sh
     ;;
 python)
-    install_debian "${build_packages[@]}" "${python_packages[@]}"
+    install_debian "${build_packages[@]}"
+    scripts/fetch-duckdb.sh
     install_python
     ;;
 tests)
-    command -v node >/dev/null || test_packages+=(nodejs)
-    command -v npm >/dev/null || test_packages+=(npm)
-    install_debian "${build_packages[@]}" "${python_packages[@]}" "${test_packages[@]}"
+    install_debian "${build_packages[@]}" "${test_packages[@]}"
+    scripts/fetch-duckdb.sh
     install_python
     install_npm
     ;;
 list)
-    printf '%s\n' "${build_packages[@]}" "${python_packages[@]}" "${test_packages[@]}" nodejs npm
+    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm
     ;;
 *)
     sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2

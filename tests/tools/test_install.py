@@ -22,6 +22,9 @@ def install(tmp_path):
     for folder in ("scripts", "bin"):
         (tmp_path / folder).mkdir()
     shutil.copy(ROOT / "scripts" / "install-packages.sh", tmp_path / "scripts")
+    fetch = tmp_path / "scripts" / "fetch-duckdb.sh"
+    fetch.write_text("#!/bin/bash\n")
+    fetch.chmod(0o755)
     for name, body in STUBS.items():
         stub = tmp_path / "bin" / name
         stub.write_text(f"#!/bin/bash\n{body}\n")
