@@ -35,6 +35,7 @@ typedef struct dl_delta_live dl_delta_live; /* replay.c: the live set, owning al
 struct dl_delta_table {
     dl_delta_open open; /* root is copied into the arena below */
     dl_arena *arena;    /* lives as long as the table */
+    dl_str location;    /* of the root, as dl_store_location gives it; absolute paths below it are ours */
     dl_delta_live *live;
     int64_t version;
     int64_t timestamp_ms;         /* of `version` */
@@ -64,12 +65,33 @@ bool dl_delta_live_next_domain(const dl_delta_live *live, size_t *cursor,
                                dl_delta_domain *out_domain);
 bool dl_delta_live_next_app(const dl_delta_live *live, size_t *cursor, dl_delta_app *out_app);
 
+/** NULL when no live file has that path. */
+const dl_delta_file *dl_delta_live_find(const dl_delta_live *live, dl_str path);
+/** -1: the application never committed. */
+int64_t dl_delta_live_app_version(const dl_delta_live *live, dl_str app_id);
+size_t dl_delta_live_tombstone_count(const dl_delta_live *live);
+/** In constant time. */
+dl_delta_totals dl_delta_live_totals(const dl_delta_live *live);
+/** Forget tombstones of files that were removed before that time. */
+void dl_delta_live_expire(dl_delta_live *live, int64_t before_ms);
+
 /* ---- actions.c (pure) ---- */
 
 /** `text` is the content of a commit. Everything lives in the arena or in the text. Errors: DL_E_CORRUPT
  * with the line. info.version is set to `version`. */
 DL_NODISCARD dl_status dl_delta_actions_parse(dl_str text, int64_t version, dl_arena *arena,
                                               dl_delta_commit *out_commit, dl_error *err);
+/** A file that a v2 checkpoint goes on in: a bare name in _delta_log/_sidecars. */
+typedef struct dl_delta_sidecar {
+    dl_str name; /* decoded */
+    int64_t size_bytes;
+} dl_delta_sidecar;
+/** As dl_delta_actions_parse for the text of a v2 checkpoint. */
+DL_NODISCARD dl_status dl_delta_actions_parse_checkpoint(dl_str text, int64_t version,
+                                                         dl_arena *arena,
+                                                         dl_delta_commit *out_commit,
+                                                         dl_delta_sidecar **out_sidecars,
+                                                         size_t *out_count, dl_error *err);
 /** commitInfo first, then protocol, metaData, txn, domainMetadata, remove, add; one a line. */
 DL_NODISCARD dl_status dl_delta_actions_write(const dl_delta_commit *commit, dl_buf *out,
                                               dl_error *err);
@@ -109,7 +131,8 @@ DL_NODISCARD dl_status dl_delta_log_list(dl_delta_table *table, int64_t from_ver
 
 /* ---- path.c (pure) ---- */
 
-/** "<root>/<relative>" as a key of the store. */
+/** "<root>/<relative>" as a key of the store; an absolute path below the store's root works too. Errors:
+ * DL_E_UNSUPPORTED (an absolute path elsewhere). */
 DL_NODISCARD dl_status dl_delta_key(const dl_delta_table *table, dl_str relative, dl_arena *arena,
                                     dl_str *out_key, dl_error *err);
 /** "<root>/_delta_log/%020d<suffix>" */
@@ -117,8 +140,14 @@ DL_NODISCARD dl_status dl_delta_log_key(const dl_delta_table *table, int64_t ver
                                         const char *suffix, dl_arena *arena, dl_str *out_key,
                                         dl_error *err);
 dl_delta_log_name dl_delta_log_name_parse(dl_str name);
-/** add.path <-> file name: URI percent-encoding, once. An absolute path below the table's own root comes
- * out relative. */
+/** Whether it begins with '/' or "<scheme>:/". */
+bool dl_delta_path_is_absolute(dl_str path);
+/** An absolute path below the table's own root as the relative one that it is; any other as it is. For the
+ * decoded path of every add and remove that is read. */
+DL_NODISCARD dl_status dl_delta_path_relative(const dl_delta_table *table, dl_str path,
+                                              dl_arena *arena, dl_str *out_path, dl_error *err);
+/** add.path <-> file name: URI percent-encoding, once. Errors: DL_E_CORRUPT (a '%' without two digits,
+ * NUL). */
 DL_NODISCARD dl_status dl_delta_path_encode(dl_str path, dl_arena *arena, dl_str *out_encoded,
                                             dl_error *err);
 DL_NODISCARD dl_status dl_delta_path_decode(dl_str encoded, dl_arena *arena, dl_str *out_path,
@@ -127,8 +156,11 @@ DL_NODISCARD dl_status dl_delta_path_decode(dl_str encoded, dl_arena *arena, dl_
 DL_NODISCARD dl_status dl_delta_partition_folder(const dl_delta_pairs *values, dl_arena *arena,
                                                  dl_str *out_folder, dl_error *err);
 /** Random version 4 UUID, 36 characters and NUL. */
-enum { DL_DELTA_UUID_SIZE = 37 };
+enum { DL_DELTA_UUID_SIZE = 37, DL_DELTA_UUID_BYTES = 16 };
 void dl_delta_uuid(char out[DL_DELTA_UUID_SIZE]);
+void dl_delta_uuid_bytes(uint8_t out[DL_DELTA_UUID_BYTES]);
+void dl_delta_uuid_format(const uint8_t bytes[DL_DELTA_UUID_BYTES],
+                          char out[DL_DELTA_UUID_SIZE]);
 
 /* ---- schema.c (pure) ---- */
 
