@@ -37,7 +37,8 @@ typedef struct load {
     dl_bench_target target;
     uint64_t requests;
     int64_t start_ns, deadline_ns;
-    int64_t *latency_ns; /* one slot a request */
+    int64_t *latency_ns;  /* one slot a request */
+    int64_t *item_counts; /* of its answer */
     atomic_uint_fast64_t next;
     atomic_uint_fast64_t started;
 } load;
@@ -89,6 +90,7 @@ static void one_request(worker *w, dl_bench_conn *conn, dl_bench_request *reques
         (void)dl_error_set(&w->first_error, DL_E_INVALID, "request %llu: status %u, %zu bytes",
                            (unsigned long long)i, status, (size_t)conn->body_bytes);
     }
+    l->item_counts[i] = (int64_t)items;
     w->items += items;
     w->digest += digest;
 }
@@ -118,22 +120,36 @@ static void *work(void *context)
 
 /* ---- the report ---- */
 
-static int compare_ns(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
     const int64_t *x = a;
     const int64_t *y = b;
     return (*x > *y) - (*x < *y);
 }
 
-/* Requests are given out in order, so the measured ones are the first of the list; slots of
- * requests that were never sent stay -1 and sort to the front. */
-static double quantile_ms(const int64_t *sorted, size_t count, double q)
+typedef struct sorted_numbers {
+    const int64_t *first;
+    size_t count;
+} sorted_numbers;
+
+/* Slots of requests that were never sent, or not answered, are -1 and sort to the front. */
+static sorted_numbers sort_numbers(int64_t *slots, size_t count)
 {
-    if (count == 0) {
+    size_t missing = 0;
+    qsort(slots, count, sizeof *slots, compare_numbers);
+    while (missing < count && slots[missing] < 0) {
+        missing++;
+    }
+    return (sorted_numbers){slots + missing, count - missing};
+}
+
+static double quantile(sorted_numbers n, double q)
+{
+    if (n.count == 0) {
         return 0;
     }
-    size_t at = (size_t)(q * (double)count);
-    return (double)sorted[at < count ? at : count - 1] / 1e6;
+    size_t at = (size_t)(q * (double)n.count);
+    return (double)n.first[at < n.count ? at : n.count - 1];
 }
 
 static void print_statuses(const worker *sum)
@@ -151,13 +167,8 @@ static void print_statuses(const worker *sum)
 
 static void print_report(const options *o, load *l, const worker *sum, double seconds)
 {
-    qsort(l->latency_ns, l->requests, sizeof *l->latency_ns, compare_ns);
-    size_t missing = 0;
-    while (missing < l->requests && l->latency_ns[missing] < 0) {
-        missing++;
-    }
-    const int64_t *sorted = l->latency_ns + missing;
-    size_t count = l->requests - missing;
+    sorted_numbers ns = sort_numbers(l->latency_ns, l->requests);
+    sorted_numbers items = sort_numbers(l->item_counts, l->requests);
     struct rusage used;
     (void)getrusage(RUSAGE_SELF, &used);
     double cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
@@ -166,16 +177,16 @@ static void print_report(const options *o, load *l, const worker *sum, double se
                  "\"bad\":%llu,\"items\":%llu,\"digest\":\"%016llx\",\"seconds\":%.3f,"
                  "\"requests_per_s\":%.1f,\"items_per_s\":%.1f,\"sent_mb_per_s\":%.1f,"
                  "\"received_mb_per_s\":%.1f",
-                 o->kind, o->label, (unsigned long long)o->connections, count,
+                 o->kind, o->label, (unsigned long long)o->connections, ns.count,
                  (unsigned long long)sum->bad, (unsigned long long)sum->items,
                  (unsigned long long)sum->digest, seconds, (double)sum->ok / seconds,
                  (double)sum->items / seconds, (double)sum->sent_bytes / 1e6 / seconds,
                  (double)sum->received_bytes / 1e6 / seconds);
     (void)printf(",\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
-                 "\"connects\":%llu,\"client_cpu_s\":%.3f",
-                 quantile_ms(sorted, count, 0.5), quantile_ms(sorted, count, 0.95),
-                 quantile_ms(sorted, count, 0.99), quantile_ms(sorted, count, 1.0),
-                 (unsigned long long)sum->connects, cpu_s);
+                 "\"p95_items\":%.0f,\"connects\":%llu,\"client_cpu_s\":%.3f",
+                 quantile(ns, 0.5) / 1e6, quantile(ns, 0.95) / 1e6, quantile(ns, 0.99) / 1e6,
+                 quantile(ns, 1.0) / 1e6, quantile(items, 0.95), (unsigned long long)sum->connects,
+                 cpu_s);
     print_statuses(sum);
     (void)printf("}\n");
 }
@@ -236,13 +247,16 @@ static int run(const options *o, const dl_bench_archive *archive)
     uint64_t limit = dl_bench_kind_limit(l.kind, &l.target);
     l.requests = o->requests < limit ? o->requests : limit;
     l.latency_ns = dl_mem_alloc(l.requests, sizeof *l.latency_ns);
+    l.item_counts = dl_mem_alloc(l.requests, sizeof *l.item_counts);
     worker *workers = dl_mem_zalloc(o->connections, sizeof *workers);
     int code = 1;
-    if (l.latency_ns != NULL && workers != NULL) {
+    if (l.latency_ns != NULL && l.item_counts != NULL && workers != NULL) {
         memset(l.latency_ns, 0xff, l.requests * sizeof *l.latency_ns);
+        memset(l.item_counts, 0xff, l.requests * sizeof *l.item_counts);
         code = run_threads(o, &l, workers);
     }
     dl_mem_free(workers);
+    dl_mem_free(l.item_counts);
     dl_mem_free(l.latency_ns);
     return code;
 }

@@ -115,6 +115,9 @@ static const rule rules[] = {
      " WHERE t.created IS NOT m.created OR t.partition IS NOT m.partition OR NOT EXISTS("
      "SELECT 1 FROM series s WHERE s.study=m.study AND s.created IS NOT NULL"
      " AND s.modality=m.modality)"},
+    {"study %lld: a modality is listed under another date",
+     "SELECT m.study FROM study_modality m CROSS JOIN study t ON t.id=m.study"
+     " WHERE m.date IS NOT t.study_date"},
     {"series %lld: its modality is not listed for its study",
      "SELECT s.id FROM series s CROSS JOIN study t ON t.id=s.study WHERE s.modality IS NOT NULL"
      " AND instr(s.modality, '\\')=0 AND NOT EXISTS(SELECT 1 FROM study_modality m"

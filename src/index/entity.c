@@ -99,7 +99,7 @@ static dl_status load_study(dl_index_tx *tx, dl_index_study *study, bool create,
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(tx->conn->db,
-                       "SELECT id, created, series_count, expires_us FROM study"
+                       "SELECT id, created, series_count, expires_us, study_date FROM study"
                        " WHERE uid=?1 AND partition=?2",
                        &q, err));
     dl_db_bind_bytes(q, 1, dl_index_uid_bytes(&study->uid));
@@ -110,6 +110,7 @@ static dl_status load_study(dl_index_tx *tx, dl_index_study *study, bool create,
         study->series_count = dl_db_int(q, 2);
         study->expires_us = dl_db_int(q, 3);
         study->stored_created = study->created;
+        study->stored_date = study->date = dl_db_int(q, 4);
     }
     DL_TRY(dl_db_finish(q, err));
     if (study->created != 0) {
@@ -562,9 +563,10 @@ static dl_status change_modalities(dl_index_tx *tx, const dl_index_study *study,
     while (list.len > 0 && dl_str_next(&list, '\\', &modality)) { /* each ends with a backslash */
         dl_db_stmt *q = NULL;
         if (add) {
-            DL_TRY(dl_db_query(tx->conn->db, "INSERT INTO study_modality VALUES(?1, ?2, ?3, ?4)",
-                               &q, err));
+            DL_TRY(dl_db_query(tx->conn->db,
+                               "INSERT INTO study_modality VALUES(?1, ?2, ?3, ?4, ?5)", &q, err));
             dl_db_bind_int(q, 4, study->id);
+            bind_or_null(q, 5, study->date);
         } else {
             DL_TRY(dl_db_query(tx->conn->db,
                                "DELETE FROM study_modality WHERE partition=?1 AND modality=?2"
@@ -605,7 +607,8 @@ static dl_status update_modalities(dl_index_tx *tx, dl_index_study *study, dl_er
     DL_TRY(finished);
     dl_str now = DL_STR_NONE;
     DL_TRY(dl_arena_copy(tx->arena, (dl_str){tx->json.ptr, tx->json.len}, &now, err));
-    if (!dl_str_eq(now, study->stored_modalities) || study->created != study->stored_created) {
+    if (!dl_str_eq(now, study->stored_modalities) || study->created != study->stored_created ||
+        study->date != study->stored_date) {
         DL_TRY(change_modalities(tx, study, study->stored_modalities, study->stored_created, false,
                                  err));
         DL_TRY(change_modalities(tx, study, now, study->created, true, err));
@@ -649,6 +652,9 @@ static dl_status write_study_row(dl_index_tx *tx, dl_index_study *study, dl_erro
         return status;
     }
     DL_TRY(dl_db_run(q, err));
+    if (!dl_index_date_parse(folded[DL_INDEX_STUDY_DATE], &study->date)) {
+        study->date = 0;
+    }
     return update_words(tx, study, folded, err);
 }
 
@@ -656,10 +662,11 @@ static dl_status write_study(dl_index_tx *tx, dl_index_study *study, dl_error *e
 {
     DL_TRY(recover_lost(tx, DL_INDEX_STUDY, study->id, study->values, err));
     DL_TRY(write_study_row(tx, study, err));
-    if (study->modalities_dirty) {
+    if (study->modalities_dirty || study->date != study->stored_date) {
         DL_TRY(update_modalities(tx, study, err));
     }
     study->stored_created = study->created;
+    study->stored_date = study->date;
     if (study->created == 0) {
         return run_with_id(tx, "DELETE FROM study_text WHERE study=?1", study->id, err);
     }

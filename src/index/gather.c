@@ -156,8 +156,13 @@ static dl_status bind_term(dl_search *s, const dl_search_term *term, dl_str word
         dl_db_bind_str(q, 3, bound);
         dl_db_bind_int(q, 5, term->column);
         return DL_OK;
-    case DL_SEARCH_TEXT:
     case DL_SEARCH_MODALITIES:
+        if (term->dated) {
+            dl_db_bind_int(q, 3, term->from);
+            dl_db_bind_int(q, 5, term->to);
+        }
+        break;
+    case DL_SEARCH_TEXT:
     case DL_SEARCH_UID:
         break;
     }
@@ -177,6 +182,11 @@ static bool is_whole(const dl_search_term *term)
 bool dl_search_is_exact(const dl_search *s, const dl_search_term *term)
 {
     return s->term_count == 1 && term->level == s->query->level && is_whole(term);
+}
+
+bool dl_search_is_ordered_exact(const dl_search *s, const dl_search_term *term)
+{
+    return s->term_count == 1 && !term->dated; /* that index is by modality alone */
 }
 
 /* Whether all that is left to ask of a study is its modalities: they are found by its place alone,

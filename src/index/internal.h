@@ -245,6 +245,7 @@ typedef struct dl_index_study {
     dl_str stored_names[2];   /* folded, as their words are stored; see name_columns */
     dl_str stored_modalities; /* folded, each followed by a backslash */
     int64_t stored_created;
+    int64_t date, stored_date; /* 0: none, or not in the calendar */
     bool dirty, text_dirty, modalities_dirty;
     struct dl_index_study *next, *next_in_bucket;
 } dl_index_study;

@@ -69,6 +69,36 @@ static dl_status compile_filter(dl_search *s, const dl_index_filter *filter, dl_
     return DL_OK;
 }
 
+static dl_search_term *find_term(dl_search *s, dl_search_kind kind, int column)
+{
+    for (size_t i = 0; i < s->term_count; i++) {
+        dl_search_term *term = &s->terms[i];
+        if (term->kind == kind && term->level == DL_INDEX_STUDY && term->column == column) {
+            return term;
+        }
+    }
+    return NULL;
+}
+
+/* A modality and a study date are one term: an index lists studies by both. */
+static void join_terms(dl_search *s)
+{
+    dl_search_term *modality = find_term(s, DL_SEARCH_MODALITIES, -1);
+    dl_search_term *date = find_term(s, DL_SEARCH_DATE, DL_INDEX_STUDY_DATE);
+    if (modality != NULL && date != NULL) {
+        modality->dated = true;
+        modality->from = date->from;
+        modality->to = date->to;
+        size_t last = --s->term_count;
+        *date = s->terms[last];
+        for (size_t i = 0; i < DL_COUNT_OF(s->uids); i++) { /* they point at their terms */
+            if (s->uids[i] == &s->terms[last].uid) {
+                s->uids[i] = &date->uid;
+            }
+        }
+    }
+}
+
 dl_status dl_search_compile(dl_search *s, dl_error *err)
 {
     const dl_index_query *query = s->query;
@@ -88,6 +118,7 @@ dl_status dl_search_compile(dl_search *s, dl_error *err)
     for (size_t i = 0; i < query->filter_count; i++) {
         DL_TRY(compile_filter(s, &query->filters[i], err));
     }
+    join_terms(s);
     return DL_OK;
 }
 
@@ -103,6 +134,12 @@ bool dl_search_has_terms(const dl_search *s, dl_index_level level)
 
 /* ---- matching ---- */
 
+static bool date_matches(const dl_search_term *term, const dl_db_stmt *row, int column)
+{
+    return !dl_db_is_null(row, column) && term->from <= dl_db_int(row, column) &&
+           dl_db_int(row, column) <= term->to;
+}
+
 static bool column_matches(const dl_search_term *term, const dl_db_stmt *row, int column)
 {
     if (dl_db_is_null(row, column)) {
@@ -114,8 +151,7 @@ static bool column_matches(const dl_search_term *term, const dl_db_stmt *row, in
     if (term->kind == DL_SEARCH_PHRASE) {
         return dl_index_phrase_matches(dl_db_str(row, column), term->text);
     }
-    int64_t date = dl_db_int(row, column);
-    return term->from <= date && date <= term->to;
+    return date_matches(term, row, column);
 }
 
 bool dl_search_columns_match(const dl_search *s, dl_index_level level, const dl_db_stmt *row,
@@ -123,8 +159,11 @@ bool dl_search_columns_match(const dl_search *s, dl_index_level level, const dl_
 {
     for (size_t i = 0; i < s->term_count; i++) {
         const dl_search_term *term = &s->terms[i];
-        if (term->level == level && term->column >= 0 &&
-            !column_matches(term, row, first + term->column)) {
+        if (term->level != level) {
+            continue;
+        }
+        if ((term->column >= 0 && !column_matches(term, row, first + term->column)) ||
+            (term->dated && !date_matches(term, row, first + DL_INDEX_STUDY_DATE))) {
             return false;
         }
     }
@@ -135,17 +174,21 @@ dl_status dl_search_modalities_match(dl_search *s, int64_t created, bool *out_ma
 {
     bool match = true;
     for (size_t i = 0; match && i < s->term_count; i++) {
-        if (s->terms[i].kind != DL_SEARCH_MODALITIES) {
+        const dl_search_term *term = &s->terms[i];
+        if (term->kind != DL_SEARCH_MODALITIES) {
             continue;
         }
         dl_db_stmt *q = NULL;
         DL_TRY(dl_db_query(s->conn->db,
                            "SELECT 1 FROM study_modality WHERE partition=?1 AND modality=?2"
-                           " AND created=?3",
+                           " AND created=?3 AND (?4=0 OR date BETWEEN ?5 AND ?6)",
                            &q, err));
         dl_db_bind_int(q, 1, s->query->partition);
-        dl_db_bind_str(q, 2, s->terms[i].text);
+        dl_db_bind_str(q, 2, term->text);
         dl_db_bind_int(q, 3, created);
+        dl_db_bind_int(q, 4, term->dated ? 1 : 0);
+        dl_db_bind_int(q, 5, term->from);
+        dl_db_bind_int(q, 6, term->to);
         match = dl_db_step(q);
         DL_TRY(dl_db_finish(q, err));
     }

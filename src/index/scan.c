@@ -134,7 +134,7 @@ dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err
         dl_db_bind_str(q, 2, term->text);
     }
     int64_t skip = 0;
-    if (s->term_count == 1) { /* every row of the index counts */
+    if (dl_search_is_ordered_exact(s, term)) { /* every row of the index counts */
         skip = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
         p.offset = 0;
     }

@@ -46,8 +46,10 @@ static const char version_1[] =
     " word TEXT NOT NULL, created INTEGER NOT NULL, study INTEGER NOT NULL,"
     " PRIMARY KEY(partition, attribute, word, created)) WITHOUT ROWID;"
     "CREATE TABLE study_modality(partition INTEGER NOT NULL, modality TEXT NOT NULL,"
-    " created INTEGER NOT NULL, study INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, study INTEGER NOT NULL, date INTEGER,"
     " PRIMARY KEY(partition, modality, created)) WITHOUT ROWID;"
+    "CREATE INDEX study_modality_by_date ON study_modality(partition, modality, date,"
+    " created, study) WHERE date IS NOT NULL;"
 
     "CREATE TABLE series(id INTEGER PRIMARY KEY, study INTEGER NOT NULL,"
     " partition INTEGER NOT NULL, uid BLOB NOT NULL, created INTEGER,"

@@ -106,7 +106,7 @@ static dl_status find_keys(dl_search *s, dl_error *err)
         return dl_search_scan(s, NULL, err);
     }
     const dl_search_term *ordered = ordered_term(s);
-    if (s->term_count == 1 && ordered != NULL) {
+    if (ordered != NULL && dl_search_is_ordered_exact(s, ordered)) {
         return dl_search_scan(s, ordered, err); /* the index holds the answer in order */
     }
     choice best;

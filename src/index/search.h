@@ -22,7 +22,8 @@ typedef enum dl_search_kind {
     DL_SEARCH_TEXT,       /* a column equals */
     DL_SEARCH_DATE,       /* a column lies between */
     DL_SEARCH_PHRASE,     /* a name holds the words */
-    DL_SEARCH_MODALITIES, /* a series of the study has it */
+    DL_SEARCH_MODALITIES, /* a series of the study has it; dated: and the study's date lies between
+                           */
 } dl_search_kind;
 
 typedef struct dl_search_term {
@@ -31,6 +32,7 @@ typedef struct dl_search_term {
     int column;
     dl_str text; /* folded */
     int64_t from, to;
+    bool dated;
     dl_index_uid uid;
 } dl_search_term;
 
@@ -88,6 +90,8 @@ DL_NODISCARD dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error 
 DL_NODISCARD dl_status dl_search_gather_uids(dl_search *s, dl_error *err);
 /** Whether the rows of the term's index are the answer, so that none has to be looked at. */
 bool dl_search_is_exact(const dl_search *s, const dl_search_term *term);
+/** Whether the term's index in order is the answer. */
+bool dl_search_is_ordered_exact(const dl_search *s, const dl_search_term *term);
 /** List what matches one term, `word` of it for a phrase. */
 DL_NODISCARD dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
                                              dl_error *err);

@@ -43,6 +43,12 @@ static const char modality_ordered[] =
     "SELECT s.id, s.created, 0, " DL_SEARCH_STUDY_COLUMNS
     " FROM study_modality m CROSS JOIN study s ON s.id=m.study"
     " WHERE m.partition=?1 AND m.modality=?2 ORDER BY m.created DESC LIMIT -1 OFFSET ?3";
+static const char dated_count[] =
+    "SELECT count(*) FROM (SELECT 1 FROM study_modality INDEXED BY study_modality_by_date"
+    " WHERE partition=?1 AND modality=?2 AND date BETWEEN ?3 AND ?5 LIMIT ?4)";
+static const char dated_list[] =
+    "SELECT study, created FROM study_modality INDEXED BY study_modality_by_date"
+    " WHERE partition=?1 AND modality=?2 AND date BETWEEN ?3 AND ?5";
 static const char phrase_count[] =
     "SELECT count(*) FROM (SELECT 1 FROM study_word WHERE partition=?1 AND attribute=?5"
     " AND word>=?2 AND word<?3 LIMIT ?4)";
@@ -64,7 +70,7 @@ const char *dl_search_sql_count(const dl_search_term *term)
     case DL_SEARCH_PHRASE:
         return phrase_count;
     case DL_SEARCH_MODALITIES:
-        return modality_count;
+        return term->dated ? dated_count : modality_count;
     case DL_SEARCH_UID:
         break;
     }
@@ -81,7 +87,7 @@ const char *dl_search_sql_list(const dl_search_term *term)
     case DL_SEARCH_PHRASE:
         return phrase_list;
     case DL_SEARCH_MODALITIES:
-        return modality_list;
+        return term->dated ? dated_list : modality_list;
     case DL_SEARCH_UID:
         break;
     }

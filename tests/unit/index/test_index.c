@@ -752,6 +752,7 @@ TAP_CASE(the_check_sees_every_kind_of_damage)
         "INSERT INTO study_word VALUES(1, 4, 'ghost', 99, 99)",
         "DELETE FROM study_modality WHERE study=1",
         "UPDATE study_modality SET modality='x'||modality WHERE study=1",
+        "UPDATE study_modality SET date=20000101 WHERE study=1",
         "UPDATE study SET patient_id='someone' WHERE id=1",
         "UPDATE study SET study_date=20000101 WHERE id=1",
         "UPDATE series SET modality='xx' WHERE id=1",

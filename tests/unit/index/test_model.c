@@ -252,7 +252,7 @@ static void make_question(model *m, question *q)
     }
     for (unsigned i = pick(m, 3); i > 0; i--) {
         char *text = q->texts[i];
-        unsigned kind = pick(m, 10);
+        unsigned kind = pick(m, 11);
         dl_index_level level = q->query.level;
         if (kind == 0) {
             add_filter(q, 0x00100010, DL_INDEX_EQUAL, names[pick(m, 4)], "");
@@ -274,6 +274,10 @@ static void make_question(model *m, question *q)
         } else if (kind == 8 && level > 1) {
             (void)snprintf(text, sizeof q->texts[0], "1.4.%u", pick(m, INSTANCES));
             add_filter(q, 0x00080018, DL_INDEX_EQUAL, text, "");
+        } else if (kind == 10) { /* one index lists by both */
+            add_filter(q, 0x00080020, DL_INDEX_RANGE, pick(m, 3) ? days[pick(m, 4)] : "",
+                       pick(m, 3) ? days[1 + pick(m, 4)] : "");
+            add_filter(q, 0x00080061, DL_INDEX_EQUAL, modality_values[pick(m, 4)], "");
         } else if (kind == 9) {
             (void)snprintf(text, sizeof q->texts[0], "1.2.%u", pick(m, STUDIES));
             add_filter(q, 0x0020000d, DL_INDEX_EQUAL, text, "");
