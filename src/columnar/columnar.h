@@ -84,6 +84,13 @@ typedef union dl_columnar_value {
 
 /* ---- writing ---- */
 
+enum {
+    /* What one row may bring in one leaf: bytes of texts, and 4 to 8 for each entry besides. */
+    DL_COLUMNAR_ROW_LIMIT_BYTES = 128 << 20,
+    DL_COLUMNAR_ROW_GROUP_LIMIT_BYTES = 1 << 30, /* of row_group_limit_bytes */
+    DL_COLUMNAR_STRING_STAT_LIMIT_BYTES = 1 << 16, /* of string_stat_limit_bytes */
+};
+
 typedef enum dl_columnar_codec {
     DL_COLUMNAR_ZSTD,
     DL_COLUMNAR_SNAPPY, /* for checkpoints: what every reader takes */
