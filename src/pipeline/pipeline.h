@@ -30,7 +30,11 @@ typedef enum dl_pipeline_profile {
     DL_PIPELINE_TEMPLATE_R2,
 } dl_pipeline_profile;
 
-enum { DL_PIPELINE_TABLES = 3 }; /* instance, series, study */
+enum {
+    DL_PIPELINE_TABLES = 3, /* instance, series, study */
+    DL_PIPELINE_BATCH_LIMIT_ROWS = 100000,      /* BatchSize; a source gives as many as it allows */
+    DL_PIPELINE_RETENTION_LIMIT_HOURS = 876000, /* RetentionHours: 100 years */
+};
 
 /** The template's parameters under its names; dl_pipeline_parameter_* read and check them. */
 typedef struct dl_pipeline_parameters {

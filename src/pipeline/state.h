@@ -29,18 +29,25 @@ typedef enum dl_state_kind {
     DL_STATE_SERIES,
     DL_STATE_STUDY,
 } dl_state_kind;
-enum { DL_STATE_KINDS = 3 };
+enum {
+    DL_STATE_KINDS = 3,
+    DL_STATE_KEY_LIMIT_BYTES = 255, /* each text of a key, from 1 */
+    DL_STATE_PATH_LIMIT_BYTES = 8 * 1024,
+    DL_STATE_SHOWN_LIMIT_BYTES = 64 * 1024 * 1024, /* the texts of one dl_state_shown together */
+};
 
 typedef struct dl_state dl_state;
 
 /** Opens or makes the file. A file that is damaged, of another format version or not ours is replaced by
- * an empty one. */
+ * an empty one. Damage that shows later is DL_E_CORRUPT from any call: dl_state_clear cures it. */
 DL_NODISCARD dl_status dl_state_open(const char *path, dl_state **out_state, dl_error *err);
 void dl_state_close(dl_state *state);
-/** Forget everything. */
+/** Forget everything: an empty file. Not between begin and commit. When it fails, every call fails until
+ * a clear succeeds. */
 DL_NODISCARD dl_status dl_state_clear(dl_state *state, dl_error *err);
 
-/** Everything below that writes stands between begin and commit; rollback forgets it. */
+/** Everything below that writes stands between begin and commit; rollback forgets it. After a call that
+ * writes has failed, only rollback is left. */
 DL_NODISCARD dl_status dl_state_begin(dl_state *state, dl_error *err);
 DL_NODISCARD dl_status dl_state_commit(dl_state *state, dl_error *err);
 void dl_state_rollback(dl_state *state);
@@ -81,7 +88,7 @@ typedef struct dl_state_place {
     int64_t file; /* 0: nowhere */
     int64_t row;
 } dl_state_place;
-/** Follow the forwarding to where the row is now. */
+/** Follow the forwarding to where the row is now; a row that was dead when it was copied is nowhere. */
 DL_NODISCARD dl_status dl_state_resolve(dl_state *state, dl_state_place *place, dl_error *err);
 
 /* ---- instances ---- */
@@ -115,9 +122,16 @@ DL_NODISCARD dl_status dl_state_put(dl_state *state, const dl_state_key *key,
 DL_NODISCARD dl_status dl_state_remove(dl_state *state, const dl_state_key *key,
                                        int64_t timestamp_us, int64_t sequence, int64_t source,
                                        dl_error *err);
-/** Tombstones of removals before `before_us` go, and values that nobody shows. */
+/** Tombstones of removals before `before_us` go, values that nobody shows, and files that no place leads
+ * to: ask dl_state_file anew for numbers after it. */
 DL_NODISCARD dl_status dl_state_prune(dl_state *state, int64_t before_us, dl_error *err);
 
+/** Every row of a table whose file is no longer live (after forwarding). The key's series_uid, sop_uid are
+ * ptr NULL where the kind has none. `visit` may not write; looks at the whole index. */
+DL_NODISCARD dl_status dl_state_orphans(dl_state *state, dl_state_kind kind,
+                                        dl_status (*visit)(void *context, const dl_state_key *key,
+                                                           dl_state_place place, dl_error *err),
+                                        void *context, dl_error *err);
 /** A row that must die at the next commit: a key that has two rows (a foreign append). */
 DL_NODISCARD dl_status dl_state_extra_add(dl_state *state, dl_state_kind kind, dl_state_place place,
                                           dl_error *err);
