@@ -5,7 +5,9 @@
  * in this process (service/feed_source.c implements dl_feed_source), a file of JSON lines (tests). A
  * dl_feed_reader goes over a source with pages fetched ahead, in order, within a budget of bytes:
  *
- *     closed window [start, end):  offset pages, fetched by several threads at once
+ *     closed window [start, end):  offset pages, fetched by several threads at once; each begins
+ *                                  with the last row of the one before, so that rows that shift
+ *                                  while they are paged are always seen
  *     cursor (after a sequence):   afterSequence pages, one after another, one ahead
  *
  * A source without a cursor is followed by closed windows that end in the past; the pipeline does that.
@@ -32,7 +34,8 @@ typedef enum dl_feed_state { DL_FEED_CURRENT, DL_FEED_REPLACED, DL_FEED_DELETED 
 
 typedef struct dl_feed_entry {
     int64_t sequence;
-    int64_t timestamp_us; /* 100 ns are cut off */
+    int64_t timestamp_us; /* 100 ns are cut off ... */
+    uint8_t timestamp_tenths; /* ... and stand here, 0..9: order needs them */
     dl_feed_action action;
     dl_feed_state state;
     dl_str partition_name;              /* 1..64 bytes; "Microsoft.Default" when the source has none */
@@ -46,6 +49,7 @@ typedef struct dl_feed_page {
     dl_feed_entry *entries; /* in order of (timestamp, sequence) */
     size_t entry_count;
     size_t text_bytes;
+    dl_buf text; /* owned; empty when the entries live in the arena alone */
 } dl_feed_page;
 void dl_feed_page_destroy(dl_feed_page *page);
 DL_DEFINE_AUTO(dl_feed_page)
@@ -54,11 +58,17 @@ enum {
     DL_FEED_PAGE_LIMIT_ROWS = 200,            /* what Microsoft's service gives at most */
     DL_FEED_PAGE_LIMIT_BYTES = 256 * 1024 * 1024,
     DL_FEED_PATH_LIMIT_BYTES = 1024,
+    DL_FEED_NAME_LIMIT_BYTES = 64, /* of a partition's name and of a UID */
+    DL_FEED_ID_LIMIT_BYTES = 200,
 };
 
+/** <0, 0, >0: the order of a feed, by time, then by sequence. */
+int dl_feed_entry_order(const dl_feed_entry *a, const dl_feed_entry *b);
+
 /**
- * Read a page from its JSON text (an array of rows). The page takes the text.
- * Errors: DL_E_INVALID naming the byte or the sequence and the property; DL_E_NOMEM.
+ * Read a page from its JSON text (an array of rows). Takes the text's storage, also when it fails.
+ * Of a row's metadata only its end is looked for; dl_feed_attributes checks what is in it.
+ * Errors: DL_E_INVALID naming the byte or the sequence and the property; DL_E_LIMIT; DL_E_NOMEM.
  */
 DL_NODISCARD dl_status dl_feed_page_parse(dl_buf *take_text, dl_feed_page **out_page,
                                           dl_error *err);
@@ -78,7 +88,8 @@ typedef struct dl_feed_attribute {
 /**
  * Go through the attributes of `metadata` in its order (one pass). `out_compact` (may be NULL) gets the
  * whole object as compact JSON text: the input itself where it is compact already. Everything lives in
- * the arena or in the input. Errors: DL_E_INVALID when it is no DICOM JSON object.
+ * the arena or in the input. Errors: DL_E_INVALID when it is no DICOM JSON object (not JSON, nested
+ * deeper than DL_JSON_DEPTH_LIMIT, an attribute twice).
  */
 DL_NODISCARD dl_status dl_feed_attributes(dl_str metadata, dl_arena *arena,
                                           const dl_feed_attribute **out_attributes,
@@ -92,6 +103,7 @@ typedef struct dl_feed_info {
     bool has_cursor;       /* read_after works */
     bool open_windows;     /* a window may end in the future: order is by commit, nothing comes behind */
     size_t page_limit;     /* most rows in a page */
+    size_t window_limit;   /* most rows in a page of a window, where that is another; 0: page_limit */
 } dl_feed_info;
 
 typedef struct dl_feed_source dl_feed_source;
@@ -132,11 +144,19 @@ typedef struct dl_feed_http_options {
     const char *proxy;
     void (*on_retry)(void *context, unsigned pause_ms, const char *cause); /* may be NULL; any thread */
     void *context;
+    dl_cancel *cancel; /* for the probe of info(), which has none of its own; may be NULL */
 } dl_feed_http_options;
 
 /**
- * A service over HTTP. Errors of its calls: DL_E_DENIED (401, 403; not tried again but once with the
- * token read anew), DL_E_UNAVAILABLE after the last try (no connection, timeout, 408, 429 and 503 with
+ * A service over HTTP; the base URL with or without trailing '/' and with or without its version.
+ *
+ * What the service is comes from one probe, GET {base}/v2/changefeed/latest?includeMetadata=false,
+ * at the first call of info(): ours names its feed in the header dl-feed-id (1..200 bytes) and may
+ * say how many rows a cursor's page holds at most (dl-page-limit); then there is a cursor and windows
+ * may be open. Without the header the id is host[:port]/path in lower case, pages have 200 rows.
+ *
+ * Errors of its calls: DL_E_DENIED (401, 403; not tried again but once with the
+ * token file read anew), DL_E_UNAVAILABLE after the last try (no connection, timeout, 408, 429 and 503 with
  * Retry-After kept, 5xx, cut in mid-page, not JSON where the status was 200), DL_E_INVALID (other 4xx
  * with the body's first words), DL_E_CANCELED within a second.
  */
