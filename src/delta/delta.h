@@ -108,6 +108,7 @@ typedef struct dl_delta_info {
     dl_str user_metadata, engine_info, txn_id, isolation_level;
     int64_t read_version;         /* -1: absent */
     int blind_append;             /* 1, 0, or -1: absent */
+    bool in_commit;               /* timestamp_ms is (or shall be written as) the in-commit timestamp */
 } dl_delta_info;
 
 /** One commit as it was read, or as we wrote it. */
@@ -225,6 +226,7 @@ typedef struct dl_delta_scan {
     size_t column_count;
     const dl_delta_file *file;     /* this file only; NULL: every live file, by path */
     const dl_delta_dv *dv;         /* with `file`: apply this one instead of the file's; NULL: its own */
+    int64_t first_row, end_row;    /* with `file`: physical rows first <= n < end; end 0: all */
     dl_cancel *cancel;
 } dl_delta_scan;
 
@@ -362,6 +364,8 @@ typedef struct dl_delta_rewrite_options {
     const dl_delta_kill *kills; /* rows to leave out beside those that are dead (copy-on-write) */
     size_t kill_count;
     int64_t file_limit_bytes;   /* target of a new file; 0: one file whatever its size */
+    bool per_file;              /* a new file for each old one (copy-on-write): then they may be of
+                                   several partitions; an old file that keeps no row gets none */
     dl_cancel *cancel;
 } dl_delta_rewrite_options;
 

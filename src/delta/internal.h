@@ -4,6 +4,8 @@
  *     actions.c     one commit's text <-> dl_delta_commit (pure)
  *     replay.c      the live set: files, tombstones, applications, domains; applying a commit (pure)
  *     log.c         listing, finding a snapshot, reading commits, compactions, checkpoints
+ *     table.c       opening, moving on, accessors; travel.c: which version a time means
+ *     actions_write.c, schema_merge.c: the other directions of actions.c and schema.c
  *     checkpoint_read.c, checkpoint_write.c
  *     schema.c      schemaString <-> columns; merging (pure)
  *     features.c    what we may read and write, by name (pure)
@@ -35,7 +37,6 @@ typedef struct dl_delta_live dl_delta_live; /* replay.c: the live set, owning al
 struct dl_delta_table {
     dl_delta_open open; /* root is copied into the arena below */
     dl_arena *arena;    /* lives as long as the table */
-    dl_str location;    /* of the root, as dl_store_location gives it; absolute paths below it are ours */
     dl_delta_live *live;
     int64_t version;
     int64_t timestamp_ms;         /* of `version` */
@@ -43,6 +44,8 @@ struct dl_delta_table {
     dl_delta_column *columns;     /* of the current metadata */
     size_t column_count;
     dl_arena *columns_arena;
+    int64_t own_version;          /* of the last own commit, whose txnId is: */
+    char own_txn_id[40];          /* empty: none yet */
     int64_t maintenance_failures; /* checkpoints and the like that could not be made (not fatal) */
     dl_error maintenance_error;   /* of the last one */
 };
@@ -104,6 +107,20 @@ DL_NODISCARD dl_status dl_delta_log_read(dl_delta_table *table, int64_t first, i
                                                             const dl_delta_commit *commit,
                                                             dl_error *err),
                                          void *context, dl_error *err);
+/** Paths below the table's own root become relative. */
+DL_NODISCARD dl_status dl_delta_relative_paths(const dl_delta_table *table,
+                                               dl_delta_commit *commit, dl_arena *arena,
+                                               dl_error *err);
+/** commitInfo alone. Errors: DL_E_CORRUPT (the commit is not there, does not parse). */
+DL_NODISCARD dl_status dl_delta_log_info(dl_delta_table *table, int64_t version, dl_arena *arena,
+                                         dl_delta_info *out_info, dl_error *err);
+/** Fill table->live anew from the log at `target` (-1: the newest). */
+DL_NODISCARD dl_status dl_delta_log_load(dl_delta_table *table, int64_t target,
+                                         int64_t *out_version, int64_t *out_timestamp_ms,
+                                         int64_t *out_checkpoint, dl_error *err);
+/** The newest version not after that time. Errors: DL_E_NOT_FOUND (all are after it). */
+DL_NODISCARD dl_status dl_delta_log_version_at(dl_delta_table *table, int64_t timestamp_us,
+                                               int64_t *out_version, dl_error *err);
 /** Apply to the table: live set, version, timestamp, columns when the metadata changed; then on_commit. */
 DL_NODISCARD dl_status dl_delta_table_apply(dl_delta_table *table, const dl_delta_commit *commit,
                                             dl_error *err);
@@ -168,6 +185,24 @@ DL_NODISCARD dl_status dl_delta_schema_columns(const dl_delta_metadata *metadata
                                                dl_delta_column **out_columns, size_t *out_count,
                                                dl_error *err);
 
+/* ---- partition.c (pure) ---- */
+
+/** The file's value of a partition column. `out_value` borrows the file's text. Errors: DL_E_CORRUPT. */
+DL_NODISCARD dl_status dl_delta_partition_value(const dl_delta_column *column,
+                                                const dl_delta_file *file, bool *out_null,
+                                                dl_columnar_value *out_value, dl_error *err);
+/** A value of a leaf as partitionValues spell it. */
+DL_NODISCARD dl_status dl_delta_value_text(const dl_columnar_field *field,
+                                           const dl_columnar_value *value, dl_arena *arena,
+                                           dl_str *out_text, dl_error *err);
+
+/* ---- scan.c ---- */
+
+/** The live files by path; the array lives in the arena, the files in the table. */
+DL_NODISCARD dl_status dl_delta_files_by_path(const dl_delta_table *table, dl_arena *arena,
+                                              const dl_delta_file ***out_files, size_t *out_count,
+                                              dl_error *err);
+
 /* ---- features.c (pure) ---- */
 
 /** Errors: DL_E_UNSUPPORTED naming the first feature (or version) that stands in the way. */
@@ -190,13 +225,25 @@ DL_NODISCARD dl_status dl_delta_dv_read(dl_delta_table *table, const dl_delta_dv
 /** The key of the file that holds a 'u' or 'p' vector; ptr NULL for inline. */
 DL_NODISCARD dl_status dl_delta_dv_key(const dl_delta_table *table, const dl_delta_dv *dv,
                                        dl_arena *arena, dl_str *out_key, dl_error *err);
-/** One file that holds all of `rows`; descriptors live in the arena. The spool is to be published under
- * `out_key` with the data files. */
-DL_NODISCARD dl_status dl_delta_dv_write(dl_delta_table *table,
-                                         const dl_delta_bitmap *const *rows, size_t count,
-                                         dl_arena *arena, dl_store_spool **out_spool,
-                                         dl_str *out_key, dl_delta_dv *out_dvs,
-                                         uint64_t *out_bytes, dl_error *err);
+/** Z85 of `len` bytes (a multiple of 4) and back; the other side has 5/4 as many. */
+void dl_delta_z85_encode(const uint8_t *bytes, size_t len, char *out);
+bool dl_delta_z85_decode(dl_str text, uint8_t *out);
+
+/** One file that holds the new vectors of a commit, put one after another so that only one is in memory. */
+typedef struct dl_delta_dv_writer dl_delta_dv_writer;
+DL_NODISCARD dl_status dl_delta_dv_writer_create(dl_delta_table *table,
+                                                 dl_delta_dv_writer **out_writer, dl_error *err);
+void dl_delta_dv_writer_destroy(dl_delta_dv_writer *writer);
+DL_DEFINE_AUTO(dl_delta_dv_writer)
+/** `out_dv`'s text lives in the arena. Errors: DL_E_LIMIT (the file would pass 2 GiB). */
+DL_NODISCARD dl_status dl_delta_dv_writer_put(dl_delta_dv_writer *writer,
+                                              const dl_delta_bitmap *rows, dl_arena *arena,
+                                              dl_delta_dv *out_dv, dl_error *err);
+/** To be published under the key with the data files. */
+dl_store_spool *dl_delta_dv_writer_spool(const dl_delta_dv_writer *writer);
+DL_NODISCARD dl_status dl_delta_dv_writer_key(const dl_delta_table *table,
+                                              const dl_delta_dv_writer *writer, dl_arena *arena,
+                                              dl_str *out_key, dl_error *err);
 
 /* ---- stats.c (pure) ---- */
 
@@ -207,9 +254,28 @@ DL_NODISCARD dl_status dl_delta_stats_write(const dl_delta_metadata *metadata,
                                             dl_arena *arena, dl_str *out_stats, dl_error *err);
 /** numRecords; -1: not there. */
 int64_t dl_delta_stats_rows(dl_str stats);
-/** The same statistics with tightBounds set as told. */
-DL_NODISCARD dl_status dl_delta_stats_tight(dl_str stats, bool tight, dl_arena *arena,
-                                            dl_str *out_stats, dl_error *err);
+/** The same statistics (ptr NULL: none) with numRecords and tightBounds set as told. */
+DL_NODISCARD dl_status dl_delta_stats_with(dl_str stats, int64_t row_count, bool tight,
+                                           dl_arena *arena, dl_str *out_stats, dl_error *err);
+/** delta.dataSkippingStringPrefixLength in UTF-16 units. */
+size_t dl_delta_stats_prefix(const dl_delta_metadata *metadata);
+/** A lower bound of `text` of at most `units` UTF-16 units. */
+dl_str dl_delta_stats_min_prefix(dl_str text, size_t units);
+/** An upper bound, in `out`; false: there is none of at most twice the units. `cut`: the text went on. */
+bool dl_delta_stats_max_prefix(dl_str text, bool cut, size_t units, dl_buf *out);
+enum { DL_DELTA_STATS_LIMIT_BYTES = 16 * 1024 * 1024 };
+
+/* ---- writer.c ---- */
+
+/** The add of a finished writer, as of now; text is the writer's. row_count is that of the file. */
+void dl_delta_writer_file(const dl_delta_writer *writer, dl_delta_file *out_file);
+bool dl_delta_writer_finished(const dl_delta_writer *writer);
+/** The spool that waits for its name; NULL when it has it already. */
+dl_store_spool *dl_delta_writer_spool(const dl_delta_writer *writer);
+/** What became of its file: it has its name; the log may name it. A file that has its name and that no
+ * log can name is removed with the writer. */
+void dl_delta_writer_published(dl_delta_writer *writer);
+void dl_delta_writer_committed(dl_delta_writer *writer, bool maybe);
 
 /* ---- conflict.c (pure) ---- */
 
