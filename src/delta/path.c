@@ -249,8 +249,10 @@ dl_status dl_delta_path_decode(dl_str encoded, dl_arena *arena, dl_str *out_path
         if (byte == '%') {
             dl_str digits = dl_str_slice(encoded, i + 1, 2);
             if (digits.len != 2 || !dl_str_hex_to_u64(digits, &byte)) {
-                return dl_error_set(err, DL_E_CORRUPT, "the path %.*s has a '%%' without two hex "
-                                    "digits", DL_STR_ARG(encoded));
+                return dl_error_set(err, DL_E_CORRUPT,
+                                    "the path %.*s has a '%%' without two hex "
+                                    "digits",
+                                    DL_STR_ARG(encoded));
             }
             i += 2;
         }
