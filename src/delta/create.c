@@ -281,7 +281,7 @@ static dl_status make_info(const creation *c, int64_t now_ms, dl_delta_info *out
 
 static dl_status put_first(creation *c, dl_error *err)
 {
-    int64_t now_ms = dl_clock_now_us(&c->options->open.clock) / 1000;
+    int64_t now_ms = dl_clock_now_us(&c->place.open.clock) / 1000;
     dl_delta_commit commit = {.protocol = &c->protocol, .metadata = &c->metadata};
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, DL_DELTA_COMMIT_LIMIT_BYTES);
@@ -301,6 +301,9 @@ dl_status dl_delta_table_create(const dl_delta_create *options, dl_delta_table *
         return dl_error_set(err, DL_E_NOMEM, "creating a table: out of memory");
     }
     creation c = {.options = options, .arena = arena, .place = {.open = options->open}};
+    if (c.place.open.clock.now_us == NULL) {
+        c.place.open.clock = dl_clock_system();
+    }
     dl_status status = put_first(&c, err);
     if (status == DL_E_EXISTS) {
         return exists(options->open.root, err);
