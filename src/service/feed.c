@@ -247,6 +247,7 @@ dl_status dl_handle_feed(dl_service_request *r, dl_error *err)
     } else {
         DL_TRY(read_sequences(r, &q, err));
     }
+    dl_http_add_header(r->x, "dl-feed-id", dl_str_of(r->service->feed_id));
     page *p = create_page(r->service);
     if (p == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory for a page of the change feed");
@@ -272,6 +273,7 @@ dl_status dl_handle_feed_latest(dl_service_request *r, dl_error *err)
         .start_us = INT64_MIN, .end_us = INT64_MAX, .limit = 1, .newest = true};
     bool metadata = true;
     DL_TRY(dl_request_bool(r, "includeMetadata", true, &metadata, err));
+    dl_http_add_header(r->x, "dl-feed-id", dl_str_of(r->service->feed_id));
     page *p = create_page(r->service);
     if (p == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory for a page of the change feed");

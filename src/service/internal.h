@@ -21,6 +21,7 @@ typedef struct dl_worker dl_worker;
 
 enum {
     DL_SERVICE_KEY_SIZE = 320,    /* AHDS/{63}/dicom/{63}/{64}/ppp_watermark.dcm, ended by NUL */
+    DL_SERVICE_FEED_ID_SIZE = 33, /* hex digits, ended by NUL */
     DL_SERVICE_PART_LIMIT = 2000, /* parts of one store request */
     DL_SERVICE_GROUP_LIMIT = 256, /* instances of one commit */
     DL_SERVICE_BUCKETS = 256,
@@ -39,6 +40,7 @@ struct dl_service {
     dl_service_settings settings;
     dl_clock clock;
     char home[4096];
+    char feed_id[DL_SERVICE_FEED_ID_SIZE]; /* of this home's change feed, for good */
     int lock_fd;
     bool announced;
     dl_index *index;

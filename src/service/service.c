@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,6 +184,9 @@ static dl_status settle(dl_service *service, dl_error *err)
     DL_TRY(
         settle_text(service, "service.workspace", "local", s->workspace, sizeof s->workspace, err));
     DL_TRY(settle_text(service, "service.name", "dicomlake", s->name, sizeof s->name, err));
+    char fresh[DL_SERVICE_FEED_ID_SIZE] = "";
+    dl_random_hex(fresh, (DL_SERVICE_FEED_ID_SIZE - 1) / 2);
+    DL_TRY(settle_text(service, "feed.id", fresh, service->feed_id, sizeof service->feed_id, err));
     return settle_partitions(service, err);
 }
 

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "feed/feed.h"
 
 typedef struct dl_service_settings {
     /* The first three belong to the home: empty and -1 mean "as it has them", and a new home gets
@@ -81,6 +82,11 @@ void dl_service_stop(dl_service *service);
  * (none runs). */
 DL_NODISCARD dl_status dl_service_find(const char *home, dl_arena *arena, dl_str *out_url,
                                        dl_error *err);
+
+/** The change feed of this service as a source inside this process, without HTTP. Close it before the
+ * service stops. */
+DL_NODISCARD dl_status dl_service_feed_open(dl_service *service, dl_feed_source **out_source,
+                                            dl_error *err);
 
 /* ---- verify ---- */
 
