@@ -19,15 +19,18 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/state.h"
 
+enum { DL_PROJECT_COLUMN_LIMIT = 256 }; /* configured columns */
+
 typedef struct dl_project dl_project;
 typedef struct dl_project_binding dl_project_binding;
 
 /**
  * `columns` are texts "name=TagOrKeyword:type" (dl_pipeline_options.columns). The attribute is 8 hex
  * digits, a keyword of the dictionary, or a path of them with dots, each step into the first item of a
- * sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), the last with an optional component
+ * sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), at most 8; the last with an optional component
  * ".Alphabetic" (".Ideographic", ".Phonetic") for names, or [n] for the n-th value, from 1. Types: string (as text), long, double, date (DA),
- * timestamp (DT, UTC), boolean, array<string> (all values). What does not parse is NULL.
+ * timestamp (DT, UTC), boolean, array<string> (all values). What does not parse is NULL. Of an attribute
+ * that is a name by the dictionary, Alphabetic is meant where no component is given.
  * Errors: DL_E_INVALID naming the column and what is wrong with it (name, attribute, type, duplicates).
  */
 DL_NODISCARD dl_status dl_project_create(dl_pipeline_profile profile, const char *const *columns,
