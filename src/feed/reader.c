@@ -20,7 +20,7 @@ enum {
     PAGE_ROWS = 2000,
     CURSOR_AHEAD = 1, /* pages that wait while the next is fetched */
     BUDGET_BYTES = 32 << 20,
-    LOOK_MS = 100,        /* how often a waiting caller looks whether it is canceled */
+    LOOK_MS = 100, /* how often a waiting caller looks whether it is canceled */
 };
 
 typedef enum slot_state { SLOT_EMPTY, SLOT_UNDER_WAY, SLOT_READY, SLOT_FAILED } slot_state;
@@ -227,10 +227,6 @@ static dl_status check_joint(dl_feed_reader *r, dl_feed_page *page, dl_error *er
         page->entry_count--;
         return DL_OK;
     }
-    if (page->entry_count > 0 && !r->options.cursor &&
-        dl_feed_entry_order(&page->entries[0], &r->last) <= 0) {
-        return say_shifted(r, page, err);
-    }
     return DL_OK;
 }
 
@@ -239,7 +235,8 @@ static dl_status check_rows(const dl_feed_reader *r, const dl_feed_page *page, d
 {
     const dl_feed_reader_options *o = &r->options;
     int64_t before = r->any ? r->last.sequence : o->after_sequence;
-    for (size_t i = 0; i < page->entry_count; i++) {
+    const dl_feed_entry *previous = r->any ? &r->last : NULL;
+    for (size_t i = 0; i < page->entry_count; i++, previous = &page->entries[i - 1]) {
         const dl_feed_entry *e = &page->entries[i];
         if (o->cursor && e->sequence <= before) {
             return dl_error_set(err, DL_E_CONFLICT,
@@ -253,11 +250,11 @@ static dl_status check_rows(const dl_feed_reader *r, const dl_feed_page *page, d
                                 "window asked for",
                                 (long long)e->sequence);
         }
-        if (i > 0 && !o->cursor && dl_feed_entry_order(e - 1, e) >= 0) {
+        if (!o->cursor && previous != NULL && dl_feed_entry_order(previous, e) >= 0) {
             return dl_error_set(err, DL_E_CONFLICT,
                                 "the change feed gives sequence %lld after sequence %lld, which is "
                                 "not their order",
-                                (long long)e->sequence, (long long)e[-1].sequence);
+                                (long long)e->sequence, (long long)previous->sequence);
         }
         before = e->sequence;
     }
