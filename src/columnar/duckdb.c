@@ -259,8 +259,12 @@ dl_status dl_duckdb_error(duckdb_error_type type, const char *text, dl_str locat
     } else if (type == DUCKDB_ERROR_PERMISSION) {
         status = DL_E_DENIED;
     }
-    return dl_error_set(err, status, "columnar: %.*s: %.*s%s", DL_STR_ARG(location),
-                        DL_STR_ARG(words), cut ? " ..." : "");
+    dl_error_set(err, status, "columnar: %.*s: %.*s%s", DL_STR_ARG(location), DL_STR_ARG(words),
+                 cut ? " ..." : "");
+    if (status == DL_E_LIMIT) {
+        dl_error_hint(err, "the file has larger row groups than the memory for reading allows");
+    }
+    return status;
 }
 
 dl_status dl_duckdb_call(dl_buf *sql, const char *function, dl_str location, const char *options,

@@ -45,15 +45,11 @@ static dl_status check_there(dl_str location, dl_error *err)
     return DL_OK;
 }
 
-static dl_status visit_rows(reading *r, duckdb_data_chunk chunk, size_t first, size_t count,
-                            dl_error *err)
+static dl_status visit_rows(reading *r, const int64_t *row_numbers, size_t count, dl_error *err)
 {
-    const dl_duckdb *api = r->session.api;
-    DL_TRY(dl_read_shred(&r->shredder, chunk, first, count, err));
-    const int64_t *numbers = api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
     dl_columnar_batch batch = {
         .row_count = count,
-        .row_numbers = numbers + first,
+        .row_numbers = row_numbers,
         .leaves = r->shredder.entries,
         .leaf_count = r->shredder.plan->leaf_count,
     };
@@ -63,14 +59,23 @@ static dl_status visit_rows(reading *r, duckdb_data_chunk chunk, size_t first, s
 /* Rows of a chunk in portions; single rows where a portion has too many entries. */
 static dl_status visit_chunk(reading *r, duckdb_data_chunk chunk, dl_error *err)
 {
-    size_t rows = r->session.api->data_chunk_get_size(chunk);
+    const dl_duckdb *api = r->session.api;
+    const int64_t *numbers = api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
+    size_t rows = api->data_chunk_get_size(chunk);
     size_t portion = r->shredder.plan->repeated ? NESTED_ROWS : rows;
     for (size_t first = 0; first < rows;) {
         if (dl_cancel_asked(r->scan->cancel)) {
             return canceled(r->scan, err);
         }
         size_t count = rows - first < portion ? rows - first : portion;
-        DL_TRY(visit_rows(r, chunk, first, count, err));
+        dl_status status = dl_read_shred(&r->shredder, chunk, first, count, err);
+        if (status == DL_E_LIMIT && count > 1) {
+            dl_error_clear(err);
+            portion = 1;
+            continue;
+        }
+        DL_TRY(status);
+        DL_TRY(visit_rows(r, numbers + first, count, err));
         first += count;
     }
     return DL_OK;

@@ -2,7 +2,7 @@
  * Private to reading: the loaded libduckdb, the plan of a scan, and shredding of DuckDB's vectors.
  *
  *     duckdb.c      libduckdb: loading, the sealed database, its errors
- *     read_schema.c field ids of a file
+ *     read_schema.c names and field ids of a file
  *     read_plan.c   wanted fields against what a file has: a tree of nodes, and the SELECT
  *     read_leaf.c   values of one leaf out of a vector
  *     read_shred.c  a chunk's vectors to entries of all leaves
@@ -90,9 +90,18 @@ dl_status dl_duckdb_error(duckdb_error_type type, const char *words, dl_str loca
 DL_NODISCARD dl_status dl_duckdb_call(dl_buf *sql, const char *function, dl_str location,
                                       const char *options, dl_error *err);
 
-/* ---- field ids ---- */
+/** The text of a VARCHAR or BLOB; it lives in the vector. */
+static inline dl_str dl_duckdb_text(const duckdb_string_t *text)
+{
+    uint32_t length = text->value.inlined.length;
+    bool inlined = length <= sizeof(text->value.inlined.inlined);
+    return (dl_str){inlined ? text->value.inlined.inlined : text->value.pointer.ptr, length};
+}
+
+/* ---- names and field ids ---- */
 
 typedef struct dl_read_schema_node {
+    dl_str name;
     int64_t child_count;
     int64_t field_id; /* -1: none */
     bool repeated;

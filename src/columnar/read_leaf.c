@@ -240,11 +240,7 @@ static dl_status fill_strings(const dl_read_node *node, const void *data,
         if (leaf->def[i] != node->def) {
             continue;
         }
-        const duckdb_string_t *x = &from[slots->slots[i].at];
-        uint32_t length = x->value.inlined.length;
-        dl_str text = {length <= sizeof(x->value.inlined.inlined) ? x->value.inlined.inlined
-                                                                  : x->value.pointer.ptr,
-                       length};
+        dl_str text = dl_duckdb_text(&from[slots->slots[i].at]);
         if (check && !dl_str_is_utf8(text)) {
             return dl_error_set(err, DL_E_CORRUPT, "columnar: column %.*s: a value is not UTF-8",
                                 DL_STR_ARG(node->field->name));

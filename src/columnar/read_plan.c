@@ -42,9 +42,9 @@ static dl_status append(maker *m, const char *text)
 
 /* ---- finding ---- */
 
-/* The names and ids of the members of a struct, or of the file's columns. */
+/* The members of a struct, or the file's columns. */
 typedef struct members {
-    const char **names; /* DuckDB's, to be freed */
+    dl_str *names;
     size_t count;
     size_t node; /* their parent in maker.schema */
 } members;
@@ -59,12 +59,12 @@ static dl_status members_alloc(maker *m, size_t count, members *out)
     return DL_OK;
 }
 
-static void members_clear(const dl_duckdb *api, members *these)
+/* A name that DuckDB allocated, as one of ours. */
+static dl_status take_name(maker *m, const char *take_text, dl_str *out_name)
 {
-    for (size_t i = 0; i < these->count; i++) {
-        api->free((void *)(uintptr_t)these->names[i]);
-    }
-    these->count = 0;
+    dl_status status = dl_arena_copy(m->arena, dl_str_of(take_text), out_name, m->err);
+    m->session->api->free((void *)(uintptr_t)take_text);
+    return status;
 }
 
 static bool find_id(maker *m, const members *these, int32_t field_id, size_t *out_index)
@@ -86,13 +86,13 @@ static bool find_member(maker *m, const members *these, const dl_columnar_field 
         return find_id(m, these, field->field_id, out_index);
     }
     for (size_t i = 0; i < these->count; i++) {
-        if (dl_str_eq(dl_str_of(these->names[i]), field->name)) {
+        if (dl_str_eq(these->names[i], field->name)) {
             *out_index = i;
             return true;
         }
     }
     for (size_t i = 0; i < these->count; i++) {
-        if (dl_str_eq_nocase(dl_str_of(these->names[i]), field->name)) {
+        if (dl_str_eq_nocase(these->names[i], field->name)) {
             *out_index = i;
             return true;
         }
@@ -201,7 +201,7 @@ static dl_status make_members(maker *m, dl_read_node *node, place at, levels l)
     members these = {.node = at.node};
     DL_TRY(members_alloc(m, api->struct_type_child_count(at.type), &these));
     for (size_t i = 0; i < these.count; i++) {
-        these.names[i] = api->struct_type_child_name(at.type, i);
+        DL_TRY(take_name(m, api->struct_type_child_name(at.type, i), &these.names[i]));
     }
     dl_status status = DL_OK;
     for (size_t i = 0; i < node->child_count && status == DL_OK; i++) {
@@ -218,7 +218,6 @@ static dl_status make_members(maker *m, dl_read_node *node, place at, levels l)
         status = make_child(m, node, i, child, l);
         api->destroy_logical_type(&child.type);
     }
-    members_clear(api, &these);
     return status;
 }
 
@@ -304,6 +303,49 @@ static dl_status make_node(maker *m, const dl_columnar_field *field, place at, l
 
 /* ---- the whole ---- */
 
+/* DuckDB takes names without regard to case, and calls the second of "Name", "NAME" "NAME_1". */
+static bool may_be_renamed(const members *columns)
+{
+    for (size_t i = 0; i < columns->count; i++) {
+        dl_str name = columns->names[i];
+        size_t end = name.len;
+        while (end > 0 && name.ptr[end - 1] >= '0' && name.ptr[end - 1] <= '9') {
+            end--;
+        }
+        if (end == name.len || end == 0 || name.ptr[end - 1] != '_') {
+            continue;
+        }
+        for (size_t n = 0; n < columns->count; n++) {
+            if (dl_str_eq_nocase(columns->names[n], dl_str_slice(name, 0, end - 1))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The file's columns, under the names that they have there. */
+static dl_status find_columns(maker *m, duckdb_prepared_statement all, members *out)
+{
+    const dl_duckdb *api = m->session->api;
+    /* The last column is the row number. */
+    DL_TRY(members_alloc(m, api->prepared_statement_column_count(all) - 1, out));
+    for (size_t i = 0; i < out->count; i++) {
+        DL_TRY(take_name(m, api->prepared_statement_column_name(all, i), &out->names[i]));
+    }
+    bool renamed = may_be_renamed(out);
+    if (renamed || m->scan->by_field_id) {
+        DL_TRY(dl_read_schema_load(m->session, m->scan->location, m->arena, &m->schema, m->err));
+    }
+    for (size_t i = 0; i < out->count && renamed; i++) {
+        size_t node = dl_read_schema_child(&m->schema, 0, i);
+        if (node < m->schema.count) {
+            out->names[i] = m->schema.nodes[node].name;
+        }
+    }
+    return DL_OK;
+}
+
 static dl_status make_column(maker *m, duckdb_prepared_statement all, const members *columns,
                              size_t wanted)
 {
@@ -351,21 +393,14 @@ static dl_status append_source(maker *m, size_t file_columns)
 
 static dl_status make_columns(maker *m, duckdb_prepared_statement all)
 {
-    const dl_duckdb *api = m->session->api;
-    size_t file_columns = api->prepared_statement_column_count(all) - 1; /* the last: row number */
     members columns = {.node = 0};
-    DL_TRY(members_alloc(m, file_columns, &columns));
-    for (size_t i = 0; i < file_columns; i++) {
-        columns.names[i] = api->prepared_statement_column_name(all, i);
-    }
+    DL_TRY(find_columns(m, all, &columns));
+    DL_TRY(append(m, "SELECT r"));
     m->result_columns = 1;
-    dl_status status = append(m, "SELECT r");
-    for (size_t i = 0; i < m->scan->field_count && status == DL_OK; i++) {
-        status = make_column(m, all, &columns, i);
+    for (size_t i = 0; i < m->scan->field_count; i++) {
+        DL_TRY(make_column(m, all, &columns, i));
     }
-    members_clear(api, &columns);
-    DL_TRY(status);
-    return append_source(m, file_columns);
+    return append_source(m, columns.count);
 }
 
 dl_status dl_read_plan_make(const dl_duckdb_session *session, const dl_columnar_scan *scan,
@@ -379,9 +414,6 @@ dl_status dl_read_plan_make(const dl_duckdb_session *session, const dl_columnar_
     plan->flat = dl_arena_alloc(arena, DL_COLUMNAR_LEAF_LIMIT, sizeof(*plan->flat));
     if (plan->columns == NULL || plan->flat == NULL) {
         return dl_arena_full(arena, err);
-    }
-    if (scan->by_field_id) {
-        DL_TRY(dl_read_schema_load(session, scan->location, arena, &m.schema, err));
     }
     DL_AUTO_BUF sql = {0};
     dl_buf_init(&sql, DL_READ_SQL_LIMIT_BYTES);

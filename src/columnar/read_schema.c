@@ -1,10 +1,11 @@
-/* Field ids of a file, out of DuckDB's parquet_schema(): its schema as a list, depth first. */
+/* Names and field ids of a file, out of DuckDB's parquet_schema(): its schema as a list, depth
+ * first. */
 #include "columnar/read.h"
 
 enum { SCHEMA_LIMIT = 1 << 18 }; /* nodes; far above DL_COLUMNAR_LEAF_LIMIT's worth of nesting */
 
-static dl_status take_chunk(const dl_duckdb *api, duckdb_data_chunk chunk, dl_read_schema *schema,
-                            dl_error *err)
+static dl_status take_chunk(const dl_duckdb *api, duckdb_data_chunk chunk, dl_arena *arena,
+                            dl_read_schema *schema, dl_error *err)
 {
     size_t count = api->data_chunk_get_size(chunk);
     if (count > SCHEMA_LIMIT - schema->count) {
@@ -14,8 +15,12 @@ static dl_status take_chunk(const dl_duckdb *api, duckdb_data_chunk chunk, dl_re
     duckdb_vector children = api->data_chunk_get_vector(chunk, 0);
     duckdb_vector ids = api->data_chunk_get_vector(chunk, 1);
     duckdb_vector repeated = api->data_chunk_get_vector(chunk, 2);
+    const duckdb_string_t *names = api->vector_get_data(api->data_chunk_get_vector(chunk, 3));
     for (size_t i = 0; i < count; i++) {
+        dl_str name;
+        DL_TRY(dl_arena_copy(arena, dl_duckdb_text(&names[i]), &name, err));
         schema->nodes[schema->count++] = (dl_read_schema_node){
+            .name = name,
             .child_count = ((const int64_t *)api->vector_get_data(children))[i],
             .field_id = ((const int64_t *)api->vector_get_data(ids))[i],
             .repeated = ((const bool *)api->vector_get_data(repeated))[i],
@@ -59,7 +64,7 @@ static dl_status take_result(const dl_duckdb *api, duckdb_result *result, dl_are
                 nodes[i] = schema->nodes[i];
             }
             schema->nodes = nodes;
-            status = take_chunk(api, chunk, schema, err);
+            status = take_chunk(api, chunk, arena, schema, err);
         }
         api->destroy_data_chunk(&chunk);
         DL_TRY(status);
@@ -74,7 +79,7 @@ dl_status dl_read_schema_load(const dl_duckdb_session *session, dl_str location,
     dl_buf_init(&sql, DL_READ_SQL_LIMIT_BYTES);
     DL_TRY(dl_buf_append_str(&sql,
                              DL_STR("SELECT coalesce(num_children, 0), coalesce(field_id, -1), "
-                                    "coalesce(repetition_type = 'REPEATED', false) FROM "),
+                                    "coalesce(repetition_type = 'REPEATED', false), name FROM "),
                              err));
     DL_TRY(dl_duckdb_call(&sql, "parquet_schema", location, "", err));
     DL_TRY(dl_buf_terminate(&sql, err));

@@ -169,7 +169,9 @@ static dl_status run(int count, char **words, dl_error *err)
     dl_columnar_leaf *leaves = NULL;
     DL_TRY(dl_json_check(dl_str_of(words[2]), err));
     DL_TRY(parse_fields(dl_str_of(words[2]), arena, &fields, &scan.field_count, err));
-    DL_TRY(dl_columnar_leaves(fields, scan.field_count, arena, &leaves, &d.leaf_count, err));
+    if (scan.field_count > 0) {
+        DL_TRY(dl_columnar_leaves(fields, scan.field_count, arena, &leaves, &d.leaf_count, err));
+    }
     scan.fields = fields;
     d.leaves = leaves;
     dl_buf_init(&d.line, 1 << 30);
