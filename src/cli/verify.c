@@ -25,19 +25,30 @@ typedef struct watcher {
     dl_cli *cli;
     dl_cli_progress *progress;
     bool json;
-    dl_json_writer writer; /* of the array of problems */
+    dl_json_writer problems, notices; /* arrays */
     int64_t done, total;
 } watcher;
+
+static void tell(const watcher *w, dl_json_writer *list, const char *kind, dl_str text)
+{
+    if (w->json) {
+        dl_json_string(list, text);
+        return;
+    }
+    dl_cli_progress_clear(w->progress);
+    (void)fprintf(w->cli->out, "%s: %.*s\n", kind, DL_STR_ARG(text));
+}
 
 static void tell_problem(void *context, dl_str text)
 {
     watcher *w = context;
-    if (w->json) {
-        dl_json_string(&w->writer, text);
-        return;
-    }
-    dl_cli_progress_clear(w->progress);
-    (void)fprintf(w->cli->out, "problem: %.*s\n", DL_STR_ARG(text));
+    tell(w, &w->problems, "problem", text);
+}
+
+static void tell_notice(void *context, dl_str text)
+{
+    watcher *w = context;
+    tell(w, &w->notices, "notice", text);
 }
 
 static void tell_progress(void *context, int64_t done, int64_t total)
@@ -57,23 +68,24 @@ static void print_text(const dl_cli *cli, const dl_service_verify_result *r)
 {
     (void)fprintf(cli->out,
                   "%lld instances, %lld files, %lld bytes, %lld changes, %lld files waiting for "
-                  "removal: %lld problem%s\n",
+                  "removal, %lld moved aside: %lld problem%s\n",
                   (long long)r->instances, (long long)r->files, (long long)r->bytes,
-                  (long long)r->changes, (long long)r->waiting, (long long)r->problems,
-                  r->problems == 1 ? "" : "s");
+                  (long long)r->changes, (long long)r->waiting, (long long)r->unreferenced,
+                  (long long)r->problems, r->problems == 1 ? "" : "s");
 }
 
 static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r,
-                            const dl_buf *problems, dl_error *err)
+                            const dl_buf *problems, const dl_buf *notices, dl_error *err)
 {
     const struct {
         const char *key;
         int64_t value;
-    } counts[] = {{"instances", r->instances}, {"files", r->files},
-                  {"bytes", r->bytes},         {"changes", r->changes},
-                  {"waiting", r->waiting},     {"problemCount", r->problems}};
+    } counts[] = {{"instances", r->instances},  {"files", r->files},
+                  {"bytes", r->bytes},          {"changes", r->changes},
+                  {"waiting", r->waiting},      {"unreferenced", r->unreferenced},
+                  {"problemCount", r->problems}};
     DL_AUTO_BUF text = {0};
-    dl_buf_init(&text, PROBLEM_LIMIT_BYTES + 4096);
+    dl_buf_init(&text, 2 * PROBLEM_LIMIT_BYTES + 4096);
     dl_json_writer w;
     dl_json_writer_init(&w, &text, err);
     dl_json_object_begin(&w);
@@ -83,6 +95,8 @@ static dl_status print_json(const dl_cli *cli, const dl_service_verify_result *r
     }
     dl_json_key(&w, DL_STR("problems"));
     dl_json_raw(&w, dl_buf_str(problems));
+    dl_json_key(&w, DL_STR("notices"));
+    dl_json_raw(&w, dl_buf_str(notices));
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
     (void)fprintf(cli->out, "%.*s\n", DL_STR_ARG(dl_buf_str(&text)));
@@ -94,26 +108,33 @@ static dl_status verify(dl_cli *cli, const verify_options *o, const char *home,
 {
     DL_AUTO(dl_cli_progress) progress = NULL;
     DL_AUTO_BUF problems = {0};
+    DL_AUTO_BUF notices = {0};
     dl_buf_init(&problems, PROBLEM_LIMIT_BYTES);
+    dl_buf_init(&notices, PROBLEM_LIMIT_BYTES);
     DL_TRY(dl_cli_progress_create(cli->err, "verifying", "files", &progress, err));
     watcher w = {.cli = cli, .progress = progress, .json = o->json};
-    dl_json_writer_init(&w.writer, &problems, err);
-    dl_json_array_begin(&w.writer);
+    dl_json_writer_init(&w.problems, &problems, err);
+    dl_json_writer_init(&w.notices, &notices, err);
+    dl_json_array_begin(&w.problems);
+    dl_json_array_begin(&w.notices);
     const dl_service_verify_options options_ = {.home = home,
                                                 .hash = o->hash,
                                                 .cancel = cli->stop,
                                                 .problem = tell_problem,
+                                                .notice = tell_notice,
                                                 .progress = tell_progress,
                                                 .context = &w};
     DL_TRY(dl_service_verify(&options_, out_result, err));
-    dl_json_array_end(&w.writer);
+    dl_json_array_end(&w.problems);
+    dl_json_array_end(&w.notices);
     dl_cli_progress_clear(progress);
     if (!o->json) {
         print_text(cli, out_result);
         return DL_OK;
     }
-    DL_TRY(dl_json_writer_status(&w.writer));
-    return print_json(cli, out_result, &problems, err);
+    DL_TRY(dl_json_writer_status(&w.problems));
+    DL_TRY(dl_json_writer_status(&w.notices));
+    return print_json(cli, out_result, &problems, &notices, err);
 }
 
 static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_args *args)

@@ -162,12 +162,26 @@ static size_t prepare(dl_committer *c, const job *jobs)
     return ready;
 }
 
+/* A file that has the name of one that is new: the index is older than the files. */
+static void publish_again(dl_committer *c, dl_store_publish_item *p, const char *key)
+{
+    dl_error cause = {0};
+    if (dl_service_set_aside(c->service, key, &cause) != DL_OK) {
+        log_failure("set-aside", &cause);
+        return;
+    }
+    dl_store_publish(c->service->store, p, 1);
+}
+
 static void publish(dl_committer *c, size_t count)
 {
     dl_store_publish(c->service->store, c->publish, count);
     for (size_t i = 0; i < count; i++) {
         dl_commit_item *item = c->publisher.group[i];
-        const dl_store_publish_item *p = &c->publish[i];
+        dl_store_publish_item *p = &c->publish[i];
+        if (p->status == DL_E_EXISTS) {
+            publish_again(c, p, item->key);
+        }
         item->status = p->status;
         if (p->status != DL_OK) {
             dl_error cause = {0};
@@ -237,16 +251,15 @@ static void remove_unused(stage *s, size_t count)
         bool used = item->status == DL_OK && item->outcome != DL_INDEX_EXISTS;
         if (!used &&
             dl_store_remove(s->committer->service->store, dl_str_of(item->key), &cause) != DL_OK) {
-            log_failure(
-                "remove",
-                &cause); /* nothing speaks of it: `verify` names it, or the next start sweeps it */
+            log_failure("remove", &cause); /* nothing speaks of it: `verify` names it, or the next
+                                              start moves it aside */
         }
     }
 }
 
 /* A commit whose sync failed may stand whole in the log: after a crash it would count. A write that
  * lasts takes its place there. Until one does the files stay; the next start finds their rows or
- * sweeps them. */
+ * moves them aside. */
 static bool is_undone(const stage *s)
 {
     dl_error cause = {0};

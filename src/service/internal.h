@@ -259,6 +259,17 @@ DL_NODISCARD dl_status dl_open_version(dl_service *service, dl_str partition_nam
 /** 404 naming what the path names. */
 dl_status dl_refuse_missing(dl_service_request *r);
 
+/* ---- recovery (recover.c) ---- */
+
+/** In the store's root, not for keys of ours. */
+#define DL_SERVICE_ASIDE_FOLDER ".unreferenced"
+
+/** Move a file that no row speaks of out of the way, and say so in the log. */
+DL_NODISCARD dl_status dl_service_set_aside(const dl_service *service, const char *key,
+                                            dl_error *err);
+/** At the start: set aside every file whose number was given since the last commit. */
+DL_NODISCARD dl_status dl_service_recover(const dl_service *service, dl_error *err);
+
 /* ---- the rest ---- */
 
 DL_NODISCARD dl_status dl_worker_create(dl_service *service, dl_worker **out_worker, dl_error *err);

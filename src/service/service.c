@@ -190,51 +190,6 @@ static dl_status settle(dl_service *service, dl_error *err)
     return settle_partitions(service, err);
 }
 
-/* ---- recovery: files that a crash left without a row ---- */
-
-static dl_status sweep_watermark(dl_service *service, const dl_index_partition *partition,
-                                 int64_t watermark, int64_t *removed, dl_error *err)
-{
-    char key[DL_SERVICE_KEY_SIZE];
-    dl_store_stat stat = {0};
-    dl_service_key(&service->settings, partition->name, watermark, key);
-    dl_status status = dl_store_stat_key(service->store, dl_str_of(key), &stat, err);
-    if (status == DL_E_NOT_FOUND) {
-        dl_error_clear(err);
-        return DL_OK;
-    }
-    DL_TRY(status);
-    (*removed)++;
-    return dl_store_remove(service->store, dl_str_of(key), err);
-}
-
-static dl_status recover(dl_service *service, dl_error *err)
-{
-    int64_t last = 0;
-    int64_t given = 0;
-    int64_t removed = 0;
-    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)64 << 20);
-    dl_index_partition *list = NULL;
-    size_t count = 0;
-    if (arena == NULL) {
-        return dl_error_set(err, DL_E_NOMEM, "no memory for recovery");
-    }
-    DL_TRY(dl_index_watermark_bounds(service->index, &last, &given, err));
-    DL_TRY(dl_index_partition_list(service->index, arena, &list, &count, err));
-    for (int64_t watermark = last + 1; watermark <= given; watermark++) {
-        for (size_t i = 0; i < count; i++) {
-            DL_TRY(sweep_watermark(service, &list[i], watermark, &removed, err));
-        }
-    }
-    if (removed > 0) {
-        dl_log_line line;
-        dl_log_begin(&line, DL_LOG_WARN, "service", "recover");
-        dl_log_int(&line, "unacknowledged_files_removed", removed);
-        dl_log_end(&line);
-    }
-    return DL_OK;
-}
-
 /* ---- start and stop ---- */
 
 static bool is_loopback(const char *host)
@@ -267,7 +222,7 @@ static dl_status open_home(dl_service *service, dl_error *err)
     DL_TRY(path_in(service->home, "files", path, err));
     DL_TRY(dl_store_open_local(path, &service->store, err));
     DL_TRY(settle(service, err));
-    return recover(service, err);
+    return dl_service_recover(service, err);
 }
 
 static dl_status open_doors(dl_service *service, const dl_service_options *options, dl_error *err)

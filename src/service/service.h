@@ -97,14 +97,17 @@ typedef struct dl_service_verify_options {
     /** One finding in words without patient data, e.g. "instance 1.2.3: file AHDS/... is missing".
      */
     void (*problem)(void *context, dl_str text);
+    /** As `problem`, of what is no problem but somebody should look at. May be NULL. */
+    void (*notice)(void *context, dl_str text);
     /** Called now and then: files checked so far, and in all (0: not known). May be NULL. */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;
 } dl_service_verify_options;
 
 typedef struct dl_service_verify_result {
-    int64_t instances, files, bytes, changes, problems,
-        waiting; /* waiting: files in the cleanup queue */
+    int64_t instances, files, bytes, changes, problems;
+    int64_t waiting;      /* files in the cleanup queue */
+    int64_t unreferenced; /* files that were moved aside */
 } dl_service_verify_result;
 
 /** Index, files and feed agree? Works beside a running service. */

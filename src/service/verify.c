@@ -19,7 +19,8 @@ typedef struct verify {
     dl_service_settings settings; /* only the names that paths hold */
     dl_index *index;
     dl_store *store;
-    int64_t last_watermark; /* at the start; what is above is under way */
+    int64_t last_watermark;  /* at the start; what is above is under way */
+    int64_t given_watermark; /* nothing that is above it can be under way */
     int64_t total;
     known_file *known; /* what has a row, by watermark */
     size_t known_count, known_room;
@@ -41,6 +42,20 @@ static void problem(verify *v, const char *format, ...)
     va_end(args);
     v->result->problems++;
     v->options->problem(v->options->context, dl_str_of(text));
+}
+
+static void notice(const verify *v, const char *format, ...) DL_PRINTF(2, 3);
+
+static void notice(const verify *v, const char *format, ...)
+{
+    char text[768];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (v->options->notice != NULL) {
+        v->options->notice(v->options->context, dl_str_of(text));
+    }
 }
 
 /* Room for one more in a growing list. */
@@ -211,12 +226,28 @@ static bool is_known(const verify *v, int64_t watermark, dl_str key)
     return found != NULL && found->key_hash == hash_of(key);
 }
 
+/* The service may have been given more numbers since the start. */
+static dl_status is_beyond(verify *v, int64_t watermark, bool *out_beyond, dl_error *err)
+{
+    int64_t last = 0;
+    if (watermark > v->given_watermark) {
+        DL_TRY(dl_index_watermark_bounds(v->index, &last, &v->given_watermark, err));
+    }
+    *out_beyond = watermark > v->given_watermark;
+    return DL_OK;
+}
+
 static dl_status check_key(void *context, dl_str key, const dl_store_stat *stat, dl_error *err)
 {
     verify *v = context;
     (void)stat;
     if (dl_cancel_asked(v->options->cancel)) {
         return dl_error_set(err, DL_E_CANCELED, "stopped");
+    }
+    if (dl_str_starts(key, DL_STR(DL_SERVICE_ASIDE_FOLDER "/"))) {
+        v->result->unreferenced++;
+        notice(v, "file %.*s was moved aside: no instance has it", DL_STR_ARG(key));
+        return DL_OK;
     }
     dl_str name = key;
     dl_str part = DL_STR_NONE;
@@ -228,8 +259,12 @@ static dl_status check_key(void *context, dl_str key, const dl_store_stat *stat,
     bool ours =
         bar > 0 && dl_str_ends(name, DL_STR(".dcm")) &&
         dl_str_to_i64(dl_str_slice(name, (size_t)bar + 1, name.len - (size_t)bar - 5), &watermark);
+    bool beyond = false;
+    DL_TRY(is_beyond(v, watermark, &beyond, err));
     if (!ours) {
         problem(v, "file %.*s is not ours", DL_STR_ARG(key));
+    } else if (beyond) {
+        problem(v, "file %.*s is newer than the index", DL_STR_ARG(key));
     } else if (watermark <= v->last_watermark && !is_known(v, watermark, key)) {
         problem(v, "file %.*s belongs to no instance", DL_STR_ARG(key));
     }
@@ -276,7 +311,6 @@ static dl_status load_names(verify *v, dl_error *err)
 
 static dl_status run(verify *v, dl_error *err)
 {
-    int64_t given = 0;
     char path[4200];
     dl_index_options options = {.clock = dl_clock_system(), .read_only = true};
     (void)snprintf(path, sizeof path, "%s/state/index.db", v->options->home);
@@ -284,7 +318,7 @@ static dl_status run(verify *v, dl_error *err)
     (void)snprintf(path, sizeof path, "%s/files", v->options->home);
     DL_TRY(dl_store_open_local(path, &v->store, err));
     DL_TRY(load_names(v, err));
-    DL_TRY(dl_index_watermark_bounds(v->index, &v->last_watermark, &given, err));
+    DL_TRY(dl_index_watermark_bounds(v->index, &v->last_watermark, &v->given_watermark, err));
     DL_TRY(check_index(v, err));
     DL_TRY(check_files(v, err));
     DL_TRY(check_suspects(v, err));
