@@ -1,12 +1,15 @@
 /* Search: parameters, and what each hit shows (contract section 7). */
 #include "service/internal.h"
 
+#include "base/mem.h"
+
 #include <stdio.h>
 #include <string.h>
 
 enum { PAGE_LIMIT = 200, PAGE_DEFAULT = 100, FIELD_LIMIT = 512 };
 #define METADATA_LIMIT_BYTES DL_DICOM_JSON_LIMIT_BYTES
-#define ANSWER_LIMIT_BYTES ((size_t)256 << 20)
+/* Up to here an answer has a length and a status of its own; a longer one goes out in pieces. */
+enum { WHOLE_LIMIT_BYTES = 1 << 20, PIECE_BYTES = 256 * 1024 };
 
 enum {
     TAG_STUDY_UID = 0x0020000D,
@@ -465,31 +468,112 @@ static dl_status put_hit(const hit_writer *h, const dl_index_hit *hit)
     return dl_json_writer_status(&w);
 }
 
-/* ---- the request ---- */
+/* ---- the answer ---- */
 
-static dl_status answer(search *s, dl_index_snapshot *snapshot, dl_error *err)
+typedef struct page {
+    search *s; /* in the request's arena, as the hits are */
+    dl_index *index;
+    dl_index_hit *hits;
+    size_t count, next;
+    bool open;
+    dl_str base;
+    dl_buf piece; /* what was made before it was known that it is not all */
+    dl_buf metadata;
+} page;
+
+/* Hits until there are so many bytes, or none is left. */
+static dl_status put_hits(page *p, dl_index_snapshot *snapshot, size_t enough_bytes, dl_buf *out,
+                          dl_error *err)
+{
+    hit_writer h = {.s = p->s,
+                    .snapshot = snapshot,
+                    .out = out,
+                    .metadata = &p->metadata,
+                    .base = p->base,
+                    .err = err};
+    while (p->next < p->count && out->len < enough_bytes) {
+        size_t before = out->len;
+        DL_TRY(dl_buf_append_char(out, p->open ? ',' : '[', err));
+        dl_status status = put_hit(&h, &p->hits[p->next++]);
+        if (status == DL_E_NOT_FOUND) { /* deleted and swept since the page was fixed */
+            dl_error_clear(err);
+            out->len = before;
+            continue;
+        }
+        DL_TRY(status);
+        p->open = true;
+    }
+    if (p->next < p->count) {
+        return DL_OK;
+    }
+    return dl_buf_append_str(out, p->open ? DL_STR("]") : DL_STR("[]"), err);
+}
+
+static dl_status fill_page(void *context, dl_buf *piece, bool *out_done, dl_error *err)
+{
+    page *p = context;
+    if (p->piece.len > 0) {
+        DL_TRY(dl_buf_append_str(piece, dl_buf_str(&p->piece), err));
+        dl_buf_clear(&p->piece);
+        return DL_OK;
+    }
+    dl_index_snapshot *snapshot = NULL;
+    DL_TRY(dl_index_snapshot_begin(p->index, &snapshot, err));
+    dl_status status = put_hits(p, snapshot, PIECE_BYTES, piece, err);
+    dl_index_snapshot_end(snapshot);
+    *out_done = p->next == p->count;
+    return status;
+}
+
+static void destroy_page(void *context)
+{
+    page *p = context;
+    dl_buf_clear(&p->piece);
+    dl_buf_clear(&p->metadata);
+    dl_mem_free(p);
+}
+
+static dl_status create_page(search *s, dl_index_snapshot *snapshot, page **out_page, dl_error *err)
 {
     dl_index_hit *hits = NULL;
     size_t count = 0;
     DL_TRY(dl_index_search(snapshot, &s->query, s->arena, &hits, &count, err));
-    if (count == 0) {
-        dl_http_respond(s->r->x, 204, NULL, DL_STR(""));
-        return DL_OK;
+    dl_str base = DL_STR_NONE;
+    DL_TRY(dl_request_base_url(s->r, s->arena, &base, err));
+    page *p = dl_mem_zalloc(1, sizeof *p);
+    if (p == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a page of hits");
     }
-    DL_AUTO_BUF out = {0};
-    DL_AUTO_BUF metadata = {0};
-    dl_buf_init(&out, ANSWER_LIMIT_BYTES);
-    dl_buf_init(&metadata, METADATA_LIMIT_BYTES);
-    hit_writer h = {.s = s, .snapshot = snapshot, .out = &out, .metadata = &metadata, .err = err};
-    DL_TRY(dl_request_base_url(s->r, s->arena, &h.base, err));
-    for (size_t i = 0; i < count; i++) {
-        DL_TRY(dl_buf_append_char(&out, i == 0 ? '[' : ',', err));
-        DL_TRY(put_hit(&h, &hits[i]));
-    }
-    DL_TRY(dl_buf_append_char(&out, ']', err));
-    dl_http_respond_buf(s->r->x, 200, "application/dicom+json; charset=utf-8", &out);
+    *p = (page){.s = s, .index = s->r->service->index, .hits = hits, .count = count, .base = base};
+    dl_buf_init(&p->piece, WHOLE_LIMIT_BYTES + 2 * METADATA_LIMIT_BYTES);
+    dl_buf_init(&p->metadata, METADATA_LIMIT_BYTES);
+    *out_page = p;
     return DL_OK;
 }
+
+static dl_status answer(search *s, dl_index_snapshot *snapshot, dl_error *err)
+{
+    static const char type[] = "application/dicom+json; charset=utf-8";
+    page *p = NULL;
+    DL_TRY(create_page(s, snapshot, &p, err));
+    dl_status status = DL_OK;
+    if (p->count == 0) {
+        dl_http_respond(s->r->x, 204, NULL, DL_STR(""));
+    } else {
+        status = put_hits(p, snapshot, WHOLE_LIMIT_BYTES, &p->piece, err);
+    }
+    if (status == DL_OK && p->next < p->count) {
+        dl_pieces pieces = {.fill = fill_page, .destroy = destroy_page, .context = p};
+        return dl_respond_pieces(s->r, 200, type, UINT64_MAX, &pieces, err);
+    }
+    if (status == DL_OK && p->count > 0) {
+        dl_http_respond_buf(s->r->x, 200, type, &p->piece);
+    }
+    destroy_page(p);
+    return status;
+}
+
+/* ---- the request ---- */
 
 static dl_status run_search(dl_service_request *r, dl_index_level level, dl_error *err)
 {

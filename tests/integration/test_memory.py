@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import http.client
+import json
 import struct
 
 import pytest
 from support import dicom
-from support.http import ANY_DICOM, Client
-from support.server import sanitized
+from support.http import ANY_DICOM, ANY_MULTIPART, Client
+from support.server import sanitized, wait_for
 
 pytestmark = pytest.mark.skipif(sanitized(), reason="a sanitizer build needs more memory")
 
@@ -116,3 +117,76 @@ def test_a_thousand_requests_leave_nothing_behind(serve):
     before = server.memory_bytes("VmRSS")
     some(330)
     assert server.memory_bytes("VmRSS") - before < 12 << 20
+
+
+def test_a_study_of_2000_instances(serve):
+    """Retrieved as one answer, which is sent from the files."""
+    server = serve()
+    web = Client(server.base)
+    base = dicom.capture(128, 128)
+    there = {base.sop: base}
+    while len(there) < 2000:
+        group = [base] if len(there) == 1 else []
+        group += [base.fresh("instance") for _ in range(100 - len(group))]
+        there.update({one.sop: one for one in group})
+        assert web.store(*group).status == 200
+    server.reset_peak()
+    before = server.memory_bytes("VmHWM")
+    answer = web.get(f"/studies/{base.study}", ANY_MULTIPART)
+    assert answer.status == 200
+    assert server.memory_bytes("VmHWM") - before < GROWTH
+    assert sorted(part.body for part in answer.parts()) == sorted(
+        one.bytes for one in there.values()
+    )
+
+
+TEXT = "x" * (1 << 20)
+LONG_TAGS = (0x0040A160, 0x00100218)  # of VR UT
+LONG_FIELDS = "includefield=0040A160,00100218"
+
+
+def store_long_texts(web, count):
+    """A study of reports with 2 MiB of text each, which LONG_FIELDS shows."""
+    base = dicom.report().with_({tag: dicom.Element("UT", TEXT) for tag in LONG_TAGS})
+    for one in [base] + [base.fresh("instance") for _ in range(count - 1)]:
+        assert web.store(one).status == 200
+    return base
+
+
+def test_search_with_long_values(serve):
+    """A page of 320 MB: it goes out in pieces."""
+    server = serve()
+    web = Client(server.base)
+    base = store_long_texts(web, 160)
+    server.reset_peak()
+    before = server.memory_bytes("VmHWM")
+    answer = web.get("/instances?limit=200&" + LONG_FIELDS)
+    assert server.memory_bytes("VmHWM") - before < GROWTH
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    hits = answer.json()
+    assert len(hits) == 160
+    assert all(hit[f"{tag:08X}"]["Value"] == [TEXT] for hit in hits for tag in LONG_TAGS)
+    short = web.get("/instances?limit=200")
+    assert int(short.headers["Content-Length"]) == len(short.body)
+    assert [h["00080018"] for h in short.json()] == [h["00080018"] for h in hits]
+    assert len(web.search(f"/studies?{LONG_FIELDS}&StudyInstanceUID={base.study}")) == 1
+
+
+def test_search_while_its_hits_are_deleted(serve):
+    """What is gone when its turn comes is left out, and the answer is whole."""
+    server = serve({"store.deletion_delay": 0})
+    web = Client(server.base)
+    base = store_long_texts(web, 40)
+    connection = web.connect()
+    connection.request(
+        "GET",
+        "/v2/instances?" + LONG_FIELDS,
+        headers={"Accept": "application/dicom+json"},
+    )
+    answer = connection.getresponse()
+    body = answer.read(100)
+    assert web.delete(f"/studies/{base.study}").status == 204
+    wait_for(lambda: server.stored_files() == [], 30, "the files' removal")
+    body += answer.read()
+    connection.close()
+    assert 1 <= len(json.loads(body)) < 40
