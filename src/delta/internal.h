@@ -118,6 +118,11 @@ DL_NODISCARD dl_status dl_delta_log_info(dl_delta_table *table, int64_t version,
 DL_NODISCARD dl_status dl_delta_log_load(dl_delta_table *table, int64_t target,
                                          int64_t *out_version, int64_t *out_timestamp_ms,
                                          int64_t *out_checkpoint, dl_error *err);
+/** The same by checkpoints of versions up to `limit` only. */
+DL_NODISCARD dl_status dl_delta_log_load_limited(dl_delta_table *table, int64_t target,
+                                                 int64_t limit, int64_t *out_version,
+                                                 int64_t *out_timestamp_ms,
+                                                 int64_t *out_checkpoint, dl_error *err);
 /** The newest version not after that time. Errors: DL_E_NOT_FOUND (all are after it). */
 DL_NODISCARD dl_status dl_delta_log_version_at(dl_delta_table *table, int64_t timestamp_us,
                                                int64_t *out_version, dl_error *err);
@@ -191,6 +196,8 @@ DL_NODISCARD dl_status dl_delta_schema_columns(const dl_delta_metadata *metadata
 DL_NODISCARD dl_status dl_delta_partition_value(const dl_delta_column *column,
                                                 const dl_delta_file *file, bool *out_null,
                                                 dl_columnar_value *out_value, dl_error *err);
+/** The value that a text stands for; false: none of that type. `out` borrows the text. */
+bool dl_delta_value_parse(const dl_columnar_field *field, dl_str text, dl_columnar_value *out);
 /** A value of a leaf as partitionValues spell it. */
 DL_NODISCARD dl_status dl_delta_value_text(const dl_columnar_field *field,
                                            const dl_columnar_value *value, dl_arena *arena,

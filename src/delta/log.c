@@ -312,6 +312,7 @@ typedef struct loader {
     dl_delta_log_name *names; /* without those that are no part of the log */
     size_t count;
     int64_t target; /* -1: the newest */
+    int64_t limit;  /* of checkpoints */
     const dl_delta_log_name *checkpoint;
     size_t checkpoint_count;
     int64_t base;    /* version of the checkpoint; -1: none */
@@ -534,7 +535,7 @@ static dl_status load_from(loader *l, bool *out_checkpoint_bad, dl_error *err)
 /* Tries the newest checkpoint, then older ones where that one is damaged, then none. */
 static dl_status load(loader *l, dl_error *err)
 {
-    int64_t limit = l->target >= 0 ? l->target : INT64_MAX;
+    int64_t limit = l->target >= 0 && l->target < l->limit ? l->target : l->limit;
     int64_t hint = read_hint(l->table, l->arena);
     int64_t from = hint <= limit ? hint : 0;
     dl_error first = {0};
@@ -570,17 +571,25 @@ static dl_status load(loader *l, dl_error *err)
     }
 }
 
-dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t *out_version,
-                            int64_t *out_timestamp_ms, int64_t *out_checkpoint, dl_error *err)
+dl_status dl_delta_log_load_limited(dl_delta_table *table, int64_t target, int64_t limit,
+                                    int64_t *out_version, int64_t *out_timestamp_ms,
+                                    int64_t *out_checkpoint, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_LIMIT_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "delta: out of memory");
     }
-    loader l = {.table = table, .arena = arena, .target = target};
+    loader l = {.table = table, .arena = arena, .target = target, .limit = limit};
     DL_TRY(load(&l, err));
     *out_version = l.version;
     *out_timestamp_ms = l.timestamp_ms;
     *out_checkpoint = l.base;
     return DL_OK;
+}
+
+dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t *out_version,
+                            int64_t *out_timestamp_ms, int64_t *out_checkpoint, dl_error *err)
+{
+    return dl_delta_log_load_limited(table, target, INT64_MAX, out_version, out_timestamp_ms,
+                                     out_checkpoint, err);
 }

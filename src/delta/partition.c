@@ -165,7 +165,7 @@ static bool read_bool(dl_str text, int64_t *out)
     return *out == 1 || dl_str_eq_nocase(text, DL_STR("false"));
 }
 
-static bool read_value(const dl_columnar_field *field, dl_str text, dl_columnar_value *out)
+bool dl_delta_value_parse(const dl_columnar_field *field, dl_str text, dl_columnar_value *out)
 {
     switch (field->type) {
     case DL_COLUMNAR_STRING:
@@ -216,7 +216,7 @@ dl_status dl_delta_partition_value(const dl_delta_column *column, const dl_delta
         }
     }
     *out_null = text.len == 0; /* the empty text is null too */
-    if (*out_null || read_value(&column->field, text, out_value)) {
+    if (*out_null || dl_delta_value_parse(&column->field, text, out_value)) {
         return DL_OK;
     }
     return dl_error_set(err, DL_E_CORRUPT,
