@@ -153,9 +153,9 @@ typedef struct dl_read_node {
 typedef struct dl_read_plan {
     dl_read_node *columns; /* one a wanted field */
     size_t column_count;
+    dl_columnar_leaf *leaves;
     size_t leaf_count;
-    bool *flat;    /* one a leaf: no lists or maps above it */
-    bool repeated; /* some leaf is not flat */
+    bool repeated; /* some leaf is in a list or map */
     dl_buf sql;    /* the SELECT, NUL-terminated; column 0 of its result is the row number */
 } dl_read_plan;
 

@@ -9,6 +9,7 @@ typedef struct maker {
     dl_read_plan *plan;
     dl_read_schema schema;                /* with by_field_id; else empty */
     size_t result_columns;                /* of the SELECT so far */
+    size_t leaf_count;                    /* met so far */
     size_t path[DL_COLUMNAR_DEPTH_LIMIT]; /* which column of the file, which member of that, ... */
     dl_error *err;
 } maker;
@@ -102,39 +103,16 @@ static bool find_member(maker *m, const members *these, const dl_columnar_field 
 
 /* ---- nodes ---- */
 
-static dl_status new_leaf(maker *m, dl_read_node *node, bool flat)
-{
-    dl_read_plan *plan = m->plan;
-    if (plan->leaf_count == DL_COLUMNAR_LEAF_LIMIT) {
-        return dl_error_set(m->err, DL_E_LIMIT, "columnar: more than %d leaves wanted",
-                            DL_COLUMNAR_LEAF_LIMIT);
-    }
-    plan->flat[plan->leaf_count++] = flat;
-    plan->repeated = plan->repeated || !flat;
-    node->leaf_count = 1;
-    return DL_OK;
-}
-
 static bool is_leaf(const dl_columnar_field *field)
 {
     return field->type != DL_COLUMNAR_STRUCT && field->type != DL_COLUMNAR_LIST &&
            field->type != DL_COLUMNAR_MAP;
 }
 
-static dl_status check_shape(maker *m, const dl_columnar_field *field, levels l)
+static void new_leaf(maker *m, dl_read_node *node)
 {
-    size_t wanted = field->type == DL_COLUMNAR_LIST ? 1 : field->type == DL_COLUMNAR_MAP ? 2 : 0;
-    bool fits =
-        field->type == DL_COLUMNAR_STRUCT ? field->child_count > 0 : field->child_count == wanted;
-    if (!fits || (field->as_json && field->type != DL_COLUMNAR_STRING)) {
-        return dl_error_set(m->err, DL_E_INVALID, "columnar: column %.*s: no such type can be read",
-                            DL_STR_ARG(field->name));
-    }
-    if (l.depth >= DL_COLUMNAR_DEPTH_LIMIT) {
-        return dl_error_set(m->err, DL_E_LIMIT, "columnar: column %.*s: nested deeper than %d",
-                            DL_STR_ARG(field->name), DL_COLUMNAR_DEPTH_LIMIT);
-    }
-    return DL_OK;
+    m->leaf_count++;
+    node->leaf_count = 1;
 }
 
 /* to_json() over the members on the way to the value; it becomes a column of its own. */
@@ -157,10 +135,11 @@ static dl_status make_json(maker *m, dl_read_node *node, levels l)
     node->kind = DL_READ_JSON;
     node->from = DUCKDB_TYPE_VARCHAR;
     node->source = m->result_columns++;
-    return new_leaf(m, node, true);
+    new_leaf(m, node);
+    return DL_OK;
 }
 
-static dl_status make_leaf(maker *m, dl_read_node *node, place at, levels l)
+static dl_status make_leaf(maker *m, dl_read_node *node, place at)
 {
     const dl_duckdb *api = m->session->api;
     const dl_columnar_field *field = node->field;
@@ -176,7 +155,8 @@ static dl_status make_leaf(maker *m, dl_read_node *node, place at, levels l)
     node->kind = DL_READ_LEAF;
     node->from = from == DUCKDB_TYPE_DECIMAL ? api->decimal_internal_type(at.type) : from;
     node->from_scale = scale;
-    return new_leaf(m, node, l.rep == 0);
+    new_leaf(m, node);
+    return DL_OK;
 }
 
 static dl_status make_child(maker *m, dl_read_node *node, size_t index, place at, levels l)
@@ -210,9 +190,7 @@ static dl_status make_members(maker *m, dl_read_node *node, place at, levels l)
         if (find_member(m, &these, &node->field->children[i], &index)) {
             child.type = api->struct_type_child_type(at.type, index);
             child.node = dl_read_schema_child(&m->schema, at.node, index);
-            if (l.depth + 1 < DL_COLUMNAR_DEPTH_LIMIT) {
-                m->path[l.depth + 1] = index;
-            }
+            m->path[l.depth + 1] = index;
         }
         node->children[i].source = index;
         status = make_child(m, node, i, child, l);
@@ -251,7 +229,8 @@ static dl_status make_missing(maker *m, dl_read_node *node, levels l)
         return differs(node->field, m, "no such column, and NULL is not allowed");
     }
     if (is_leaf(node->field)) {
-        return new_leaf(m, node, l.rep == 0);
+        new_leaf(m, node);
+        return DL_OK;
     }
     l.def = node->def;
     l.absent = true;
@@ -264,12 +243,11 @@ static dl_status make_missing(maker *m, dl_read_node *node, levels l)
 static dl_status make_node(maker *m, const dl_columnar_field *field, place at, levels l,
                            dl_read_node *node)
 {
-    DL_TRY(check_shape(m, field, l));
     node->field = field;
     node->required = l.required;
     node->rep = l.rep;
     node->def = (uint8_t)(l.def + (l.required ? 0 : 1));
-    node->first_leaf = m->plan->leaf_count;
+    node->first_leaf = m->leaf_count;
     node->child_count = field->child_count;
     node->children = dl_arena_alloc(m->arena, field->child_count, sizeof(*node->children));
     if (node->children == NULL) {
@@ -282,7 +260,7 @@ static dl_status make_node(maker *m, const dl_columnar_field *field, place at, l
         return make_json(m, node, l);
     }
     if (is_leaf(field)) {
-        return make_leaf(m, node, at, l);
+        return make_leaf(m, node, at);
     }
     duckdb_type from = m->session->api->get_type_id(at.type);
     l.def = node->def;
@@ -411,9 +389,15 @@ dl_status dl_read_plan_make(const dl_duckdb_session *session, const dl_columnar_
     dl_buf_init(&plan->sql, DL_READ_SQL_LIMIT_BYTES);
     plan->column_count = scan->field_count;
     plan->columns = dl_arena_alloc(arena, scan->field_count, sizeof(*plan->columns));
-    plan->flat = dl_arena_alloc(arena, DL_COLUMNAR_LEAF_LIMIT, sizeof(*plan->flat));
-    if (plan->columns == NULL || plan->flat == NULL) {
+    if (plan->columns == NULL) {
         return dl_arena_full(arena, err);
+    }
+    if (scan->field_count > 0) { /* it also bounds depth and leaves of what is made below */
+        DL_TRY(dl_columnar_leaves(scan->fields, scan->field_count, arena, &plan->leaves,
+                                  &plan->leaf_count, err));
+    }
+    for (size_t i = 0; i < plan->leaf_count; i++) {
+        plan->repeated = plan->repeated || plan->leaves[i].max_rep > 0;
     }
     DL_AUTO_BUF sql = {0};
     dl_buf_init(&sql, DL_READ_SQL_LIMIT_BYTES);

@@ -305,7 +305,8 @@ dl_status dl_read_shred(dl_read_shredder *shredder, duckdb_data_chunk chunk, siz
         for (size_t n = node->first_leaf; n < node->first_leaf + node->leaf_count; n++) {
             const dl_read_leaf *leaf = &shredder->leaves[n];
             shredder->entries[n] = (dl_columnar_entries){
-                leaf->count, shredder->plan->flat[n] ? NULL : leaf->rep, leaf->def, leaf->values};
+                leaf->count, shredder->plan->leaves[n].max_rep == 0 ? NULL : leaf->rep, leaf->def,
+                leaf->values};
         }
     }
     return DL_OK;
