@@ -71,7 +71,7 @@ typedef struct dl_cli_words {
     bool help;        /* --help: nothing else counts */
 } dl_cli_words;
 
-enum { DL_CLI_OPTION_LIMIT = 24, DL_CLI_OPTIONS_SIZE = 2048 };
+enum { DL_CLI_OPTION_LIMIT = 32, DL_CLI_OPTIONS_SIZE = 2048 };
 
 typedef struct dl_cli_command {
     const char *name;
@@ -100,7 +100,7 @@ void dl_cli_print_help(const dl_cli_command *command, FILE *out);
 
 /** The commands in the order of `help`. */
 extern const dl_cli_command dl_cli_serve, dl_cli_import, dl_cli_search, dl_cli_get, dl_cli_delete,
-    dl_cli_feed, dl_cli_verify, dl_cli_version;
+    dl_cli_feed, dl_cli_sync, dl_cli_lake_table, dl_cli_verify, dl_cli_version;
 size_t dl_cli_command_count(void);
 const dl_cli_command *dl_cli_command_at(size_t index);
 

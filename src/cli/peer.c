@@ -24,6 +24,11 @@ struct dl_cli_peer {
     char base[URL_LIMIT_BYTES];
 };
 
+dl_service *dl_cli_peer_service(const dl_cli_peer *peer)
+{
+    return peer->service;
+}
+
 /* ---- addresses ---- */
 
 static dl_status check_scheme(dl_str url, dl_str *out_rest, dl_error *err)

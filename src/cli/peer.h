@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "http/client.h"
+#include "service/service.h"
 
 /** What the user said; at most one of url and home. */
 typedef struct dl_cli_where {
@@ -38,6 +39,8 @@ static inline DL_UNUSED void dl_cli_peer_closep(dl_cli_peer **peer)
 }
 #define DL_CLI_AUTO_PEER DL_CLEANUP(dl_cli_peer_closep) dl_cli_peer *
 
+/** The service when it was started here; NULL: another process's. */
+dl_service *dl_cli_peer_service(const dl_cli_peer *peer);
 /** "http://127.0.0.1:8080/v2", with "/partitions/name" when one was named; no slash at the end. */
 const char *dl_cli_peer_base(const dl_cli_peer *peer);
 /** The same without the partition: the change feed is there. */

@@ -107,9 +107,9 @@ static bool counts(const dl_feed_entry *e, const dl_fold_rules *rules)
     return e->state != DL_FEED_DELETED && (!rules->require_file_path || e->file_path.ptr != NULL);
 }
 
-/* Is the change newer than what made the row (or removed it)? By sequence where both have one of the
- * same feed: a total order. Else time decides, and the same time is new enough (a run of an old window
- * again gives the same row). */
+/* Is the change newer than what made the row (or removed it)? By sequence where both have one of
+ * the same feed: a total order. Else time decides, and the same time is new enough (a run of an old
+ * window again gives the same row). */
 static bool is_newer(const dl_feed_entry *e, const dl_state_instance *known,
                      const dl_fold_rules *rules)
 {

@@ -31,10 +31,10 @@ enum {
 /** One of the three tables. */
 typedef struct dl_pipeline_table {
     dl_state_kind kind;
-    dl_str root;          /* "{container}/{path}" */
+    dl_str root;           /* "{container}/{path}" */
     dl_delta_table *table; /* NULL: not there */
     dl_project_binding *binding;
-    bool foreign;         /* a commit that is not ours was applied since the state was last right */
+    bool foreign; /* a commit that is not ours was applied since the state was last right */
 } dl_pipeline_table;
 
 struct dl_pipeline {
@@ -47,12 +47,14 @@ struct dl_pipeline {
     dl_pipeline_table tables[DL_PIPELINE_TABLES];
     /* The source of the sync under way. */
     dl_str source_id;
-    int64_t source;        /* its number in the state */
-    int64_t watermark;     /* sequence: everything up to it is in all tables; 0: nothing */
-    int64_t watermark_us;  /* everything before that time is; INT64_MIN: nothing */
-    bool has_ahead;        /* windows ahead of the watermark are in the tables */
-    char window_app[160];  /* of a window out of order: suffix of its application's name; else empty */
-    pthread_mutex_t lock;  /* guards `counts` */
+    int64_t source;       /* its number in the state */
+    int64_t watermark;    /* sequence: everything up to it is in all tables; 0: nothing */
+    int64_t watermark_us; /* everything before that time is; INT64_MIN: nothing */
+    bool ordered;         /* the feed's sequences grow with its times (dl_feed_info.open_windows) */
+    bool has_ahead;       /* windows ahead of the watermark are in the tables */
+    char window_app[16 + 2 * DL_CLOCK_TEXT_SIZE]; /* of a window out of order: suffix of its
+                                                     application's name; else empty */
+    pthread_mutex_t lock;                         /* guards `counts` */
     dl_pipeline_counts counts;
 };
 
@@ -63,6 +65,10 @@ DL_NODISCARD dl_status dl_pipeline_tables_open(dl_pipeline *p, bool create, dl_e
 void dl_pipeline_tables_close(dl_pipeline *p);
 /** Bind anew: after the metadata of a table changed. */
 DL_NODISCARD dl_status dl_pipeline_bind(dl_pipeline *p, dl_pipeline_table *t, dl_error *err);
+/** The state speaks of the table's version, unless somebody else's commit is among those that led
+ * there. */
+DL_NODISCARD dl_status dl_pipeline_position(dl_pipeline *p, const dl_pipeline_table *t,
+                                            dl_error *err);
 void dl_pipeline_note(const dl_pipeline *p, const char *format, ...) DL_PRINTF(2, 3);
 /** Add to one of the times in the counts. */
 void dl_pipeline_count(dl_pipeline *p, int64_t *counter, int64_t amount);
@@ -130,7 +136,8 @@ dl_fold_decision dl_fold_decide(const dl_fold_group *group, const dl_state_insta
 
 /** Fold a sorted batch into the three tables. */
 DL_NODISCARD dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err);
-/** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to record. */
+/** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to
+ * record. */
 DL_NODISCARD dl_status dl_pipeline_settle(dl_pipeline *p, int64_t sequence, int64_t time_us,
                                           dl_error *err);
 /** Bring all three tables to the watermark, where they are not. */

@@ -286,8 +286,9 @@ dl_status dl_state_entity_of(dl_state *state, const dl_state_key *key, bool make
     return DL_OK;
 }
 
-void dl_state_touch(dl_state *state, dl_state_entity *entity)
+void dl_state_touch(dl_state *state, dl_state_entity *entity, bool dirty)
 {
+    entity->dirty |= dirty;
     if (!entity->touched) {
         dl_state_entity **list =
             entity->study != NULL ? &state->touched_series : &state->touched_studies;
@@ -327,19 +328,23 @@ static dl_status flush_series(dl_state *state, dl_state_entity *series, dl_error
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state,
                           "UPDATE series SET instance_count = ?2, tombstones = ?3, timestamp = ?4,"
-                          " shown = ?5, dirty = 1 WHERE id = ?1",
+                          " shown = ?5, dirty = max(dirty, ?6) WHERE id = ?1",
                           &q, err));
     dl_db_bind_int(q, 1, series->id);
     dl_db_bind_int(q, 2, series->instance_count);
     dl_db_bind_int(q, 3, series->tombstone_count);
     dl_db_bind_int(q, 4, timestamp);
     dl_db_bind_int(q, 5, shown);
+    dl_db_bind_int(q, 6, series->dirty);
     DL_TRY(dl_db_run(q, err));
+    if (!series->dirty) { /* tombstones alone: the rows stay as they are */
+        return DL_OK;
+    }
     dl_state_entity *study = series->study;
     study->series_delta += (series->instance_count > 0) - (series->count_before > 0);
     study->instance_delta += series->instance_count - series->count_before;
     series->count_before = series->instance_count;
-    dl_state_touch(state, study);
+    dl_state_touch(state, study, true);
     return DL_OK;
 }
 
@@ -369,6 +374,7 @@ dl_status dl_state_flush(dl_state *state, dl_error *err)
             *list = e->next_touched;
             e->next_touched = NULL;
             e->touched = false;
+            e->dirty = false;
         }
     }
     return dl_state_deltas_flush(state, err);

@@ -91,9 +91,7 @@ static dl_status replace(dl_state *state, dl_state_entity *series, const dl_stat
     bool lived = before.known && before.place.file != 0, lives = now->place.file != 0;
     series->instance_count += lives - lived;
     series->tombstone_count += !lives - (before.known && !lived);
-    if (lives || lived) {
-        dl_state_touch(state, series);
-    }
+    dl_state_touch(state, series, lives || lived);
     if (before.shown != now->shown) {
         DL_TRY(dl_state_shown_count(state, before.shown, -1, err));
         DL_TRY(dl_state_shown_count(state, now->shown, 1, err));

@@ -52,7 +52,7 @@ typedef struct dl_state_entity {
     int64_t tombstone_count;              /* series */
     int64_t count_before;                 /* series: instance_count as the database has it */
     int64_t series_delta, instance_delta; /* study: what the database does not know yet */
-    bool touched;
+    bool touched, dirty;
     size_t key_len;
     uint8_t key[]; /* packed UID */
 } dl_state_entity;
@@ -123,7 +123,8 @@ DL_NODISCARD dl_status dl_state_end(dl_db_stmt *stmt, dl_status status, dl_error
  * NULL in `out_entity`. */
 DL_NODISCARD dl_status dl_state_entity_of(dl_state *state, const dl_state_key *key, bool make,
                                           dl_state_entity **out_entity, dl_error *err);
-void dl_state_touch(dl_state *state, dl_state_entity *entity);
+/** To be flushed; `dirty`: its row changes. */
+void dl_state_touch(dl_state *state, dl_state_entity *entity, bool dirty);
 DL_NODISCARD dl_status dl_state_flush(dl_state *state, dl_error *err);
 void dl_state_entities_clear(dl_state *state);
 /** Let go of a series (study) that has nothing left. */

@@ -1,0 +1,135 @@
+/* Compaction and vacuum of the three tables, as a part of a run. */
+#include "pipeline/internal.h"
+
+#include <inttypes.h>
+
+#define PLAN_BYTES ((size_t)64 << 20)
+#define DAY_US ((int64_t)86400 * 1000000)
+
+static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
+                              const dl_delta_rewrite *rewrite, dl_error *err)
+{
+    size_t count = 0;
+    const dl_delta_move *moves = dl_delta_rewrite_moves(rewrite, &count);
+    DL_AUTO(dl_arena) arena = dl_arena_create(PLAN_BYTES);
+    if (arena == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t from = 0;
+        int64_t to = 0;
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].old_path, &from, err));
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].new_path, &to, err));
+        DL_TRY(dl_state_forward(p->state, from, moves[i].first_row, moves[i].end_row, to,
+                                moves[i].base, moves[i].dead, err));
+        DL_TRY(dl_state_file_mark(p->state, from, false, DL_STR(""), err));
+        const dl_delta_file *file = dl_delta_file_by_path(t->table, moves[i].new_path);
+        dl_str word = DL_STR("");
+        if (file != NULL && file->dv.storage != 0) {
+            DL_TRY(dl_arena_printf(arena, &word, err, "%c%.*s@%" PRId64, file->dv.storage,
+                                   DL_STR_ARG(file->dv.path_or_inline), file->dv.offset));
+        }
+        DL_TRY(dl_state_file_mark(p->state, to, file != NULL, word, err));
+    }
+    return dl_pipeline_position(p, t, err);
+}
+
+static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_job *job,
+                         dl_error *err)
+{
+    dl_delta_rewrite_options options = {
+        .paths = job->paths, .path_count = job->path_count, .cancel = p->options.cancel};
+    DL_AUTO(dl_delta_rewrite) rewrite = NULL;
+    DL_TRY(dl_delta_rewrite_create(t->table, &options, &rewrite, err));
+    static const dl_delta_pair parameters[] = {
+        {{"predicate", 9}, {"[]", 2}}, {{"zOrderBy", 8}, {"[]", 2}}, {{"auto", 4}, {"true", 4}}};
+    dl_delta_result result = {0};
+    DL_TRY(dl_delta_rewrite_commit(
+        t->table, rewrite, (dl_delta_pairs){parameters, DL_COUNT_OF(parameters)}, &result, err));
+    (void)pthread_mutex_lock(&p->lock);
+    dl_pipeline_table_counts *n = &p->counts.tables[t->kind];
+    p->counts.compactions++;
+    n->version = result.version;
+    n->commits++;
+    n->files_added += result.files_added;
+    n->files_removed += result.files_removed;
+    n->data_bytes += result.bytes_added;
+    n->dv_bytes += result.dv_bytes;
+    n->log_bytes += result.log_bytes;
+    (void)pthread_mutex_unlock(&p->lock);
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = record_moves(p, t, rewrite, err);
+    status = status == DL_OK ? dl_state_commit(p->state, err) : status;
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
+    return status;
+}
+
+static dl_status compact_table(dl_pipeline *p, dl_pipeline_table *t, int64_t budget_bytes,
+                               dl_error *err)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(PLAN_BYTES);
+    if (arena == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
+    }
+    dl_delta_optimize_options options = {.budget_bytes = budget_bytes};
+    dl_delta_job *jobs = NULL;
+    size_t count = 0;
+    DL_TRY(dl_delta_optimize_plan(t->table, &options, arena, &jobs, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        dl_error local = {0};
+        dl_status status = compact(p, t, &jobs[i], &local);
+        if (status == DL_E_CONFLICT) { /* somebody else moved them: another time */
+            dl_pipeline_note(p, "table %s: compaction gave way: %s",
+                             dl_pipeline_table_name(t->kind), local.message);
+            return dl_pipeline_catch_up(p, err);
+        }
+        if (status != DL_OK) {
+            if (err != NULL) {
+                *err = local;
+            }
+            return dl_error_within(err, status, "compacting table %s",
+                                   dl_pipeline_table_name(t->kind));
+        }
+    }
+    return DL_OK;
+}
+
+dl_status dl_pipeline_compact(dl_pipeline *p, int64_t budget_bytes, dl_error *err)
+{
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        DL_TRY(compact_table(p, &p->tables[i], budget_bytes, err));
+    }
+    return DL_OK;
+}
+
+dl_status dl_pipeline_vacuum_daily(dl_pipeline *p, dl_error *err)
+{
+    int64_t now = dl_clock_now_us(&p->options.clock);
+    int64_t last = 0;
+    DL_TRY(dl_state_number_get(p->state, "vacuumed_us", &last, err));
+    if (now - last < DAY_US) {
+        return DL_OK;
+    }
+    for (size_t i = 0; last > 0 && i < DL_PIPELINE_TABLES; i++) {
+        dl_delta_vacuum_options options = {.retention_hours = p->options.parameters.retention_hours,
+                                           .force = p->options.allow_short_retention,
+                                           .cancel = p->options.cancel};
+        dl_delta_vacuum_result result = {0};
+        DL_TRY(dl_delta_vacuum(p->tables[i].table, &options, &result, err));
+        dl_pipeline_count(p, &p->counts.vacuumed_files, result.files);
+    }
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = dl_state_number_set(p->state, "vacuumed_us", now, err);
+    int64_t before = now - p->options.parameters.retention_hours * 3600 * 1000000;
+    status = status == DL_OK ? dl_state_prune(p->state, before, err) : status;
+    for (size_t i = 0; status == DL_OK && last > 0 && i < DL_PIPELINE_TABLES; i++) {
+        status = dl_pipeline_position(p, &p->tables[i], err);
+    }
+    status = status == DL_OK ? dl_state_commit(p->state, err) : status;
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
+    return status;
+}

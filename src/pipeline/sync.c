@@ -1,0 +1,456 @@
+/* From a source to the tables: which changes, in what batches, and how far that takes the
+ * watermark. */
+#include "pipeline/internal.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* A feed whose order is not that of its commits (Microsoft's) is read this far back again: rows may
+ * come to light behind a reader (docs/contract.md 9.7). What was applied before is not applied
+ * again. */
+#define OVERLAP_US ((int64_t)15 * 60 * 1000000)
+enum {
+    FOLLOW_INTERVAL_MS = 300, /* most commits a second while following: about three */
+    FOLLOW_WAIT_MS = 250,     /* asking for news */
+    FOLLOW_DOWN_MS = 2000,    /* the source is down */
+    FOLLOW_POLL_MS = 5000,    /* windows instead of a cursor */
+    FOLLOW_COMPACT_BYTES = 32 * 1024 * 1024,
+};
+
+typedef struct run {
+    dl_pipeline *p;
+    dl_feed_source *source;
+    dl_feed_info info;
+    dl_fold fold;
+    bool contiguous;  /* goes on where the watermark is */
+    int64_t sequence; /* greatest so far */
+    int64_t time_us;  /* of the last change so far; INT64_MIN: none */
+} run;
+
+static int64_t now_us(const dl_pipeline *p)
+{
+    return dl_clock_now_us(&p->options.clock);
+}
+
+/* ---- where we are ---- */
+
+static dl_status note_source(dl_pipeline *p, const dl_feed_info *info, dl_error *err)
+{
+    if (p->source > 0 && dl_str_eq(p->source_id, info->id)) {
+        return DL_OK;
+    }
+    DL_TRY(dl_arena_copy(p->arena, info->id, &p->source_id, err));
+    p->ordered = info->open_windows;
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = dl_state_source(p->state, p->source_id, &p->source, err);
+    status = status == DL_OK ? dl_state_commit(p->state, err) : status;
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
+    return status;
+}
+
+static bool has_windows(const dl_pipeline *p)
+{
+    char prefix[320];
+    (void)snprintf(prefix, sizeof prefix,
+                   "dicomlake:%.*s:instance:window:", DL_STR_ARG(p->source_id));
+    dl_delta_app app;
+    for (size_t i = 0; dl_delta_app_at(p->tables[DL_STATE_INSTANCE].table, i, &app); i++) {
+        if (dl_str_starts(app.app_id, dl_str_of(prefix))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static dl_status read_watermark(dl_pipeline *p, dl_error *err)
+{
+    p->watermark = INT64_MAX;
+    p->watermark_us = INT64_MAX;
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        int64_t sequence = 0;
+        int64_t time_us = 0;
+        DL_TRY(dl_pipeline_table_watermark(p, &p->tables[i], &sequence, &time_us, err));
+        p->watermark = sequence < p->watermark ? sequence : p->watermark;
+        p->watermark_us = time_us < p->watermark_us ? time_us : p->watermark_us;
+    }
+    p->watermark = p->watermark < 0 ? 0 : p->watermark;
+    p->watermark_us = p->watermark_us < 0 ? INT64_MIN : p->watermark_us;
+    p->has_ahead = has_windows(p);
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts.watermark = p->watermark;
+    p->counts.watermark_time_us = p->watermark_us == INT64_MIN ? 0 : p->watermark_us;
+    (void)pthread_mutex_unlock(&p->lock);
+    return DL_OK;
+}
+
+/* Open everything, follow what happened since, and finish what a crash left undone. */
+static dl_status prepare(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    DL_TRY(r->source->ops->info(r->source, &r->info, err));
+    DL_TRY(dl_pipeline_tables_open(p, true, err));
+    DL_TRY(note_source(p, &r->info, err));
+    DL_TRY(read_watermark(p, err));
+    DL_TRY(dl_pipeline_catch_up(p, err));
+    p->window_app[0] = '\0';
+    return dl_pipeline_settle(p, p->watermark, p->watermark_us, err);
+}
+
+/* ---- batches ---- */
+
+/* The time that all changes before it are in the tables, after a batch that ended at `time_us`. */
+static int64_t safe_time(const run *r, int64_t time_us)
+{
+    int64_t limit = r->info.open_windows ? INT64_MAX : now_us(r->p) - OVERLAP_US;
+    return time_us < limit ? time_us : limit;
+}
+
+static dl_status apply_batch(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    if (r->fold.entry_count == 0) {
+        return DL_OK;
+    }
+    int64_t begin = dl_clock_monotonic_us();
+    DL_TRY(dl_fold_sort(&r->fold, err));
+    dl_pipeline_count(p, &p->counts.fold_us, dl_clock_monotonic_us() - begin);
+    r->sequence = r->fold.max_sequence > r->sequence ? r->fold.max_sequence : r->sequence;
+    r->time_us = r->fold.max_time_us > r->time_us ? r->fold.max_time_us : r->time_us;
+    int64_t changes = (int64_t)r->fold.entry_count;
+    r->fold.max_time_us = safe_time(r, r->fold.max_time_us);
+    DL_TRY(dl_pipeline_apply(p, &r->fold, err));
+    dl_fold_clear(&r->fold);
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts.changes += changes;
+    if (r->contiguous) {
+        p->counts.watermark = r->sequence > p->counts.watermark ? r->sequence : p->counts.watermark;
+    }
+    p->counts.requests = atomic_load(&r->source->requests);
+    p->counts.retries = atomic_load(&r->source->retries);
+    p->counts.feed_bytes = atomic_load(&r->source->bytes);
+    (void)pthread_mutex_unlock(&p->lock);
+    return DL_OK;
+}
+
+static dl_status take_page(run *r, dl_feed_page *take_page, dl_error *err)
+{
+    const dl_pipeline_options *o = &r->p->options;
+    dl_pipeline_count(r->p, &r->p->counts.pages, 1);
+    DL_TRY(dl_fold_add(&r->fold, take_page, err));
+    if (r->fold.entry_count >= o->batch_changes || r->fold.text_bytes >= o->batch_bytes) {
+        return apply_batch(r, err);
+    }
+    return DL_OK;
+}
+
+static dl_status read_all(run *r, dl_feed_reader *reader, dl_error *err)
+{
+    for (;;) {
+        dl_feed_page *page = NULL;
+        int64_t begin = dl_clock_monotonic_us();
+        dl_status status = dl_feed_reader_next(reader, &page, err);
+        dl_pipeline_count(r->p, &r->p->counts.wait_us, dl_clock_monotonic_us() - begin);
+        DL_TRY(status);
+        if (page == NULL) {
+            return apply_batch(r, err);
+        }
+        DL_TRY(take_page(r, page, err));
+    }
+}
+
+static dl_status read_changes(run *r, const dl_feed_reader_options *options, dl_error *err)
+{
+    dl_feed_reader *reader = NULL;
+    DL_TRY(dl_feed_reader_open(options, &reader, err));
+    dl_status status = read_all(r, reader, err);
+    dl_feed_reader_close(reader);
+    return status;
+}
+
+/* ---- the watermark after a run ---- */
+
+static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = DL_OK;
+    if (!r->contiguous) {
+        status = dl_state_window_add(p->state, p->source, start_us, end_us, r->sequence, err);
+    } else {
+        status = dl_state_window_absorb(p->state, p->source, &r->time_us, &r->sequence, err);
+        if (status == DL_OK) {
+            status = dl_state_ahead_prune(p->state, p->source, r->sequence, err);
+        }
+    }
+    status = status == DL_OK ? dl_state_commit(p->state, err) : status;
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
+    return status;
+}
+
+/* All tables say the same at the end, also those in which nothing changed. */
+static dl_status finish(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    if (end_us != INT64_MAX && r->contiguous) {
+        int64_t reached = safe_time(r, end_us < now_us(p) ? end_us : now_us(p));
+        r->time_us = reached > r->time_us ? reached : r->time_us;
+    }
+    DL_TRY(record_windows(r, start_us, end_us, err));
+    if (r->sequence > 0) {
+        DL_TRY(dl_pipeline_mark(p, r->sequence, safe_time(r, r->time_us), err));
+    }
+    return read_watermark(p, err);
+}
+
+/* ---- windows ---- */
+
+static bool is_default_window(const dl_pipeline_parameters *parameters)
+{
+    dl_pipeline_parameters initial = dl_pipeline_parameters_default();
+    return parameters->start_us == initial.start_us && parameters->end_us == initial.end_us;
+}
+
+/* Does the window go on where the watermark is, that is: is there no change between the two? */
+static dl_status is_contiguous(run *r, int64_t start_us, bool *out_contiguous, dl_error *err)
+{
+    const dl_pipeline *p = r->p;
+    dl_pipeline_parameters initial = dl_pipeline_parameters_default();
+    int64_t from = p->watermark_us == INT64_MIN ? initial.start_us : p->watermark_us;
+    *out_contiguous = start_us <= from;
+    if (*out_contiguous) {
+        return DL_OK;
+    }
+    dl_feed_page *page = NULL;
+    /* One more than the changes at the very time of the watermark, which are in the tables. */
+    DL_TRY(r->source->ops->window(r->source, from, start_us, 0, r->info.page_limit,
+                                  p->options.cancel, &page, err));
+    *out_contiguous = true;
+    for (size_t i = 0; i < page->entry_count; i++) {
+        *out_contiguous &= page->entries[i].sequence <= p->watermark;
+    }
+    if (page->entry_count == r->info.page_limit) {
+        *out_contiguous = false;
+    }
+    dl_feed_page_destroy(page);
+    return DL_OK;
+}
+
+static void name_window(dl_pipeline *p, int64_t start_us, int64_t end_us)
+{
+    char start[DL_CLOCK_TEXT_SIZE];
+    char end[DL_CLOCK_TEXT_SIZE];
+    dl_clock_format_utc(start_us, start);
+    dl_clock_format_utc(end_us, end);
+    (void)snprintf(p->window_app, sizeof p->window_app, ":window:%s/%s", start, end);
+}
+
+static dl_feed_reader_options reader_options(const run *r)
+{
+    const dl_pipeline_options *o = &r->p->options;
+    return (dl_feed_reader_options){
+        .source = r->source, .page_rows = o->parameters.batch_size, .cancel = o->cancel};
+}
+
+static dl_status sync_window(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    DL_TRY(is_contiguous(r, start_us, &r->contiguous, err));
+    if (!r->contiguous) {
+        name_window(p, start_us, end_us);
+    }
+    r->sequence = r->contiguous ? p->watermark : 0;
+    r->time_us = r->contiguous ? p->watermark_us : INT64_MIN;
+    dl_feed_reader_options options = reader_options(r);
+    options.start_us = start_us;
+    options.end_us = end_us;
+    DL_TRY(read_changes(r, &options, err));
+    DL_TRY(finish(r, start_us, end_us, err));
+    p->window_app[0] = '\0';
+    return DL_OK;
+}
+
+static dl_status sync_cursor(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    r->contiguous = true;
+    r->sequence = p->watermark;
+    r->time_us = p->watermark_us;
+    dl_feed_reader_options options = reader_options(r);
+    options.cursor = true;
+    options.after_sequence = p->watermark;
+    DL_TRY(read_changes(r, &options, err));
+    return finish(r, 0, INT64_MAX, err);
+}
+
+/* Everything new. */
+static dl_status sync_new(run *r, dl_error *err)
+{
+    if (r->info.has_cursor) {
+        return sync_cursor(r, err);
+    }
+    dl_pipeline_parameters initial = dl_pipeline_parameters_default();
+    int64_t from = r->p->watermark_us == INT64_MIN ? initial.start_us : r->p->watermark_us;
+    /* The end lies in the past, so that the window is closed while it is paged. */
+    int64_t end = now_us(r->p);
+    return from < end ? sync_window(r, from, end, err) : DL_OK;
+}
+
+static dl_status look_ahead(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    int64_t sequence = 0;
+    int64_t time_us = 0;
+    dl_error local = {0};
+    dl_status status =
+        r->source->ops->latest(r->source, &sequence, &time_us, p->options.cancel, &local);
+    if (status != DL_OK && status != DL_E_NOT_FOUND) {
+        if (err != NULL) {
+            *err = local;
+        }
+        return status;
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts.newest = status == DL_OK ? sequence : 0;
+    (void)pthread_mutex_unlock(&p->lock);
+    return DL_OK;
+}
+
+static dl_status maintain(dl_pipeline *p, int64_t budget_bytes, dl_error *err)
+{
+    if (p->options.no_maintenance) {
+        return DL_OK;
+    }
+    int64_t begin = dl_clock_monotonic_us();
+    dl_status status = dl_pipeline_compact(p, budget_bytes, err);
+    if (status == DL_OK) {
+        status = dl_pipeline_vacuum_daily(p, err);
+    }
+    dl_pipeline_count(p, &p->counts.maintain_us, dl_clock_monotonic_us() - begin);
+    return status;
+}
+
+static dl_status sync_once(run *r, dl_error *err)
+{
+    const dl_pipeline_parameters *parameters = &r->p->options.parameters;
+    DL_TRY(prepare(r, err));
+    DL_TRY(look_ahead(r, err));
+    int64_t written = 0;
+    DL_TRY(is_default_window(parameters)
+               ? sync_new(r, err)
+               : sync_window(r, parameters->start_us, parameters->end_us, err));
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        written += r->p->counts.tables[i].data_bytes;
+    }
+    /* Bounded by what the run itself has written, so that its cost stays that of its changes. */
+    return maintain(r->p, written + FOLLOW_COMPACT_BYTES, err);
+}
+
+dl_status dl_pipeline_sync(dl_pipeline *p, dl_feed_source *source, dl_pipeline_counts *out_counts,
+                           dl_error *err)
+{
+    run r = {.p = p, .source = source, .time_us = INT64_MIN};
+    dl_status status = sync_once(&r, err);
+    dl_fold_clear(&r.fold);
+    dl_pipeline_counts_now(p, out_counts);
+    return status;
+}
+
+/* ---- following ---- */
+
+static void pause_ms(const dl_pipeline *p, int64_t ms)
+{
+    for (; ms > 0 && !dl_cancel_asked(p->options.cancel); ms -= 50) {
+        struct timespec step = {.tv_nsec = (ms < 50 ? ms : 50) * 1000000L};
+        (void)nanosleep(&step, NULL);
+    }
+}
+
+/* One turn with a cursor: what there is, without threads of its own. */
+static dl_status follow_cursor(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    r->contiguous = true;
+    size_t limit = r->info.page_limit;
+    for (bool more = true; more;) {
+        dl_feed_page *page = NULL;
+        int64_t after = r->fold.entry_count > 0 ? r->fold.max_sequence : r->sequence;
+        DL_TRY(r->source->ops->after(r->source, after, limit, p->options.cancel, &page, err));
+        more = page->entry_count == limit;
+        DL_TRY(take_page(r, page, err));
+    }
+    return apply_batch(r, err);
+}
+
+static dl_status follow_turn(run *r, dl_error *err)
+{
+    if (!r->info.has_cursor) {
+        DL_TRY(sync_new(r, err));
+    } else {
+        DL_TRY(follow_cursor(r, err));
+    }
+    return maintain(r->p, FOLLOW_COMPACT_BYTES, err);
+}
+
+static void await_news(run *r, int64_t began_us)
+{
+    dl_pipeline *p = r->p;
+    if (!r->info.has_cursor) {
+        pause_ms(p, FOLLOW_POLL_MS);
+        return;
+    }
+    pause_ms(p, FOLLOW_INTERVAL_MS - (dl_clock_monotonic_us() - began_us) / 1000);
+    if (r->source->ops->wait != NULL) {
+        r->source->ops->wait(r->source, r->sequence, FOLLOW_WAIT_MS, p->options.cancel);
+    }
+}
+
+static dl_status follow(run *r, dl_error *err)
+{
+    dl_pipeline *p = r->p;
+    bool ready = false;
+    for (;;) {
+        int64_t began_us = dl_clock_monotonic_us();
+        dl_status status = DL_OK;
+        if (!ready) {
+            status = prepare(r, err);
+            r->sequence = p->watermark;
+            r->time_us = p->watermark_us;
+            ready = status == DL_OK;
+        }
+        status = status == DL_OK ? follow_turn(r, err) : status;
+        if (dl_cancel_asked(p->options.cancel)) {
+            dl_error_clear(err);
+            return DL_OK;
+        }
+        if (status == DL_E_UNAVAILABLE) {
+            dl_pipeline_note(p, "the source does not answer: %s; asking again",
+                             err == NULL ? "" : err->message);
+            dl_error_clear(err);
+            dl_fold_clear(&r->fold);
+            pause_ms(p, FOLLOW_DOWN_MS);
+            ready = false;
+            continue;
+        }
+        DL_TRY(status);
+        await_news(r, began_us);
+    }
+}
+
+dl_status dl_pipeline_follow(dl_pipeline *p, dl_feed_source *source, dl_pipeline_counts *out_counts,
+                             dl_error *err)
+{
+    dl_error local = {0};
+    run r = {.p = p, .source = source, .time_us = INT64_MIN};
+    dl_status status = follow(&r, err == NULL ? &local : err);
+    dl_fold_clear(&r.fold);
+    dl_pipeline_counts_now(p, out_counts);
+    return status;
+}
