@@ -126,17 +126,6 @@ static dl_status purge(dl_delta_table *table, dl_error *err)
     dl_delta_job *jobs = NULL;
     size_t count = 0;
     DL_TRY(dl_delta_purge_plan(table, arena, &jobs, &count, err));
-    /* the plan's text is the table's, which moves with the first commit */
-    for (size_t i = 0; i < count; i++) {
-        dl_str *paths = dl_arena_alloc(arena, jobs[i].path_count + 1, sizeof *paths);
-        if (paths == NULL) {
-            return dl_arena_full(arena, err);
-        }
-        for (size_t k = 0; k < jobs[i].path_count; k++) {
-            DL_TRY(dl_arena_copy(arena, jobs[i].paths[k], &paths[k], err));
-        }
-        jobs[i].paths = paths;
-    }
     const dl_delta_pair parameters[] = {{DL_STR("predicate"), DL_STR("[]")},
                                         {DL_STR("applyPurge"), DL_STR("true")}};
     for (size_t i = 0; i < count; i++) {

@@ -139,7 +139,8 @@ static dl_status add_job(plan *p, const node *n, dl_error *err)
     qsort((void *)files, count, sizeof(void *), by_age);
     dl_delta_job job = {.paths = paths, .path_count = count};
     for (size_t i = 0; i < count; i++) {
-        paths[i] = files[i]->path;
+        DL_TRY(
+            dl_arena_copy(p->arena, files[i]->path, &paths[i], err)); /* commits move the table */
         job.size_bytes += sane_size(files[i]->size_bytes);
     }
     return dl_buf_append(&p->jobs, &job, sizeof job, err);
