@@ -338,7 +338,8 @@ dl_status dl_state_prune_files(dl_state *state, dl_error *err)
             state,
             "SELECT id FROM file INDEXED BY file_idle WHERE refs = 0 AND live = 0 AND NOT"
             " EXISTS (SELECT 1 FROM forward WHERE to_file = file.id)"
-            " AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.file = file.id)"
+            " AND NOT EXISTS (SELECT 1 FROM extra WHERE extra.kind = file.kind"
+            " AND extra.file = file.id)"
             " LIMIT 1",
             &q, err));
         int64_t file = dl_db_step(q) ? dl_db_int(q, 0) : 0;
