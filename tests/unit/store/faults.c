@@ -47,6 +47,7 @@ WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
 WRAP(int, sync_file_range, (int fd, off_t at, off_t len, unsigned flags), (fd, at, len, flags))
 WRAP(int, renameat2, (int from, const char *old, int to, const char *path, unsigned flags),
      (from, old, to, path, flags))
+WRAP(int, renameat, (int from, const char *old, int to, const char *path), (from, old, to, path))
 WRAP(int, linkat, (int from, const char *old, int to, const char *path, int flags),
      (from, old, to, path, flags))
 
