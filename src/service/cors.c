@@ -21,6 +21,9 @@ bool dl_cors(dl_service *service, dl_http_exchange *x)
 {
     const dl_service_settings *settings = &service->settings;
     dl_str origin = dl_http_header(x, "Origin");
+    if (settings->cors_origins[0] != '\0') { /* also without one: a cache must not give that out */
+        dl_http_add_header(x, "Vary", DL_STR("Origin"));
+    }
     if (origin.ptr == NULL) {
         return false;
     }
@@ -30,7 +33,6 @@ bool dl_cors(dl_service *service, dl_http_exchange *x)
     if (allowed) {
         bool any = dl_str_eq(dl_str_of(settings->cors_origins), DL_STR("*"));
         dl_http_add_header(x, "Access-Control-Allow-Origin", any ? DL_STR("*") : origin);
-        dl_http_add_header(x, "Vary", DL_STR("Origin"));
         dl_http_add_header(
             x, "Access-Control-Expose-Headers",
             DL_STR("ETag, Location, Content-Location, Warning, erroneous-dicom-attributes"));

@@ -191,10 +191,21 @@ def test_cors_on_the_answer_itself(cors):
     assert foreign.headers.get("Access-Control-Allow-Origin") is None
 
 
+def test_cors_answers_vary_also_without_an_origin(cors):
+    """A cache may not give an answer without the CORS headers to a page that needs them."""
+    for path in ("/changefeed", "/studies?limit=0", "/studies/1.2/metadata"):
+        for headers in ({}, {"Origin": "https://viewer.example"}, {"Origin": "https://no.example"}):
+            assert cors.get(path, {**DICOM_JSON, **headers}).headers.get_all("Vary") == ["Origin"]
+
+
 def test_cors_on_a_refusal(cors):
     answer = cors.get("/studies?limit=0", {**DICOM_JSON, "Origin": "https://viewer.example"})
     assert answer.status == 400
     assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
+
+
+def test_no_vary_without_cors(ro):
+    assert ro.get("/changefeed", {}).headers.get("Vary") is None
 
 
 def test_cors_off_by_default(ro):
