@@ -192,10 +192,12 @@ static dl_status load(dl_service_request *r, frames_stream *f, dl_index_version 
 
 /* Everything but the stream itself; sets *out_ready when it may be sent, else the request is
  * answered. */
-static dl_status prepare(dl_service_request *r, frames_stream *f, bool *out_ready, dl_error *err)
+static dl_status prepare(dl_service_request *r, frames_stream *f, dl_edition *out_edition,
+                         bool *out_ready, dl_error *err)
 {
     dl_form form = {0};
     *out_ready = false;
+    *out_edition = (dl_edition){0};
     if (!dl_negotiate(r, &form)) {
         return dl_refuse(r, 406,
                          "The Accept header names no form that frames can be had in; try "
@@ -230,6 +232,7 @@ static dl_status prepare(dl_service_request *r, frames_stream *f, bool *out_read
     if (!dl_form_fits(r, &form, version, 1)) {
         return DL_OK;
     }
+    *out_edition = (dl_edition){.newest = version->watermark, .count = 1};
     if (header.deflated && version->size_bytes > DL_SERVICE_TRANSCODE_LIMIT_BYTES) {
         return dl_refuse(r, 406, "The instance is deflated and too large to be read by frames.");
     }
@@ -239,7 +242,7 @@ static dl_status prepare(dl_service_request *r, frames_stream *f, bool *out_read
     f->syntax = version->transfer_syntax;
     status = dl_open_version(r->service, r->partition_name, version, &f->object, err);
     *out_ready = status == DL_OK;
-    return status == DL_OK ? DL_OK : dl_refuse_object(r, status, err);
+    return status;
 }
 
 static dl_status send_frames(dl_service_request *r, frames_stream *f, dl_error *err)
@@ -272,7 +275,7 @@ static dl_status send_frames(dl_service_request *r, frames_stream *f, dl_error *
     return dl_respond_pieces(r, 200, type, length, &pieces, err);
 }
 
-dl_status dl_handle_frames(dl_service_request *r, dl_error *err)
+static dl_status retrieve(dl_service_request *r, dl_edition *out_edition, dl_error *err)
 {
     frames_stream *f = dl_mem_zalloc(1, sizeof *f);
     if (f == NULL || (f->arena = dl_arena_create(FRAMES_ARENA_BYTES)) == NULL) {
@@ -280,10 +283,21 @@ dl_status dl_handle_frames(dl_service_request *r, dl_error *err)
         return dl_error_set(err, DL_E_NOMEM, "no memory for frames");
     }
     bool ready = false;
-    dl_status status = prepare(r, f, &ready, err);
+    dl_status status = prepare(r, f, out_edition, &ready, err);
     if (status != DL_OK || !ready) {
         destroy_frames(f);
         return status;
     }
     return send_frames(r, f, err);
+}
+
+dl_status dl_handle_frames(dl_service_request *r, dl_error *err)
+{
+    dl_edition edition = {0};
+    dl_status status = retrieve(r, &edition, err);
+    for (int i = 1; i < DL_SERVICE_EDITION_TRIES && dl_edition_is_old(r, status, &edition); i++) {
+        dl_error_clear(err);
+        status = retrieve(r, &edition, err);
+    }
+    return edition.count > 0 ? dl_refuse_object(r, status, err) : status;
 }

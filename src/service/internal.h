@@ -256,6 +256,15 @@ bool dl_form_fits(dl_service_request *r, const dl_form *form, const dl_index_ver
 DL_NODISCARD dl_status dl_open_version(dl_service *service, dl_str partition_name,
                                        const dl_index_version *version,
                                        dl_store_object **out_object, dl_error *err);
+/** What a path names at a moment. */
+typedef struct dl_edition {
+    int64_t newest; /* watermark */
+    size_t count;
+} dl_edition;
+enum { DL_SERVICE_EDITION_TRIES = 4 }; /* to send what is replaced and removed at the same time */
+/** Whether an object was DL_E_CORRUPT because it was deleted or replaced since, and its file
+ * removed already: then the index has the answer. */
+bool dl_edition_is_old(dl_service_request *r, dl_status status, const dl_edition *edition);
 /** 404 naming what the path names. */
 dl_status dl_refuse_missing(dl_service_request *r);
 

@@ -54,6 +54,22 @@ static dl_status load_listing(dl_service_request *r, listing *out, dl_error *err
     return DL_OK;
 }
 
+static dl_edition edition_of(const listing *l)
+{
+    return (dl_edition){.newest = l->newest, .count = l->count};
+}
+
+bool dl_edition_is_old(dl_service_request *r, dl_status status, const dl_edition *edition)
+{
+    listing now = {0};
+    if (status != DL_E_CORRUPT || load_listing(r, &now, NULL) != DL_OK) {
+        return false;
+    }
+    bool old = now.newest != edition->newest || now.count != edition->count;
+    clear_listing(&now);
+    return old;
+}
+
 dl_status dl_refuse_missing(dl_service_request *r)
 {
     const char *what = r->sop.len > 0 ? "instance" : r->series.len > 0 ? "series" : "study";
@@ -245,9 +261,7 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     const dl_index_version *v = &l->versions[0];
     dl_store_object *object = NULL;
     dl_status status = dl_open_version(r->service, r->partition_name, v, &object, err);
-    if (status != DL_OK) {
-        return dl_refuse_object(r, status, err);
-    }
+    DL_TRY(status);
     int fd = fcntl(dl_store_object_fd(object), F_DUPFD_CLOEXEC, 0);
     uint64_t size = dl_store_object_size(object);
     dl_store_object_close(object);
@@ -392,7 +406,7 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     }
     if (status != DL_OK) {
         destroy_parts(p);
-        return dl_refuse_object(r, status, err);
+        return status;
     }
     char type[128];
     (void)snprintf(type, sizeof type,
@@ -400,6 +414,30 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
     dl_http_parts parts = {.next = next_part, .destroy = destroy_parts, .context = p};
     dl_http_respond_parts(r->x, 200, type, length, &parts);
     return DL_OK;
+}
+
+/* One try: nothing is answered when it fails. `*out_edition` says what it tried to send. */
+static dl_status retrieve(dl_service_request *r, const dl_form *form, dl_edition *out_edition,
+                          dl_error *err)
+{
+    listing list = {0};
+    *out_edition = (dl_edition){0};
+    DL_TRY(load_listing(r, &list, err));
+    *out_edition = edition_of(&list);
+    if (list.count == 0) {
+        clear_listing(&list);
+        return dl_refuse_missing(r);
+    }
+    if (!dl_form_fits(r, form, list.versions, list.count)) {
+        clear_listing(&list);
+        return DL_OK;
+    }
+    if (form->multipart) {
+        return send_parts(r, &list, err);
+    }
+    dl_status status = send_single(r, &list, err);
+    clear_listing(&list);
+    return status;
 }
 
 dl_status dl_handle_retrieve(dl_service_request *r, dl_error *err)
@@ -412,20 +450,11 @@ dl_status dl_handle_retrieve(dl_service_request *r, dl_error *err)
     }
     DL_TRY(dl_request_check_uids(r, err));
     DL_TRY(check_original(r, err));
-    listing list = {0};
-    DL_TRY(load_listing(r, &list, err));
-    if (list.count == 0) {
-        clear_listing(&list);
-        return dl_refuse_missing(r);
+    dl_edition edition = {0};
+    dl_status status = retrieve(r, &form, &edition, err);
+    for (int i = 1; i < DL_SERVICE_EDITION_TRIES && dl_edition_is_old(r, status, &edition); i++) {
+        dl_error_clear(err);
+        status = retrieve(r, &form, &edition, err);
     }
-    if (!dl_form_fits(r, &form, list.versions, list.count)) {
-        clear_listing(&list);
-        return DL_OK;
-    }
-    if (form.multipart) {
-        return send_parts(r, &list, err);
-    }
-    dl_status status = send_single(r, &list, err);
-    clear_listing(&list);
-    return status;
+    return edition.count > 0 ? dl_refuse_object(r, status, err) : status;
 }
