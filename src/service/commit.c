@@ -228,12 +228,12 @@ static size_t gather(stage *s, const job *jobs)
     return count;
 }
 
-static dl_status put_all(stage *s, size_t count, dl_error *err)
+static dl_status put_all(const stage *s, dl_commit_item *const *items, size_t count, dl_error *err)
 {
     dl_index_tx *tx = NULL;
     DL_TRY(dl_index_begin(s->committer->service->index, &tx, err));
     for (size_t i = 0; i < count; i++) {
-        dl_commit_item *item = s->group[i];
+        dl_commit_item *item = items[i];
         dl_error cause = {0};
         item->status = dl_index_put_instance(tx, &item->put, &item->outcome, &cause);
         if (item->status != DL_OK) { /* what ended the transaction comes out of the commit */
@@ -243,10 +243,10 @@ static dl_status put_all(stage *s, size_t count, dl_error *err)
     return dl_index_commit(tx, err);
 }
 
-static void remove_unused(stage *s, size_t count)
+static void remove_unused(const stage *s, dl_commit_item *const *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const dl_commit_item *item = s->group[i];
+        const dl_commit_item *item = items[i];
         dl_error cause = {0};
         bool used = item->status == DL_OK && item->outcome != DL_INDEX_EXISTS;
         if (!used &&
@@ -267,20 +267,32 @@ static bool is_undone(const stage *s)
                                 &cause) == DL_OK;
 }
 
-static void commit(stage *s, size_t count)
+/* Whether the next transaction would fail in the same way, whatever it holds. */
+static bool is_of_the_disk(dl_status status)
+{
+    return status == DL_E_UNAVAILABLE || status == DL_E_IO || status == DL_E_DENIED;
+}
+
+static void commit(const stage *s, dl_commit_item *const *items, size_t count)
 {
     dl_error cause = {0};
-    dl_status status = put_all(s, count, &cause);
+    dl_status status = put_all(s, items, count, &cause);
     if (status != DL_OK) {
         log_failure("commit", &cause);
+        if (count > 1 && !is_of_the_disk(status)) { /* one that cannot be kept takes none with it */
+            for (size_t i = 0; i < count; i++) {
+                commit(s, &items[i], 1);
+            }
+            return;
+        }
         for (size_t i = 0; i < count; i++) {
-            s->group[i]->status = status;
+            items[i]->status = status;
         }
         if (status == DL_E_UNAVAILABLE && !is_undone(s)) {
             return;
         }
     }
-    remove_unused(s, count);
+    remove_unused(s, items, count);
 }
 
 static void *run_indexer(void *context)
@@ -289,7 +301,7 @@ static void *run_indexer(void *context)
     for (job *jobs = queue_take(&s->in); jobs != NULL; jobs = queue_take(&s->in)) {
         size_t count = gather(s, jobs);
         if (count > 0) {
-            commit(s, count);
+            commit(s, s->group, count);
         }
         for (job *j = jobs; j != NULL;) {
             job *next = j->next;
