@@ -22,7 +22,7 @@
 enum {
     DL_COLUMNAR_PAGE_BYTES = 1 << 20,       /* a page ends with the row that reaches this */
     DL_COLUMNAR_PAGE_ENTRIES = 1 << 17,     /* or this */
-    DL_COLUMNAR_DICTIONARY_BYTES = 1 << 20, /* a larger dictionary takes no more pages */
+    DL_COLUMNAR_DICTIONARY_BYTES = 1 << 19, /* a larger dictionary takes no more pages */
     DL_COLUMNAR_TRIAL_ENTRIES = 1024,       /* a dictionary has to pay by then */
     DL_COLUMNAR_TRIAL_BYTES = 1 << 16,      /* or then */
     DL_COLUMNAR_SMALL_CHUNK_BYTES = 128,    /* less than that is not worth compressing */
@@ -35,10 +35,11 @@ static const size_t DL_COLUMNAR_CHUNK_LIMIT_BYTES = (size_t)1 << 34;
 
 /* ---- schema ---- */
 
-typedef enum dl_columnar_repetition { /* numbers as in the file */
-                                      DL_COLUMNAR_REQUIRED,
-                                      DL_COLUMNAR_OPTIONAL,
-                                      DL_COLUMNAR_REPEATED,
+/** Numbers as in the file. */
+typedef enum dl_columnar_repetition {
+    DL_COLUMNAR_REQUIRED,
+    DL_COLUMNAR_OPTIONAL,
+    DL_COLUMNAR_REPEATED,
 } dl_columnar_repetition;
 
 /** An element of the file's schema, depth first. */
@@ -211,13 +212,14 @@ static inline void dl_columnar_range_double(dl_columnar_range *r, double value)
 
 /* ---- column chunks ---- */
 
-typedef enum dl_columnar_kind { /* numbers as in the file */
-                                DL_COLUMNAR_KIND_BOOL = 0,
-                                DL_COLUMNAR_KIND_INT32 = 1,
-                                DL_COLUMNAR_KIND_INT64 = 2,
-                                DL_COLUMNAR_KIND_FLOAT = 4,
-                                DL_COLUMNAR_KIND_DOUBLE = 5,
-                                DL_COLUMNAR_KIND_TEXT = 6,
+/** Numbers as in the file. */
+typedef enum dl_columnar_kind {
+    DL_COLUMNAR_KIND_BOOL = 0,
+    DL_COLUMNAR_KIND_INT32 = 1,
+    DL_COLUMNAR_KIND_INT64 = 2,
+    DL_COLUMNAR_KIND_FLOAT = 4,
+    DL_COLUMNAR_KIND_DOUBLE = 5,
+    DL_COLUMNAR_KIND_TEXT = 6,
 } dl_columnar_kind;
 
 dl_columnar_kind dl_columnar_kind_of(const dl_columnar_field *field);

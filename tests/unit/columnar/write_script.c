@@ -1,7 +1,10 @@
 /*
  * Writes a Parquet file by a script, for tests that judge the file with other readers.
  *
- *     write_script SCRIPT OUT      prints the summary
+ *     write_script SCRIPT OUT
+ *
+ * prints `rows ROWS bytes BYTES`, then for each leaf `stat NULLS HAS_RANGE HAS_NAN MIN_CUT MAX_CUT
+ * [MIN MAX]`.
  *
  * Lines of a script, words separated by one space, texts as hexadecimal digits or "-":
  *     options CODEC LEVEL GROUP_ROWS GROUP_BYTES STRING_STAT_BYTES
@@ -184,19 +187,27 @@ static dl_status take_entry(script *s, dl_str what, dl_str line, dl_error *err)
     return DL_OK;
 }
 
-static void print_stat(size_t leaf, const dl_columnar_stat *stat)
+static void print_value(const dl_columnar_field *field, dl_columnar_value value)
 {
-    printf("stat %zu nulls %lld range %d nan %d int %lld %lld double %.17g %.17g cut %d %d", leaf,
-           (long long)stat->null_count, stat->has_range, stat->has_nan, (long long)stat->min.i,
-           (long long)stat->max.i, stat->min.d, stat->max.d, stat->min_cut, stat->max_cut);
-    printf("\n");
+    if (field->type == DL_COLUMNAR_FLOAT || field->type == DL_COLUMNAR_DOUBLE) {
+        printf(" %.17g", value.d);
+    } else if (field->type != DL_COLUMNAR_STRING) {
+        printf(" %lld", (long long)value.i);
+    } else {
+        printf(" %s", value.s.len == 0 ? "-" : "");
+        for (size_t i = 0; i < value.s.len; i++) {
+            printf("%02x", (uint8_t)value.s.ptr[i]);
+        }
+    }
 }
 
-static void print_text(const char *name, size_t leaf, dl_str text)
+static void print_stat(const dl_columnar_field *field, const dl_columnar_stat *stat)
 {
-    printf("%s %zu ", name, leaf);
-    for (size_t i = 0; i < text.len; i++) {
-        printf("%02x", (uint8_t)text.ptr[i]);
+    printf("stat %lld %d %d %d %d", (long long)stat->null_count, stat->has_range, stat->has_nan,
+           stat->min_cut, stat->max_cut);
+    if (stat->has_range) {
+        print_value(field, stat->min);
+        print_value(field, stat->max);
     }
     printf("\n");
 }
@@ -225,11 +236,7 @@ static dl_status run(script *s, dl_str lines, dl_error *err)
     DL_TRY(dl_columnar_leaves(s->tree, s->top_count, arena, &leaves, &leaf_count, err));
     DL_ASSERT(leaf_count == summary.leaf_count);
     for (size_t i = 0; i < leaf_count; i++) {
-        print_stat(i, &summary.stats[i]);
-        if (leaves[i].field->type == DL_COLUMNAR_STRING && summary.stats[i].has_range) {
-            print_text("min", i, summary.stats[i].min.s);
-            print_text("max", i, summary.stats[i].max.s);
-        }
+        print_stat(leaves[i].field, &summary.stats[i]);
     }
     return DL_OK;
 }
