@@ -17,6 +17,8 @@ struct dl_columnar_engine {
     char temp_folder[TEMP_FOLDER_LIMIT_BYTES];
     pthread_mutex_t mutex; /* guards what is below */
     bool runs;
+    bool broken; /* DuckDB has given itself up: it is closed with its last session */
+    size_t sessions;
     dl_duckdb api;
     duckdb_database database;
 };
@@ -179,21 +181,35 @@ dl_status dl_duckdb_session_open(dl_columnar_engine *engine, dl_duckdb_session *
     pthread_mutex_lock(&engine->mutex);
     dl_status status = engine->runs ? DL_OK : start(engine, err);
     engine->runs = status == DL_OK;
-    pthread_mutex_unlock(&engine->mutex);
-    DL_TRY(status);
     duckdb_connection connection = NULL;
-    if (engine->api.connect(engine->database, &connection) != DuckDBSuccess) {
-        return dl_error_set(err, DL_E_NOMEM, "columnar: no connection to libduckdb");
+    if (status == DL_OK && engine->api.connect(engine->database, &connection) != DuckDBSuccess) {
+        status = dl_error_set(err, DL_E_NOMEM, "columnar: no connection to libduckdb");
     }
-    *out_session = (dl_duckdb_session){&engine->api, connection};
-    return DL_OK;
+    if (status == DL_OK) {
+        engine->sessions++;
+        *out_session =
+            (dl_duckdb_session){.api = &engine->api, .engine = engine, .connection = connection};
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return status;
 }
 
 void dl_duckdb_session_close(dl_duckdb_session *session)
 {
-    if (session->connection != NULL) {
-        session->api->disconnect(&session->connection);
+    dl_columnar_engine *engine = session->engine;
+    if (engine == NULL) {
+        return;
     }
+    session->api->disconnect(&session->connection);
+    pthread_mutex_lock(&engine->mutex);
+    engine->sessions--;
+    engine->broken = engine->broken || session->broken;
+    if (engine->broken && engine->sessions == 0) {
+        engine->api.close(&engine->database);
+        engine->broken = engine->runs = false;
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    session->engine = NULL;
 }
 
 /* ---- words ---- */
@@ -229,9 +245,13 @@ static duckdb_error_type type_of_words(dl_str words)
         const char *begin;
         duckdb_error_type type;
     } kinds[] = {
-        {"Out of Memory", DUCKDB_ERROR_OUT_OF_MEMORY},     {"INTERRUPT", DUCKDB_ERROR_INTERRUPT},
-        {"Not implemented", DUCKDB_ERROR_NOT_IMPLEMENTED}, {"Binder", DUCKDB_ERROR_BINDER},
+        {"Out of Memory", DUCKDB_ERROR_OUT_OF_MEMORY},
+        {"INTERRUPT", DUCKDB_ERROR_INTERRUPT},
+        {"Not implemented", DUCKDB_ERROR_NOT_IMPLEMENTED},
+        {"Binder", DUCKDB_ERROR_BINDER},
         {"Permission", DUCKDB_ERROR_PERMISSION},
+        {"INTERNAL", DUCKDB_ERROR_INTERNAL},
+        {"FATAL", DUCKDB_ERROR_FATAL},
     };
     for (size_t i = 0; i < DL_COUNT_OF(kinds); i++) {
         if (dl_str_starts_nocase(words, dl_str_of(kinds[i].begin))) {
@@ -241,11 +261,15 @@ static duckdb_error_type type_of_words(dl_str words)
     return DUCKDB_ERROR_INVALID;
 }
 
-dl_status dl_duckdb_error(duckdb_error_type type, const char *text, dl_str location, dl_error *err)
+dl_status dl_duckdb_error(dl_duckdb_session *session, duckdb_error_type type, const char *text,
+                          dl_str location, dl_error *err)
 {
     dl_str words = dl_str_of(text);
     if (type == DUCKDB_ERROR_INVALID) {
         type = type_of_words(words);
+    }
+    if (type == DUCKDB_ERROR_FATAL || type == DUCKDB_ERROR_INTERNAL) {
+        session->broken = true; /* such an error may leave a database that answers nothing more */
     }
     bool cut = false;
     words = safe_words(words, location, &cut);

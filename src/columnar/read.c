@@ -92,8 +92,8 @@ static dl_status fetch(reading *r, duckdb_result *result, dl_error *err)
         if (chunk == NULL) {
             const char *words = api->result_error(result);
             return words == NULL ? DL_OK
-                                 : dl_duckdb_error(api->result_error_type(result), words,
-                                                   r->scan->location, err);
+                                 : dl_duckdb_error(&r->session, api->result_error_type(result),
+                                                   words, r->scan->location, err);
         }
         dl_status status = visit_chunk(r, chunk, err);
         api->destroy_data_chunk(&chunk);
@@ -109,7 +109,8 @@ static dl_status run(reading *r, duckdb_prepared_statement statement, dl_error *
     duckdb_pending_result pending = NULL;
     dl_status status = DL_OK;
     if (api->pending_prepared_streaming(statement, &pending) != DuckDBSuccess) {
-        status = dl_duckdb_error(DUCKDB_ERROR_INVALID, api->pending_error(pending), location, err);
+        status = dl_duckdb_error(&r->session, DUCKDB_ERROR_INVALID, api->pending_error(pending),
+                                 location, err);
     }
     while (status == DL_OK) {
         duckdb_pending_state state = api->pending_execute_task(pending);
@@ -117,8 +118,8 @@ static dl_status run(reading *r, duckdb_prepared_statement statement, dl_error *
             break;
         }
         if (state == DUCKDB_PENDING_ERROR) {
-            status =
-                dl_duckdb_error(DUCKDB_ERROR_INVALID, api->pending_error(pending), location, err);
+            status = dl_duckdb_error(&r->session, DUCKDB_ERROR_INVALID, api->pending_error(pending),
+                                     location, err);
         } else if (dl_cancel_asked(r->scan->cancel)) {
             status = canceled(r->scan, err);
         }
@@ -126,8 +127,8 @@ static dl_status run(reading *r, duckdb_prepared_statement statement, dl_error *
     if (status == DL_OK) {
         duckdb_result result;
         if (api->execute_pending(pending, &result) != DuckDBSuccess) {
-            status = dl_duckdb_error(api->result_error_type(&result), api->result_error(&result),
-                                     location, err);
+            status = dl_duckdb_error(&r->session, api->result_error_type(&result),
+                                     api->result_error(&result), location, err);
         } else {
             status = fetch(r, &result, err);
         }
@@ -144,7 +145,7 @@ static dl_status read_planned(reading *r, const dl_read_plan *plan, dl_error *er
     duckdb_prepared_statement statement = NULL;
     dl_status status = DL_OK;
     if (api->prepare(r->session.connection, plan->sql.ptr, &statement) != DuckDBSuccess) {
-        status = dl_duckdb_error(DUCKDB_ERROR_INVALID, api->prepare_error(statement),
+        status = dl_duckdb_error(&r->session, DUCKDB_ERROR_INVALID, api->prepare_error(statement),
                                  r->scan->location, err);
     } else {
         status = run(r, statement, err);
@@ -191,16 +192,20 @@ dl_status dl_columnar_row_count(dl_columnar_engine *engine, dl_str location, int
     duckdb_result result;
     dl_status status = DL_E_CORRUPT;
     if (api->query(session.connection, sql.ptr, &result) != DuckDBSuccess) {
-        status = dl_duckdb_error(api->result_error_type(&result), api->result_error(&result),
-                                 location, err);
+        status = dl_duckdb_error(&session, api->result_error_type(&result),
+                                 api->result_error(&result), location, err);
     } else {
         duckdb_data_chunk chunk = api->fetch_chunk(result);
+        int64_t rows = -1;
         if (chunk != NULL && api->data_chunk_get_size(chunk) == 1) {
-            *out_rows =
-                *(const int64_t *)api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
+            rows = *(const int64_t *)api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
+        }
+        if (rows >= 0) {
+            *out_rows = rows;
             status = DL_OK;
         } else {
-            dl_error_set(err, status, "columnar: %.*s: no footer", DL_STR_ARG(location));
+            dl_error_set(err, status, "columnar: %.*s: the footer has no number of rows",
+                         DL_STR_ARG(location));
         }
         api->destroy_data_chunk(&chunk);
     }

@@ -72,7 +72,9 @@ typedef struct dl_duckdb {
 /** A connection of one scan; `{0}` is none. */
 typedef struct dl_duckdb_session {
     const dl_duckdb *api;
+    dl_columnar_engine *engine;
     duckdb_connection connection;
+    bool broken; /* DuckDB met an error of its own */
 } dl_duckdb_session;
 
 /** Starts the engine's database if it does not run yet. */
@@ -82,8 +84,8 @@ void dl_duckdb_session_close(dl_duckdb_session *session);
 
 /** What DuckDB said about `location`, without anything that may come out of its rows. `words` may
  * be NULL; `type` DUCKDB_ERROR_INVALID: told by the beginning of the words. */
-dl_status dl_duckdb_error(duckdb_error_type type, const char *words, dl_str location,
-                          dl_error *err);
+dl_status dl_duckdb_error(dl_duckdb_session *session, duckdb_error_type type, const char *words,
+                          dl_str location, dl_error *err);
 
 /** Appends the call that reads a file, `function('location'options)`, with no character of the
  * location special. */
@@ -116,7 +118,7 @@ typedef struct dl_read_schema {
 
 #define DL_READ_NO_NODE SIZE_MAX
 
-DL_NODISCARD dl_status dl_read_schema_load(const dl_duckdb_session *session, dl_str location,
+DL_NODISCARD dl_status dl_read_schema_load(dl_duckdb_session *session, dl_str location,
                                            dl_arena *arena, dl_read_schema *schema, dl_error *err);
 /** The `index`-th child of a node; DL_READ_NO_NODE where there is none. */
 size_t dl_read_schema_child(const dl_read_schema *schema, size_t parent, size_t index);
@@ -162,9 +164,8 @@ typedef struct dl_read_plan {
 enum { DL_READ_SQL_LIMIT_BYTES = 16 << 20 };
 
 /** Compares what is wanted with what the file has. The plan's nodes live in `arena`. */
-DL_NODISCARD dl_status dl_read_plan_make(const dl_duckdb_session *session,
-                                         const dl_columnar_scan *scan, dl_arena *arena,
-                                         dl_read_plan *plan, dl_error *err);
+DL_NODISCARD dl_status dl_read_plan_make(dl_duckdb_session *session, const dl_columnar_scan *scan,
+                                         dl_arena *arena, dl_read_plan *plan, dl_error *err);
 
 /** Whether values of a file's leaf can be read as the wanted field, perhaps widened. */
 bool dl_read_leaf_fits(const dl_columnar_field *field, duckdb_type from, uint8_t from_width,

@@ -3,7 +3,7 @@
 #include "columnar/read.h"
 
 typedef struct maker {
-    const dl_duckdb_session *session;
+    dl_duckdb_session *session;
     const dl_columnar_scan *scan;
     dl_arena *arena;
     dl_read_plan *plan;
@@ -381,7 +381,7 @@ static dl_status make_columns(maker *m, duckdb_prepared_statement all)
     return append_source(m, columns.count);
 }
 
-dl_status dl_read_plan_make(const dl_duckdb_session *session, const dl_columnar_scan *scan,
+dl_status dl_read_plan_make(dl_duckdb_session *session, const dl_columnar_scan *scan,
                             dl_arena *arena, dl_read_plan *plan, dl_error *err)
 {
     const dl_duckdb *api = session->api;
@@ -407,8 +407,8 @@ dl_status dl_read_plan_make(const dl_duckdb_session *session, const dl_columnar_
     duckdb_prepared_statement all = NULL;
     dl_status status = DL_OK;
     if (api->prepare(session->connection, sql.ptr, &all) != DuckDBSuccess) {
-        status =
-            dl_duckdb_error(DUCKDB_ERROR_INVALID, api->prepare_error(all), scan->location, err);
+        status = dl_duckdb_error(session, DUCKDB_ERROR_INVALID, api->prepare_error(all),
+                                 scan->location, err);
     } else {
         status = make_columns(&m, all);
     }

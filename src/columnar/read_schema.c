@@ -71,7 +71,7 @@ static dl_status take_result(const dl_duckdb *api, duckdb_result *result, dl_are
     }
 }
 
-dl_status dl_read_schema_load(const dl_duckdb_session *session, dl_str location, dl_arena *arena,
+dl_status dl_read_schema_load(dl_duckdb_session *session, dl_str location, dl_arena *arena,
                               dl_read_schema *schema, dl_error *err)
 {
     const dl_duckdb *api = session->api;
@@ -86,8 +86,8 @@ dl_status dl_read_schema_load(const dl_duckdb_session *session, dl_str location,
     duckdb_result result;
     dl_status status = DL_OK;
     if (api->query(session->connection, sql.ptr, &result) != DuckDBSuccess) {
-        status = dl_duckdb_error(api->result_error_type(&result), api->result_error(&result),
-                                 location, err);
+        status = dl_duckdb_error(session, api->result_error_type(&result),
+                                 api->result_error(&result), location, err);
     } else {
         status = take_result(api, &result, arena, schema, err);
     }
