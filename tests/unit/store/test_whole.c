@@ -232,8 +232,7 @@ TAP_CASE(odd_names_are_names)
                                         "~",
                                         "'\"`$*?",
                                         "#1",
-                                        "a\xe2\x80\xa8"
-                                        "b",
+                                        "z\xe2\x80\xa8z",
                                         "-rf",
                                         "\xf0\x9f\x98\x80",
                                         "...",
