@@ -1,0 +1,790 @@
+/* Commits: what comes of a change, who wins a race, and what is left when a step fails. */
+#include "delta/commit.h"
+
+#include "base/mem.h"
+#include "tables.h"
+#include "tap.h"
+#include "json/json.h"
+
+#include "../store/faults.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static tables t;
+static uint8_t counts[TABLES_ROWS];
+
+/* A table of one file with ids 0 .. 99, under a key of its own. */
+static dl_delta_table *new_table(const char *root, bool compat)
+{
+    dl_error err = {0};
+    dl_delta_table *table = NULL;
+    TAP_OK(tables_create(&t, root, compat, &table, &err), err);
+    TAP_OK(tables_append(table, "p", 0, 100, &err), err);
+    return table;
+}
+
+/* As many rows of `column` live as told, each once. */
+static void expect_rows(dl_delta_table *table, int64_t want)
+{
+    dl_error err = {0};
+    int64_t live = 0, twice = 0;
+    TAP_OK(tables_count(table, counts, &err), err);
+    for (int64_t i = 0; i < TABLES_ROWS; i++) {
+        live += counts[i] > 0;
+        twice += counts[i] > 1;
+    }
+    TAP_EQ_INT(live, want);
+    TAP_EQ_INT(twice, 0);
+    TAP_EQ_INT(dl_delta_totals_of(table).row_count, want);
+}
+
+static dl_status kill_rows(dl_delta_table *table, dl_str path, const int64_t *rows, size_t count,
+                           dl_delta_result *out_result, dl_error *err)
+{
+    DL_AUTO(dl_delta_bitmap) bitmap = tables_rows(rows, count);
+    dl_delta_kill kill = {path, bitmap};
+    dl_delta_change change = {
+        .operation = "DELETE", .data_change = true, .kills = &kill, .kill_count = 1};
+    return dl_delta_commit_change(table, &change, out_result, err);
+}
+
+static dl_str only_path(const dl_delta_table *table)
+{
+    const dl_delta_file *file = tables_only_file(table);
+    TAP_TRUE(file != NULL);
+    return file == NULL ? DL_STR("?") : file->path;
+}
+
+/* The text of a version. */
+static void read_commit(const char *root, int64_t version, dl_buf *out)
+{
+    dl_error err = {0};
+    char key[100];
+    dl_buf_reset(out);
+    int len = snprintf(key, sizeof key, "%s/_delta_log/%020lld.json", root, (long long)version);
+    TAP_OK(dl_store_get(t.store, (dl_str){key, (size_t)len}, out, &err), err);
+}
+
+static bool commit_says(const char *root, int64_t version, const char *text)
+{
+    DL_AUTO_BUF commit = {0};
+    dl_buf_init(&commit, 1 << 24);
+    read_commit(root, version, &commit);
+    return dl_str_find_str(dl_buf_str(&commit), dl_str_of(text)) >= 0;
+}
+
+static dl_status count_key(void *context, dl_str key, const dl_store_stat *stat, dl_error *err)
+{
+    (void)stat;
+    (void)err;
+    int *bins = context;
+    *bins += dl_str_ends(key, DL_STR(".bin"));
+    return DL_OK;
+}
+
+static int bin_count(const char *root)
+{
+    dl_error err = {0};
+    int bins = 0;
+    TAP_OK(dl_store_list(t.store, dl_str_of(root), count_key, &bins, &err), err);
+    return bins;
+}
+
+/* ---- rows that die ---- */
+
+TAP_CASE(deletion_vectors_grow)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE table = new_table("grow", false);
+    TAP_EQ_INT(dl_delta_version(table), 1);
+    TAP_OK(kill_rows(table, only_path(table), (int64_t[]){1, 5, 99}, 3, &result, &err), err);
+    TAP_EQ_INT(result.version, 2);
+    TAP_EQ_INT(result.dvs_written, 1);
+    TAP_EQ_INT(result.tries, 1);
+    expect_rows(table, 97);
+    TAP_TRUE(commit_says("grow", 2, "\"numDeletedRows\":\"3\""));
+    TAP_TRUE(commit_says("grow", 2, "\"numDeletionVectorsAdded\":\"1\""));
+    TAP_TRUE(commit_says("grow", 2, "\\\"tightBounds\\\":false"));
+    TAP_OK(kill_rows(table, only_path(table), (int64_t[]){5, 6}, 2, &result, &err), err);
+    expect_rows(table, 96);
+    TAP_TRUE(commit_says("grow", 3, "\"numDeletionVectorsUpdated\":\"1\""));
+    TAP_TRUE(commit_says("grow", 3, "\"numDeletedRows\":\"1\""));
+    TAP_EQ_INT(tables_only_file(table)->dv.cardinality, 4);
+    /* what is dead already needs no vector */
+    TAP_OK(kill_rows(table, only_path(table), (int64_t[]){1, 6}, 2, &result, &err), err);
+    TAP_EQ_INT(result.dvs_written, 0);
+    TAP_TRUE(!commit_says("grow", 4, "\"add\""));
+    int64_t rest[100];
+    for (int64_t i = 0; i < 100; i++) {
+        rest[i] = i;
+    }
+    TAP_OK(kill_rows(table, only_path(table), rest, 100, &result, &err), err);
+    TAP_EQ_INT(result.files_removed, 1);
+    TAP_TRUE(!commit_says("grow", 5, "\"add\""));
+    TAP_TRUE(commit_says("grow", 5, "\"numDeletedRows\":\"96\""));
+    TAP_TRUE(commit_says("grow", 5, "\"deletionVector\"")); /* of the file that goes */
+    TAP_TRUE(!commit_says("grow", 5, "\"stats\""));
+    expect_rows(table, 0);
+    TAP_EQ_INT(dl_delta_file_count(table), 0);
+    TAP_EQ_INT(bin_count("grow"), 2);
+}
+
+TAP_CASE(dead_from_the_start)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE table = new_table("dead", false);
+    DL_AUTO(dl_delta_writer) some = NULL;
+    DL_AUTO(dl_delta_writer) all = NULL;
+    DL_AUTO(dl_delta_writer) empty = NULL;
+    TAP_OK(tables_write(table, NULL, 100, 10, &some, &err), err);
+    TAP_OK(tables_write(table, NULL, 110, 1, &all, &err), err);
+    TAP_OK(tables_write(table, NULL, 111, 0, &empty, &err), err);
+    DL_AUTO(dl_delta_bitmap) first = tables_rows((int64_t[]){0}, 1);
+    const dl_delta_bitmap *dead[] = {first, first, NULL};
+    dl_delta_writer *writers[] = {some, all, empty};
+    dl_delta_change change = {.operation = "WRITE",
+                              .data_change = true,
+                              .writers = writers,
+                              .writer_count = 3,
+                              .writer_dead = dead};
+    TAP_OK(dl_delta_commit_change(table, &change, &result, &err), err);
+    TAP_EQ_INT(result.files_added, 1);
+    TAP_EQ_INT(result.rows_added, 9);
+    expect_rows(table, 109);
+    TAP_EQ_INT(counts[100], 0);
+    TAP_EQ_INT(counts[101], 1);
+    TAP_TRUE(dl_delta_file_by_path(table, dl_delta_writer_path(some)) != NULL);
+}
+
+/* ---- changes that cannot be ---- */
+
+TAP_CASE(changes_that_cannot_be)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE table = new_table("cannot", false);
+    dl_str path = only_path(table);
+    TAP_STATUS(kill_rows(table, path, (int64_t[]){100}, 1, &result, &err), DL_E_INVALID);
+    TAP_STATUS(kill_rows(table, DL_STR("gone"), (int64_t[]){1}, 1, &result, &err), DL_E_CONFLICT);
+    DL_AUTO(dl_delta_bitmap) rows = tables_rows((int64_t[]){1}, 1);
+    dl_delta_kill kills[] = {{path, rows}, {path, rows}};
+    dl_delta_change twice = {
+        .operation = "DELETE", .data_change = true, .kills = kills, .kill_count = 2};
+    TAP_STATUS(dl_delta_commit_change(table, &twice, &result, &err), DL_E_INVALID);
+    twice.kill_count = 1;
+    twice.removes = &path;
+    twice.remove_count = 1;
+    TAP_STATUS(dl_delta_commit_change(table, &twice, &result, &err), DL_E_INVALID);
+    TAP_EQ_INT(dl_delta_version(table), 1);
+    TAP_EQ_INT(result.version, 0);
+    DL_AUTO_TABLE compat = new_table("cannot-compat", true);
+    err = (dl_error){0};
+    TAP_STATUS(kill_rows(compat, only_path(compat), (int64_t[]){1}, 1, &result, &err),
+               DL_E_UNSUPPORTED);
+    TAP_TRUE(err.hint[0] != '\0');
+    TAP_EQ_INT(bin_count("cannot-compat"), 0);
+    path = only_path(compat);
+    dl_delta_change whole = {
+        .operation = "DELETE", .data_change = true, .removes = &path, .remove_count = 1};
+    TAP_OK(dl_delta_commit_change(compat, &whole, &result, &err), err);
+    expect_rows(compat, 0);
+}
+
+TAP_CASE(a_commit_has_a_limit)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE table = new_table("limit", false);
+    DL_AUTO_BUF text = {0};
+    dl_buf_init(&text, DL_DELTA_COMMIT_LIMIT_BYTES);
+    TAP_OK(dl_buf_reserve(&text, DL_DELTA_COMMIT_LIMIT_BYTES, &err), err);
+    memset(text.ptr, 'x', DL_DELTA_COMMIT_LIMIT_BYTES);
+    dl_delta_change change = {.operation = "WRITE",
+                              .data_change = true,
+                              .user_metadata = {text.ptr, DL_DELTA_COMMIT_LIMIT_BYTES}};
+    TAP_STATUS(dl_delta_commit_change(table, &change, &result, &err), DL_E_LIMIT);
+    TAP_EQ_INT(dl_delta_version(table), 1);
+    change.user_metadata.len = DL_DELTA_COMMIT_LIMIT_BYTES - 1000; /* and the rest of the line */
+    TAP_OK(dl_delta_commit_change(table, &change, &result, &err), err);
+    TAP_EQ_INT(dl_delta_version(table), 2);
+    /* the next commit finds the long one to be ours */
+    TAP_OK(tables_append(table, "p", 100, 1, &err), err);
+}
+
+/* ---- others ---- */
+
+TAP_CASE(appends_follow_appends)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE mine = new_table("appends", false);
+    DL_AUTO_TABLE theirs = NULL;
+    TAP_OK(tables_open(&t, "appends", &theirs, &err), err);
+    TAP_OK(tables_append(theirs, "q", 100, 10, &err), err);
+    TAP_OK(tables_append(theirs, "q", 110, 10, &err), err);
+    DL_AUTO(dl_delta_writer) writer = NULL;
+    TAP_OK(tables_write(mine, "p", 200, 10, &writer, &err), err);
+    dl_delta_change change = {
+        .operation = "WRITE", .data_change = true, .writers = &writer, .writer_count = 1};
+    TAP_OK(dl_delta_commit_change(mine, &change, &result, &err), err);
+    TAP_EQ_INT(result.tries, 2);
+    TAP_EQ_INT(result.version, 4);
+    TAP_TRUE(commit_says("appends", 4, "\"readVersion\":1,"));
+    TAP_TRUE(commit_says("appends", 4, "\"isBlindAppend\":true"));
+    expect_rows(mine, 130);
+}
+
+/* After a conflict the file keeps its name and the vectors are made anew. */
+TAP_CASE(an_upsert_plans_anew)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE mine = new_table("anew", false);
+    DL_AUTO_TABLE theirs = NULL;
+    TAP_OK(tables_open(&t, "anew", &theirs, &err), err);
+    TAP_OK(kill_rows(theirs, only_path(theirs), (int64_t[]){7}, 1, &result, &err), err);
+    DL_AUTO(dl_delta_writer) writer = NULL;
+    TAP_OK(tables_write(mine, "p", 200, 10, &writer, &err), err);
+    DL_AUTO(dl_delta_bitmap) rows = tables_rows((int64_t[]){8}, 1);
+    dl_delta_kill kill = {only_path(mine), rows};
+    dl_delta_app app = {.app_id = DL_STR("app"), .version = 3};
+    dl_delta_change change = {.operation = "MERGE",
+                              .data_change = true,
+                              .writers = &writer,
+                              .writer_count = 1,
+                              .kills = &kill,
+                              .kill_count = 1,
+                              .apps = &app,
+                              .app_count = 1,
+                              .exclusive = true};
+    char before[300];
+    TAP_TRUE(dl_str_copy(dl_delta_writer_path(writer), before, sizeof before));
+    TAP_STATUS(dl_delta_commit_change(mine, &change, &result, &err), DL_E_CONFLICT);
+    TAP_EQ_INT(dl_delta_version(mine), 2);
+    TAP_EQ_INT(bin_count("anew"), 1); /* theirs */
+    kill.path = only_path(mine);
+    TAP_OK(dl_delta_commit_change(mine, &change, &result, &err), err);
+    TAP_EQ_STR(dl_delta_writer_path(writer), before);
+    expect_rows(mine, 108);
+    TAP_EQ_INT(counts[7] + counts[8], 0);
+    TAP_EQ_INT(dl_delta_app_version(mine, DL_STR("app")), 3);
+    TAP_STATUS(dl_delta_commit_change(mine, &change, &result, &err), DL_E_EXISTS);
+    /* the same application from a table that has not seen it */
+    DL_AUTO(dl_delta_writer) again = NULL;
+    TAP_OK(tables_write(theirs, "p", 300, 10, &again, &err), err);
+    dl_delta_change late = {.operation = "MERGE",
+                            .data_change = true,
+                            .writers = &again,
+                            .writer_count = 1,
+                            .apps = &app,
+                            .app_count = 1,
+                            .exclusive = true};
+    TAP_STATUS(dl_delta_commit_change(theirs, &late, &result, &err), DL_E_EXISTS);
+    TAP_EQ_INT(dl_delta_version(theirs), 3);
+    expect_rows(theirs, 108);
+}
+
+/* A file that no log names goes with its writer; one that a log names stays. */
+TAP_CASE(files_of_no_commit_go)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    dl_store_stat stat = {0};
+    char key[300];
+    DL_AUTO_TABLE mine = new_table("orphan", false);
+    DL_AUTO_TABLE theirs = NULL;
+    TAP_OK(tables_open(&t, "orphan", &theirs, &err), err);
+    TAP_OK(tables_append(theirs, "q", 100, 10, &err), err);
+    dl_delta_writer *writer = NULL;
+    TAP_OK(tables_write(mine, "p", 200, 10, &writer, &err), err);
+    dl_delta_change change = {.operation = "MERGE",
+                              .data_change = true,
+                              .writers = &writer,
+                              .writer_count = 1,
+                              .exclusive = true};
+    TAP_STATUS(dl_delta_commit_change(mine, &change, &result, &err), DL_E_CONFLICT);
+    (void)snprintf(key, sizeof key, "orphan/%.*s", DL_STR_ARG(dl_delta_writer_path(writer)));
+    TAP_OK(dl_store_stat_key(t.store, dl_str_of(key), &stat, &err), err);
+    dl_delta_writer_destroy(writer);
+    TAP_STATUS(dl_store_stat_key(t.store, dl_str_of(key), &stat, &err), DL_E_NOT_FOUND);
+    expect_rows(mine, 110);
+}
+
+TAP_CASE(a_commit_that_was_replaced)
+{
+    dl_error err = {0};
+    DL_AUTO_TABLE table = new_table("replaced", false);
+    static const char text[] = "{\"commitInfo\":{\"txnId\":\"another\"}}\n";
+    TAP_OK(dl_store_put(t.store, DL_STR("replaced/_delta_log/00000000000000000001.json"),
+                        (dl_bytes){(const uint8_t *)text, sizeof text - 1}, &err),
+           err);
+    TAP_STATUS(tables_append(table, "p", 100, 10, &err), DL_E_CORRUPT);
+    TAP_TRUE(err.hint[0] != '\0');
+}
+
+/* ---- features that number and time ---- */
+
+static dl_status switch_on(dl_delta_table *table, const char *feature, const char *property,
+                           dl_error *err)
+{
+    dl_str readers[] = {DL_STR("deletionVectors")};
+    dl_str writers[] = {DL_STR("deletionVectors"), DL_STR("domainMetadata"), dl_str_of(feature)};
+    dl_delta_protocol protocol = {3, 7, {readers, 1}, {writers, 3}};
+    dl_delta_pair pairs[] = {{DL_STR("delta.enableDeletionVectors"), DL_STR("true")},
+                             {dl_str_of(property), DL_STR("true")}};
+    dl_delta_metadata metadata = *dl_delta_metadata_of(table);
+    metadata.configuration = (dl_delta_pairs){pairs, 2};
+    dl_delta_change change = {
+        .operation = "SET TBLPROPERTIES", .protocol = &protocol, .metadata = &metadata};
+    dl_delta_result result = {0};
+    return dl_delta_commit_change(table, &change, &result, err);
+}
+
+TAP_CASE(rows_are_numbered)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE mine = new_table("numbered", false);
+    TAP_OK(switch_on(mine, "rowTracking", "delta.enableRowTracking", &err), err);
+    TAP_OK(tables_append(mine, "p", 100, 10, &err), err);
+    TAP_TRUE(commit_says("numbered", 3, "\"baseRowId\":0,"));
+    TAP_TRUE(commit_says("numbered", 3, "{\\\"rowIdHighWaterMark\\\":9}"));
+    DL_AUTO_TABLE theirs = NULL;
+    TAP_OK(tables_open(&t, "numbered", &theirs, &err), err);
+    TAP_OK(tables_append(theirs, "p", 110, 10, &err), err);
+    TAP_OK(tables_append(mine, "p", 120, 5, &err), err); /* after theirs: numbered anew */
+    TAP_TRUE(commit_says("numbered", 5, "\"baseRowId\":20,"));
+    TAP_TRUE(commit_says("numbered", 5, "\"defaultRowCommitVersion\":5"));
+    TAP_TRUE(commit_says("numbered", 5, "{\\\"rowIdHighWaterMark\\\":24}"));
+    /* a file that only loses rows keeps its numbers */
+    size_t cursor = 0;
+    const dl_delta_file *file = NULL;
+    while (dl_delta_next_file(mine, &cursor, &file) && file->base_row_id != 20) {
+    }
+    TAP_OK(kill_rows(mine, file->path, (int64_t[]){0}, 1, &result, &err), err);
+    TAP_TRUE(commit_says("numbered", 6, "\"baseRowId\":20,"));
+    TAP_TRUE(commit_says("numbered", 6, "\"defaultRowCommitVersion\":5"));
+    TAP_TRUE(!commit_says("numbered", 6, "rowIdHighWaterMark"));
+}
+
+static int64_t fixed_now(void *context)
+{
+    return *(int64_t *)context;
+}
+
+TAP_CASE(time_goes_on)
+{
+    dl_error err = {0};
+    int64_t now = 1700000000000000;
+    dl_clock before = t.clock;
+    t.clock = (dl_clock){fixed_now, &now};
+    DL_AUTO_TABLE table = new_table("time", false);
+    TAP_OK(switch_on(table, "inCommitTimestamp", "delta.enableInCommitTimestamps", &err), err);
+    int64_t last = dl_delta_timestamp_ms(table);
+    for (int i = 0; i < 3; i++) { /* although the clock stands still */
+        TAP_OK(tables_append(table, "p", 100 + i, 1, &err), err);
+        TAP_TRUE(dl_delta_timestamp_ms(table) > last);
+        last = dl_delta_timestamp_ms(table);
+    }
+    char text[64];
+    (void)snprintf(text, sizeof text, "\"inCommitTimestamp\":%lld", (long long)last);
+    TAP_TRUE(commit_says("time", dl_delta_version(table), text));
+    t.clock = before;
+}
+
+/* ---- new tables ---- */
+
+#define FIELD(name, type)                                                                          \
+    "{\"name\":\"" name "\",\"type\":\"" type "\",\"nullable\":true,\"metadata\":{}}"
+#define SCHEMA(fields) "{\"type\":\"struct\",\"fields\":[" fields "]}"
+static const struct {
+    const char *name, *schema, *partition, *property;
+    bool compat;
+    dl_status want;
+} tables_new[] = {
+    /* clang-format off */
+    {"one column",            SCHEMA(FIELD("a", "long")), NULL, NULL, false, DL_OK},
+    {"compat",                SCHEMA(FIELD("a", "long")), NULL, NULL, true, DL_OK},
+    {"timestamp_ntz",         SCHEMA(FIELD("a", "timestamp_ntz")), NULL, NULL, false, DL_OK},
+    {"a property",            SCHEMA(FIELD("a", "long")), NULL, "delta.appendOnly", false, DL_OK},
+    {"timestamp_ntz, compat", SCHEMA(FIELD("a", "timestamp_ntz")), NULL, NULL, true, DL_E_UNSUPPORTED},
+    {"a blank in a name",     SCHEMA(FIELD("a b", "long")), NULL, NULL, false, DL_E_INVALID},
+    {"a name twice",          SCHEMA(FIELD("a", "long") "," FIELD("A", "long")), NULL, NULL, false, DL_E_INVALID},
+    {"nothing but partitions", SCHEMA(FIELD("a", "long")), "a", NULL, false, DL_E_INVALID},
+    {"a partition elsewhere", SCHEMA(FIELD("a", "long")), "b", NULL, false, DL_E_INVALID},
+    {"column mapping",        SCHEMA(FIELD("a", "long")), NULL, "delta.columnMapping.mode", false, DL_E_UNSUPPORTED},
+    {"vectors, compat",       SCHEMA(FIELD("a", "long")), NULL, "delta.enableDeletionVectors", true, DL_E_INVALID},
+    {"no schema",             "", NULL, NULL, false, DL_E_INVALID},
+    /* clang-format on */
+};
+
+static void run_new(size_t i)
+{
+    dl_error err = {0};
+    char root[32];
+    (void)snprintf(root, sizeof root, "new-%zu", i);
+    dl_str partition = dl_str_of(tables_new[i].partition);
+    dl_delta_pair pair = {dl_str_of(tables_new[i].property), DL_STR("true")};
+    dl_delta_create create = {
+        .open = tables_open_options(&t, root),
+        .schema_json = dl_str_of(tables_new[i].schema),
+        .partition_columns = {&partition, partition.len > 0},
+        .configuration = {&pair, pair.key.len > 0},
+        .compat = tables_new[i].compat,
+    };
+    DL_AUTO_TABLE table = NULL;
+    dl_status status = dl_delta_table_create(&create, &table, &err);
+    if (tables_new[i].want == DL_E_INVALID && status == DL_E_CORRUPT) {
+        status = DL_E_INVALID; /* the schema's reader says it as of a log */
+    }
+    TAP_EQ_INT(status, tables_new[i].want);
+    TAP_EQ_INT(err.message[0] != '\0', tables_new[i].want != DL_OK);
+    TAP_EQ_INT(table != NULL, tables_new[i].want == DL_OK);
+    if (table != NULL) {
+        DL_AUTO_TABLE second = NULL;
+        const dl_delta_protocol *protocol = dl_delta_protocol_of(table);
+        TAP_EQ_INT(protocol->min_reader, create.compat ? 1 : 3);
+        TAP_EQ_INT(protocol->min_writer, create.compat ? 2 : 7);
+        TAP_EQ_INT(dl_delta_makes_dvs(table), !create.compat);
+        TAP_STATUS(dl_delta_table_create(&create, &second, &err), DL_E_EXISTS);
+    }
+}
+
+/* ---- races ---- */
+
+enum { RACE_COMMITS = 30, RACE_ROWS = 5 };
+
+/* Appends files and kills rows of a file that others kill rows of too. `who` tells ids apart. */
+static dl_status race(dl_store *store, int who, bool exclusive, dl_error *err)
+{
+    tables mine = t;
+    mine.store = store;
+    DL_AUTO_TABLE table = NULL;
+    DL_TRY(tables_open(&mine, "race", &table, err));
+    for (int64_t i = 0; i < RACE_COMMITS; i++) {
+        DL_AUTO(dl_delta_writer) writer = NULL;
+        int64_t first = 1000 + who * 1000 + i * RACE_ROWS, dead = who * RACE_COMMITS + i;
+        DL_TRY(tables_write(table, "p", first, RACE_ROWS, &writer, err));
+        DL_AUTO(dl_delta_bitmap) rows = tables_rows(&dead, 1);
+        dl_status status = DL_E_CONFLICT;
+        for (int tries = 0; status == DL_E_CONFLICT && tries < 1000; tries++) {
+            size_t cursor = 0;
+            const dl_delta_file *file = NULL;
+            while (dl_delta_next_file(table, &cursor, &file) && file->row_count != 100) {
+            }
+            dl_delta_kill kill = {file->path, rows};
+            dl_delta_change change = {.operation = "MERGE",
+                                      .data_change = true,
+                                      .writers = &writer,
+                                      .writer_count = 1,
+                                      .kills = &kill,
+                                      .kill_count = i % 2 == 0,
+                                      .exclusive = exclusive};
+            dl_delta_result result = {0};
+            status = dl_delta_commit_change(table, &change, &result, err);
+        }
+        DL_TRY(status);
+    }
+    return DL_OK;
+}
+
+static void check_race(int racers)
+{
+    dl_error err = {0};
+    DL_AUTO_TABLE table = NULL;
+    TAP_OK(tables_open(&t, "race", &table, &err), err);
+    TAP_EQ_INT(dl_delta_version(table), 1 + racers * RACE_COMMITS);
+    expect_rows(table, 100 - racers * RACE_COMMITS / 2 + racers * RACE_COMMITS * RACE_ROWS);
+    for (int64_t i = 0; i < racers * RACE_COMMITS; i++) {
+        TAP_EQ_INT(counts[i], i % RACE_COMMITS % 2);
+    }
+}
+
+typedef struct racer {
+    pthread_t thread;
+    int who;
+    bool exclusive;
+    dl_status status;
+    dl_error err;
+} racer;
+
+static void *race_thread(void *context)
+{
+    racer *r = context;
+    r->status = race(t.store, r->who, r->exclusive, &r->err);
+    return NULL;
+}
+
+static void race_in_threads(bool exclusive)
+{
+    tables_clear(&t); /* a folder of its own */
+    tables_init(&t, NULL);
+    dl_delta_table_close(new_table("race", false));
+    racer racers[3];
+    for (int i = 0; i < 3; i++) {
+        racers[i] = (racer){.who = i, .exclusive = exclusive};
+        DL_ASSERT(pthread_create(&racers[i].thread, NULL, race_thread, &racers[i]) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        (void)pthread_join(racers[i].thread, NULL);
+        TAP_OK(racers[i].status, racers[i].err);
+    }
+    check_race(3);
+}
+
+TAP_CASE(threads_race)
+{
+    race_in_threads(false);
+}
+
+TAP_CASE(threads_race_with_upserts)
+{
+    race_in_threads(true);
+}
+
+TAP_CASE(processes_race)
+{
+    tables_clear(&t);
+    tables_init(&t, NULL);
+    dl_delta_table_close(new_table("race", false));
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) {
+        children[i] = fork();
+        DL_ASSERT(children[i] >= 0);
+        if (children[i] == 0) {
+            dl_error err = {0};
+            dl_store *store = NULL;
+            dl_status status = dl_store_open_shared(t.folder, false, &store, &err);
+            if (status == DL_OK) {
+                status = race(store, i, false, &err);
+            }
+            if (status != DL_OK) {
+                printf("# %s\n", err.message);
+                (void)fflush(stdout);
+            }
+            _exit(status == DL_OK ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        int how = 0;
+        DL_ASSERT(waitpid(children[i], &how, 0) == children[i]);
+        TAP_TRUE(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    }
+    check_race(3);
+}
+
+/* ---- faults ---- */
+
+static dl_delta_bitmap *row_3;
+
+/* Rows 200..209 come, row 3 goes. */
+static dl_status upsert(dl_delta_table *table, dl_error *err)
+{
+    DL_AUTO(dl_delta_writer) writer = NULL;
+    DL_TRY(tables_write(table, "p", 200, 10, &writer, err));
+    dl_delta_kill kill = {tables_only_file(table)->path, row_3};
+    dl_delta_change change = {.operation = "MERGE",
+                              .data_change = true,
+                              .writers = &writer,
+                              .writer_count = 1,
+                              .kills = &kill,
+                              .kill_count = 1,
+                              .exclusive = true};
+    dl_delta_result result = {0};
+    return dl_delta_commit_change(table, &change, &result, err);
+}
+
+/* The table as another program sees it: with the upsert or without, never between. */
+static bool is_upserted(const char *root)
+{
+    dl_error err = {0};
+    DL_AUTO_TABLE table = NULL;
+    TAP_OK(tables_open(&t, root, &table, &err), err);
+    bool done = table != NULL && dl_delta_version(table) == 2;
+    if (table != NULL) {
+        TAP_EQ_INT(dl_delta_version(table), done ? 2 : 1);
+        expect_rows(table, done ? 109 : 100);
+    }
+    return done;
+}
+
+static int64_t nobody_knew; /* how many of fault_at were DL_E_UNAVAILABLE */
+
+/* One fault at the n-th call; false: there is no such call. */
+static bool fault_at(const char *only, int64_t n, int64_t keep_on, int os_code)
+{
+    char root[64];
+    (void)snprintf(root, sizeof root, "f-%s-%d-%lld-%lld", only == NULL ? "all" : only, os_code,
+                   (long long)keep_on, (long long)n);
+    dl_error err = {0};
+    DL_AUTO_TABLE table = new_table(root, false);
+    faults_now = (faults){.only = only, .fail_at = n, .keep_on = keep_on, .os_code = os_code};
+    dl_status status = upsert(table, &err);
+    bool met = faults_now.seen > n;
+    faults_now = (faults){.fail_at = -1};
+    bool done = is_upserted(root);
+    nobody_knew += status == DL_E_UNAVAILABLE;
+    if (status == DL_OK) {
+        TAP_TRUE(done);
+    } else if (status != DL_E_UNAVAILABLE) {
+        TAP_TRUE(!done);
+        TAP_TRUE(err.message[0] != '\0');
+    }
+    if (!done) { /* nothing is in the way of the next try */
+        DL_AUTO_TABLE anew = NULL;
+        TAP_OK(tables_open(&t, root, &anew, &err), err);
+        TAP_OK(upsert(anew, &err), err);
+        TAP_TRUE(is_upserted(root));
+    }
+    return met;
+}
+
+TAP_CASE(each_call_fails_once)
+{
+    int64_t n = 0;
+    nobody_knew = 0;
+    while (fault_at(NULL, n, 1, EIO)) {
+        n++;
+    }
+    TAP_TRUE(n > 20);
+    TAP_EQ_INT(nobody_knew, 0);
+}
+
+TAP_CASE(full_disk)
+{
+    int64_t n = 0;
+    while (fault_at("write", n, 1000, ENOSPC)) {
+        n++;
+    }
+    TAP_TRUE(n >= 3); /* data, vectors, commit, ... */
+}
+
+TAP_CASE(everything_fails_from_there)
+{
+    int64_t n = 0;
+    nobody_knew = 0;
+    while (fault_at(NULL, n, 100000, EIO)) {
+        n++;
+    }
+    TAP_TRUE(n > 20);
+    TAP_TRUE(nobody_knew > 0); /* neither the put nor the log answered */
+}
+
+/* The commit is there, but its folder could not be synced: the log tells that it is ours. */
+TAP_CASE(a_put_without_an_answer)
+{
+    dl_error err = {0};
+    int64_t told = 0, failed = 0;
+    bool met = true;
+    for (int64_t n = 0; met; n++) {
+        char root[32];
+        (void)snprintf(root, sizeof root, "unknown-%lld", (long long)n);
+        DL_AUTO_TABLE table = new_table(root, false);
+        faults_now = (faults){.only = "fsync", .fail_at = n, .keep_on = 1, .os_code = EIO};
+        dl_status status = upsert(table, &err);
+        met = faults_now.seen > n;
+        faults_now = (faults){.fail_at = -1};
+        told += met && status == DL_OK;
+        failed += status != DL_OK;
+        TAP_EQ_INT(is_upserted(root), status == DL_OK);
+    }
+    TAP_TRUE(told >= 1 && failed >= 3);
+}
+
+/* kill -9 at each call: with the upsert or without, and the next one goes on. */
+TAP_CASE(the_process_ends_at_each_call)
+{
+    bool met = true, seen_before = false, seen_after = false;
+    int64_t n = 0;
+    for (; met; n++) {
+        char root[32];
+        (void)snprintf(root, sizeof root, "end-%lld", (long long)n);
+        dl_delta_table_close(new_table(root, false));
+        pid_t child = fork();
+        DL_ASSERT(child >= 0);
+        if (child == 0) {
+            DL_AUTO_TABLE table = NULL;
+            dl_store *store = NULL;
+            tables mine = t;
+            bool ok = dl_store_open_shared(t.folder, false, &store, NULL) == DL_OK;
+            mine.store = store;
+            ok = ok && tables_open(&mine, root, &table, NULL) == DL_OK;
+            faults_now = (faults){.fail_at = n, .keep_on = 1, .end_process = true};
+            ok = ok && upsert(table, NULL) == DL_OK;
+            _exit(ok ? 2 : 3);
+        }
+        int how = 0;
+        DL_ASSERT(waitpid(child, &how, 0) == child);
+        TAP_TRUE(WIFEXITED(how) && WEXITSTATUS(how) != 3);
+        met = WEXITSTATUS(how) == 0;
+        bool done = is_upserted(root);
+        seen_before |= !done;
+        seen_after |= done && met;
+        if (!done) {
+            dl_error err = {0};
+            DL_AUTO_TABLE table = NULL;
+            TAP_OK(tables_open(&t, root, &table, &err), err);
+            TAP_OK(upsert(table, &err), err);
+        }
+    }
+    TAP_TRUE(n > 20 && seen_before && seen_after);
+}
+
+TAP_CASE(without_memory)
+{
+    dl_status status = DL_E_NOMEM;
+    int64_t n = 0;
+    for (; status != DL_OK; n += 1 + n / 64) {
+        char root[32];
+        (void)snprintf(root, sizeof root, "mem-%lld", (long long)n);
+        dl_error err = {0};
+        DL_AUTO_TABLE table = new_table(root, false);
+        dl_mem_fail_after(n);
+        status = upsert(table, &err);
+        dl_mem_fail_after(-1);
+        bool done = is_upserted(root);
+        if (status == DL_OK || status == DL_E_NOMEM) {
+            TAP_EQ_INT(done, status == DL_OK);
+        }
+        TAP_EQ_INT(err.message[0] != '\0', status != DL_OK);
+    }
+    TAP_TRUE(n > 50);
+}
+
+int main(void)
+{
+    row_3 = tables_rows((int64_t[]){3}, 1);
+    tables_init(&t, NULL);
+    TAP_RUN(deletion_vectors_grow);
+    TAP_RUN(dead_from_the_start);
+    TAP_RUN(changes_that_cannot_be);
+    TAP_RUN(a_commit_has_a_limit);
+    TAP_RUN(appends_follow_appends);
+    TAP_RUN(an_upsert_plans_anew);
+    TAP_RUN(files_of_no_commit_go);
+    TAP_RUN(a_commit_that_was_replaced);
+    TAP_RUN(rows_are_numbered);
+    TAP_RUN(time_goes_on);
+    for (size_t i = 0; i < DL_COUNT_OF(tables_new); i++) {
+        TAP_ROW_BEGIN();
+        run_new(i);
+        TAP_ROW_END(tables_new[i].name);
+    }
+    TAP_RUN(threads_race);
+    TAP_RUN(threads_race_with_upserts);
+    TAP_RUN(processes_race);
+    TAP_RUN(each_call_fails_once);
+    TAP_RUN(full_disk);
+    TAP_RUN(everything_fails_from_there);
+    TAP_RUN(a_put_without_an_answer);
+    TAP_RUN(the_process_ends_at_each_call);
+    TAP_RUN(without_memory);
+    tables_clear(&t);
+    dl_delta_bitmap_destroy(row_3);
+    return tap_done();
+}
