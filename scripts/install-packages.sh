@@ -3,8 +3,9 @@
 #   install-packages.sh build    Debian packages for building, and libduckdb (.cache/duckdb)
 #   install-packages.sh python   also Python packages, among them the demo's DICOM files
 #   install-packages.sh tests    also what tests need, and the npm test clients
+#   install-packages.sh all      also what takes long: Spark (Java, pyspark, the jars of Delta Lake)
 #   install-packages.sh list     prints all Debian packages
-# Python packages go to .cache/venv, npm's to .cache/npm; a second run looks and leaves.
+# Python packages go to .cache/venv, npm's to .cache/npm, jars to .cache/spark; a second run looks and leaves.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,6 +19,8 @@ test_packages=(
     mount dcmtk dicom3tools orthanc orthanc-dicomweb
     clang clang-tidy clang-format libclang-rt-14-dev valgrind
 )
+
+spark_packages=()
 
 say() { printf 'install: %s\n' "$*" >&2; }
 
@@ -137,9 +140,33 @@ install_npm() {
     printf '%s\n' "$stamp" >"$into/stamp"
 }
 
+# Maven checks what it brings against its registry's own sums; jars.sha256 says what it has to be.
+install_spark() {
+    local list=tests/requirements-all.lock venv=.cache/venv into=.cache/spark stamp
+    stamp=$(stamp_of "$list" tests/spark/*)
+    if [ -d "$into" ] && [ "$(cat "$venv/stamp-all" 2>/dev/null)" = "$stamp" ]; then
+        return 0
+    fi
+    say "Spark, by $list and tests/spark/pom.xml"
+    # pyspark comes as source: its build script needs setuptools, which is pinned as all is.
+    sed -n '/^setuptools==/,/[^\\]$/p' "$list" >.cache/setuptools.lock
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        --require-hashes -r .cache/setuptools.lock
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        --no-build-isolation --require-hashes -r "$list"
+    rm -rf "$into"
+    mvn --quiet --batch-mode --strict-checksums --file tests/spark/pom.xml \
+        dependency:copy-dependencies -DincludeGroupIds=io.delta,io.unitycatalog \
+        -DoutputDirectory="$PWD/$into"
+    (cd "$into" && sha256sum --quiet --strict --check ../../tests/spark/jars.sha256)
+    printf '%s\n' "$stamp" >"$venv/stamp-all"
+}
+
 if [ "${1:-}" != list ]; then # where they stand already, from elsewhere, they need no package
     command -v node >/dev/null || build_packages+=(nodejs)
     command -v npm >/dev/null || build_packages+=(npm)
+    command -v java >/dev/null || spark_packages+=(default-jre-headless)
+    command -v mvn >/dev/null || spark_packages+=(maven)
 fi
 case "${1:-}" in
 build)
@@ -151,14 +178,16 @@ python)
     scripts/fetch-duckdb.sh
     install_python
     ;;
-tests)
+tests | all)
+    [ "$1" = tests ] || test_packages+=("${spark_packages[@]}")
     install_debian "${build_packages[@]}" "${test_packages[@]}"
     scripts/fetch-duckdb.sh
     install_python
     install_npm
+    [ "$1" = tests ] || install_spark
     ;;
 list)
-    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm
+    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm default-jre-headless maven
     ;;
 *)
     sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
