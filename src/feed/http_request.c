@@ -177,21 +177,20 @@ static dl_status find_token(const dl_feed_http *feed, dl_buf *room, dl_str *out_
 }
 
 static dl_status send_request(dl_feed_http *feed, const dl_feed_request *q, dl_str token,
-                              dl_arena *arena, dl_buf *body, dl_http_answer *out_answer,
-                              dl_error *err)
+                              dl_buf *body, dl_http_answer *out_answer, dl_error *err)
 {
     dl_http_field fields[2] = {{DL_STR("Accept"), DL_STR("application/json")}};
     size_t count = 1;
     if (token.len > 0) {
         fields[count].name = DL_STR("Authorization");
-        DL_TRY(
-            dl_arena_printf(arena, &fields[count++].value, err, "Bearer %.*s", DL_STR_ARG(token)));
+        DL_TRY(dl_arena_printf(q->arena, &fields[count++].value, err, "Bearer %.*s",
+                               DL_STR_ARG(token)));
     }
     dl_http_call call = {.method = "GET", .url = q->url, .fields = fields, .field_count = count};
     dl_http_client *client = NULL;
     DL_TRY(borrow_client(feed, q->cancel, &client, err));
     atomic_fetch_add_explicit(&feed->source.requests, 1, memory_order_relaxed); /* a figure only */
-    dl_status status = dl_http_client_do(client, &call, arena, body, out_answer, err);
+    dl_status status = dl_http_client_do(client, &call, q->arena, body, out_answer, err);
     atomic_fetch_add_explicit(&feed->source.bytes, (int64_t)body->len, memory_order_relaxed);
     if (status == DL_OK) {
         return_client(feed, q->cancel, client);
@@ -210,7 +209,7 @@ static dl_status try_once(dl_feed_http *feed, const dl_feed_request *q, dl_feed_
     dl_http_answer answer = {0};
     dl_buf_init(&body, DL_FEED_PAGE_LIMIT_BYTES);
     DL_TRY(find_token(feed, &token_room, &token, err));
-    dl_status status = send_request(feed, q, token, q->arena, &body, &answer, err);
+    dl_status status = send_request(feed, q, token, &body, &answer, err);
     if (status != DL_OK) {
         out->again = status == DL_E_UNAVAILABLE;
         if (status == DL_E_LIMIT) {

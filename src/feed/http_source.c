@@ -166,6 +166,7 @@ static dl_status add_time(dl_buf *query, const char *name, int64_t time_us, dl_e
 
 enum { QUERY_LIMIT_BYTES = 512 };
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 static dl_status http_window(dl_feed_source *source, int64_t start_us, int64_t end_us,
                              int64_t offset, size_t limit, dl_cancel *cancel,
                              dl_feed_page **out_page, dl_error *err)
