@@ -100,7 +100,7 @@ typedef enum dl_columnar_codec {
 typedef struct dl_columnar_writer dl_columnar_writer;
 
 typedef struct dl_columnar_writer_options {
-    const dl_columnar_field *fields;
+    const dl_columnar_field *fields; /* borrowed until the writer is destroyed, names and all */
     size_t field_count;
     dl_columnar_codec codec;
     int zstd_level;                /* 0: 1 */
@@ -119,7 +119,8 @@ typedef struct dl_columnar_stat {
     bool has_range;       /* some value was there, and its type has an order (not BOOL, BINARY) */
     bool has_nan;         /* FLOAT, DOUBLE: left out of the range */
     dl_columnar_value min, max; /* strings: by UTF-8 bytes, owned by the writer */
-    bool min_cut, max_cut;      /* the string went on beyond string_stat_limit_bytes */
+    bool min_cut, max_cut;      /* the string went on beyond string_stat_limit_bytes; what is kept
+                                 * may then end within a character */
 } dl_columnar_stat;
 
 typedef struct dl_columnar_summary {
@@ -129,6 +130,8 @@ typedef struct dl_columnar_summary {
     size_t leaf_count;
 } dl_columnar_summary;
 
+/** Errors: DL_E_INVALID (schema, an option beyond its limit), DL_E_LIMIT (depth, leaves),
+ * DL_E_UNSUPPORTED (decimals of more than 18 digits). */
 DL_NODISCARD dl_status dl_columnar_writer_create(const dl_columnar_writer_options *options,
                                                  dl_columnar_writer **out_writer, dl_error *err);
 /** Also in the middle of a file; what `write` got is then no Parquet file. */
@@ -136,22 +139,30 @@ void dl_columnar_writer_destroy(dl_columnar_writer *writer);
 DL_DEFINE_AUTO(dl_columnar_writer)
 
 /**
- * One entry of a leaf. Values are copied. Failures (no memory) are kept and come out of
- * dl_columnar_row_end. Entries of a row come leaf by leaf in any order; the first of a row has
- * rep 0, and each leaf must get at least one entry a row.
+ * One entry of a leaf. Values are copied. Failures are kept and come out of dl_columnar_row_end.
+ * Entries of a row come leaf by leaf in any order; the first of a row has rep 0, and each leaf must
+ * get at least one entry a row. put_null is for a definition level that is not full.
+ *
+ * put_int: BOOL is 0 or 1; a value that its type cannot hold is DL_E_INVALID.
+ * put_double: FLOAT is rounded to single precision.
+ * put_str: a STRING must be well-formed UTF-8; the writer does not look. What one row may bring is
+ * DL_COLUMNAR_ROW_LIMIT_BYTES, beyond is DL_E_LIMIT.
  */
 void dl_columnar_put_null(dl_columnar_writer *w, size_t leaf, unsigned rep, unsigned def);
 void dl_columnar_put_int(dl_columnar_writer *w, size_t leaf, unsigned rep, int64_t value);
 void dl_columnar_put_double(dl_columnar_writer *w, size_t leaf, unsigned rep, double value);
 void dl_columnar_put_str(dl_columnar_writer *w, size_t leaf, unsigned rep, dl_str value);
-/** For values whose definition level is full; put_null for everything below. */
 
-/** Ends a row; writes the row group out when it is full. Errors: what a put or `write` met;
- * DL_ASSERT that every leaf got its entries. */
+/**
+ * Ends a row; writes the row group out when it is full. After a failure each further call gives the
+ * same error, and nothing more is written.
+ * Errors: what a put or `write` met; DL_E_NOMEM; DL_E_LIMIT (a footer of more than 64 MiB).
+ * DL_ASSERT that every leaf got its entries.
+ */
 DL_NODISCARD dl_status dl_columnar_row_end(dl_columnar_writer *w, dl_error *err);
 /** Rows so far: the position that the next row gets. */
 int64_t dl_columnar_writer_rows(const dl_columnar_writer *w);
-/** Writes the last group and the footer. No put after it. */
+/** Writes the last group and the footer. No put after it. Errors: as dl_columnar_row_end. */
 DL_NODISCARD dl_status dl_columnar_writer_finish(dl_columnar_writer *w,
                                                  dl_columnar_summary *out_summary, dl_error *err);
 

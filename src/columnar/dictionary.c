@@ -72,7 +72,6 @@ static bool make_room(dl_columnar_dictionary *d)
 static uint32_t add_word(dl_columnar_dictionary *d, dl_columnar_word word)
 {
     uint32_t id = d->count++;
-    word.next = id;
     d->words[id] = word;
     put_slot(d->slots, d->slot_count - 1, word.hash, id);
     return id;

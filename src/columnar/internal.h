@@ -20,16 +20,16 @@
 /* ---- limits ---- */
 
 enum {
-    DL_COLUMNAR_PAGE_BYTES = 1 << 20,       /* a page ends with the row that reaches this */
-    DL_COLUMNAR_PAGE_ENTRIES = 1 << 17,     /* or this */
-    DL_COLUMNAR_DICTIONARY_BYTES = 1 << 19, /* a larger dictionary takes no more pages */
-    DL_COLUMNAR_TRIAL_ENTRIES = 1024,       /* a dictionary has to pay by then */
-    DL_COLUMNAR_TRIAL_BYTES = 1 << 16,      /* or then */
-    DL_COLUMNAR_SMALL_CHUNK_BYTES = 128,    /* less than that is not worth compressing */
-    DL_COLUMNAR_STAT_TEXT_BYTES = 64,       /* of a text in the statistics of a column chunk */
-    DL_COLUMNAR_HEADROOM_BYTES = 256,       /* before plain values: the levels of most pages */
-    DL_COLUMNAR_OUT_BYTES = 1 << 16,        /* pieces of a file are gathered up to this */
-    DL_COLUMNAR_FOOTER_LIMIT_BYTES = 1 << 28,
+    DL_COLUMNAR_PAGE_BYTES = 1 << 20,         /* a page ends with the row that reaches this */
+    DL_COLUMNAR_PAGE_ENTRIES = 1 << 17,       /* or this */
+    DL_COLUMNAR_DICTIONARY_BYTES = 1 << 19,   /* a larger dictionary takes no more pages */
+    DL_COLUMNAR_TRIAL_ENTRIES = 1024,         /* a dictionary has to pay by then */
+    DL_COLUMNAR_TRIAL_BYTES = 1 << 16,        /* or then */
+    DL_COLUMNAR_SMALL_CHUNK_BYTES = 128,      /* less than that is not worth compressing */
+    DL_COLUMNAR_STAT_TEXT_BYTES = 64,         /* of a text in the statistics of a column chunk */
+    DL_COLUMNAR_HEADROOM_BYTES = 256,         /* before plain values: the levels of most pages */
+    DL_COLUMNAR_OUT_BYTES = 1 << 16,          /* pieces of a file are gathered up to this */
+    DL_COLUMNAR_FOOTER_LIMIT_BYTES = 1 << 26, /* of what it says of row groups */
 };
 static const size_t DL_COLUMNAR_CHUNK_LIMIT_BYTES = (size_t)1 << 34;
 
@@ -182,6 +182,13 @@ typedef struct dl_columnar_range {
 } dl_columnar_range;
 
 void dl_columnar_range_text(dl_columnar_range *r, dl_str text, size_t limit_bytes);
+/** Whether the first byte alone tells that `text` is neither the least nor the greatest. */
+static inline bool dl_columnar_range_holds(const dl_columnar_range *r, dl_str text)
+{
+    return r->any && text.len > 0 && r->min_text.len > 0 &&
+           (uint8_t)text.ptr[0] > (uint8_t)r->min_text.ptr[0] &&
+           (uint8_t)text.ptr[0] < (uint8_t)r->max_text.ptr[0];
+}
 void dl_columnar_range_merge_text(dl_columnar_range *r, const dl_columnar_range *other);
 
 static inline void dl_columnar_range_int(dl_columnar_range *r, int64_t value)

@@ -45,6 +45,9 @@ static void widen(dl_columnar_range *r, beginning low, beginning high)
 
 void dl_columnar_range_text(dl_columnar_range *r, dl_str text, size_t limit_bytes)
 {
+    if (dl_columnar_range_holds(r, text)) {
+        return;
+    }
     beginning from = {dl_str_slice(text, 0, limit_bytes), text.len > limit_bytes};
     widen(r, from, from);
 }

@@ -146,9 +146,9 @@ static dl_status start(dl_columnar_writer *w, dl_error *err)
     }
     dl_buf_init(&w->out, 2 * (size_t)DL_COLUMNAR_OUT_BYTES);
     dl_buf_init(&w->dictionary_page, DL_COLUMNAR_CHUNK_LIMIT_BYTES);
-    dl_buf_init(&w->columns, DL_COLUMNAR_FOOTER_LIMIT_BYTES);
-    dl_buf_init(&w->groups, DL_COLUMNAR_FOOTER_LIMIT_BYTES);
-    dl_buf_init(&w->footer, 2 * (size_t)DL_COLUMNAR_FOOTER_LIMIT_BYTES);
+    dl_buf_init(&w->columns, DL_COLUMNAR_CHUNK_LIMIT_BYTES); /* groups are checked by close_group */
+    dl_buf_init(&w->groups, DL_COLUMNAR_CHUNK_LIMIT_BYTES);
+    dl_buf_init(&w->footer, DL_COLUMNAR_CHUNK_LIMIT_BYTES);
     dl_buf_init(&w->press.page, DL_COLUMNAR_CHUNK_LIMIT_BYTES);
     dl_buf_init(&w->press.packed, DL_COLUMNAR_CHUNK_LIMIT_BYTES);
     w->written_bytes = MAGIC_BYTES;
@@ -259,6 +259,19 @@ static inline void put_index(dl_columnar_chunk *c, uint32_t id)
     c->indices[c->value_count++] = id - 1;
 }
 
+/* Not the word that was expected after the last one. A new word stands in for it: what came after
+ * that is expected after this. */
+static inline void put_unexpected(dl_columnar_chunk *c, uint32_t id, bool is_new)
+{
+    dl_columnar_word *words = c->dictionary.words;
+    uint32_t *expected = &words[c->dictionary.last].next;
+    if (is_new) {
+        words[id].next = words[*expected].next;
+    }
+    *expected = id;
+    put_index(c, id);
+}
+
 void dl_columnar_put_null(dl_columnar_writer *w, size_t leaf, unsigned rep, unsigned def)
 {
     DL_ASSERT(leaf < w->leaf_count);
@@ -304,8 +317,7 @@ static inline bool put_bits(dl_columnar_writer *w, dl_columnar_chunk *c, uint64_
         fail_nomem(w, c);
         return false;
     }
-    d->words[d->last].next = id;
-    put_index(c, id);
+    put_unexpected(c, id, d->count != known);
     return d->count != known;
 }
 
@@ -364,8 +376,7 @@ static void put_new_text(dl_columnar_writer *w, dl_columnar_chunk *c, dl_str val
             fail_nomem(w, c);
             return;
         }
-        d->words[d->last].next = id;
-        put_index(c, id);
+        put_unexpected(c, id, d->count != known);
         if (d->count == known) {
             return;
         }
@@ -481,6 +492,12 @@ static dl_status close_group(dl_columnar_writer *w, dl_error *err)
     }
     group.compressed_bytes = w->written_bytes - group.offset;
     group.columns = dl_buf_str(&w->columns);
+    if (w->groups.len + w->columns.len > DL_COLUMNAR_FOOTER_LIMIT_BYTES) {
+        return dl_error_set(err, DL_E_LIMIT,
+                            "columnar: %zu row groups of %zu leaves make a footer of more than %d "
+                            "bytes; a file takes fewer rows, or larger row groups",
+                            w->group_count + 1, w->leaf_count, DL_COLUMNAR_FOOTER_LIMIT_BYTES);
+    }
     DL_TRY(dl_columnar_footer_group(&w->groups, &group, err));
     w->group_count++;
     w->closed_rows += w->group_rows;

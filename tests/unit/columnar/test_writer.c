@@ -520,6 +520,46 @@ TAP_CASE(statistics_of_doubles)
     dl_buf_clear(&out.file);
 }
 
+static dl_status drop(void *context, dl_bytes piece, dl_error *err)
+{
+    (void)context;
+    (void)piece;
+    (void)err;
+    return DL_OK;
+}
+
+/* Groups of one row until it fails or has `limit`; how many went in. */
+static dl_status write_groups(size_t limit, size_t *out_groups, dl_error *err)
+{
+    static dl_columnar_field fields[DL_COLUMNAR_LEAF_LIMIT];
+    for (size_t i = 0; i < DL_COUNT_OF(fields); i++) {
+        fields[i] = (dl_columnar_field){NAME("f"), .type = DL_COLUMNAR_BOOL};
+    }
+    dl_columnar_writer_options options = {
+        .fields = fields, .field_count = DL_COUNT_OF(fields), .row_group_rows = 1, .write = drop};
+    DL_AUTO(dl_columnar_writer) w = NULL;
+    DL_TRY(dl_columnar_writer_create(&options, &w, err));
+    for (*out_groups = 0; *out_groups < limit; (*out_groups)++) {
+        for (size_t i = 0; i < DL_COUNT_OF(fields); i++) {
+            dl_columnar_put_int(w, i, 0, 1);
+        }
+        DL_TRY(dl_columnar_row_end(w, err));
+    }
+    dl_columnar_summary summary = {0};
+    return dl_columnar_writer_finish(w, &summary, err);
+}
+
+TAP_CASE(a_footer_at_its_limit_and_beyond)
+{
+    size_t fit = 0, again = 0;
+    dl_error err = {0};
+    TAP_STATUS(write_groups(10000, &fit, &err), DL_E_LIMIT);
+    TAP_TRUE(dl_str_find_str(dl_str_of(err.message), DL_STR("larger row groups")) >= 0);
+    TAP_TRUE(fit > 100 && fit < 1000);
+    TAP_OK(write_groups(fit, &again, &err), err);
+    TAP_EQ_INT(again, fit);
+}
+
 int main(void)
 {
     TAP_RUN(indices_come_back);
@@ -533,6 +573,7 @@ int main(void)
     integers_within_their_types();
     TAP_RUN(a_row_at_its_limit_and_beyond);
     TAP_RUN(options_at_their_limits_and_beyond);
+    TAP_RUN(a_footer_at_its_limit_and_beyond);
     TAP_RUN(a_file_that_is_given_up);
     TAP_RUN(statistics_of_doubles);
     return tap_done();
