@@ -27,6 +27,7 @@ typedef enum slot_state { SLOT_EMPTY, SLOT_UNDER_WAY, SLOT_READY, SLOT_FAILED } 
 
 typedef struct slot {
     slot_state state;
+    size_t rows; /* asked for */
     dl_feed_page *page;
     dl_status status;
     dl_error err;
@@ -49,6 +50,7 @@ struct dl_feed_reader {
     uint64_t next_fetch, next_take; /* numbers of pages */
     uint64_t end;                   /* pages from here on do not exist */
     int64_t cursor;                 /* sequence that the next cursor page comes after */
+    size_t cursor_rows;             /* that it asks for: fewer where rows are large */
     unsigned under_way;
     size_t held_bytes;    /* of pages that wait */
     size_t largest_bytes; /* of a page so far */
@@ -89,32 +91,58 @@ static bool may_fetch(const dl_feed_reader *r)
     return number == r->next_take || wanted <= r->options.budget_bytes;
 }
 
-static dl_status fetch(dl_feed_reader *r, uint64_t number, int64_t cursor, dl_feed_page **out_page,
-                       dl_error *err)
+/* Rows after a sequence; where so many are too large for a page, fewer. */
+static dl_status fetch_after(dl_feed_reader *r, int64_t cursor, size_t *rows,
+                             dl_feed_page **out_page, dl_error *err)
 {
     dl_feed_source *source = r->options.source;
-    size_t rows = r->options.page_rows;
-    DL_AUTO(dl_feed_page) page = NULL;
-    if (r->options.cursor) {
-        DL_TRY(source->ops->after(source, cursor, rows, &r->cancel, &page, err));
-    } else {
-        int64_t offset = (int64_t)number * (int64_t)step_of(r);
-        DL_TRY(source->ops->window(source, r->options.start_us, r->options.end_us, offset, rows,
-                                   &r->cancel, &page, err));
+    dl_status status = source->ops->after(source, cursor, *rows, &r->cancel, out_page, err);
+    while (status == DL_E_LIMIT && *rows > 1) {
+        *rows /= 2;
+        dl_error_clear(err);
+        status = source->ops->after(source, cursor, *rows, &r->cancel, out_page, err);
     }
-    if (page->entry_count > rows) {
-        return dl_error_set(err, DL_E_INVALID,
-                            "change feed: a page has %zu rows where %zu were asked for",
-                            page->entry_count, rows);
+    return status;
+}
+
+static dl_status fetch_window(dl_feed_reader *r, uint64_t number, dl_feed_page **out_page,
+                              dl_error *err)
+{
+    const dl_feed_reader_options *o = &r->options;
+    int64_t offset = (int64_t)number * (int64_t)step_of(r);
+    DL_AUTO(dl_feed_page) page = NULL;
+    DL_TRY(o->source->ops->window(o->source, o->start_us, o->end_us, offset, o->page_rows,
+                                  &r->cancel, &page, err));
+    if (page->more) { /* the offsets of the pages behind it would be wrong */
+        dl_status status = dl_error_set(
+            err, DL_E_LIMIT, "change feed: %zu rows of a window are too large for a page",
+            o->page_rows);
+        dl_error_hint(err, "ask for fewer rows a page (BatchSize)");
+        return status;
     }
     *out_page = DL_STEAL(page);
+    return DL_OK;
+}
+
+static dl_status fetch(dl_feed_reader *r, uint64_t number, int64_t cursor, slot *s, dl_error *err)
+{
+    DL_AUTO(dl_feed_page) page = NULL;
+    DL_TRY(r->options.cursor ? fetch_after(r, cursor, &s->rows, &page, err)
+                             : fetch_window(r, number, &page, err));
+    if (page->entry_count > s->rows) {
+        return dl_error_set(err, DL_E_INVALID,
+                            "change feed: a page has %zu rows where %zu were asked for",
+                            page->entry_count, s->rows);
+    }
+    s->page = DL_STEAL(page);
     return DL_OK;
 }
 
 /* Called with the lock: what a page means for those that come after it. */
 static void note_page(dl_feed_reader *r, uint64_t number, slot *s)
 {
-    bool last = s->state == SLOT_FAILED || s->page->entry_count < r->options.page_rows;
+    bool last = s->state == SLOT_FAILED || (s->page->entry_count < s->rows && !s->page->more) ||
+                s->page->entry_count == 0;
     if (last && number + 1 < r->end) {
         r->end = number + 1;
     }
@@ -126,6 +154,9 @@ static void note_page(dl_feed_reader *r, uint64_t number, slot *s)
     r->largest_bytes = bytes >= r->largest_bytes ? bytes + 1 : r->largest_bytes; /* never 0 again */
     if (s->page->entry_count > 0) {
         r->cursor = s->page->entries[s->page->entry_count - 1].sequence;
+        size_t fit = r->options.budget_bytes / 2 / (bytes / s->page->entry_count + 1);
+        fit = fit == 0 ? 1 : fit;
+        r->cursor_rows = fit < r->options.page_rows ? fit : r->options.page_rows;
     }
 }
 
@@ -141,18 +172,16 @@ static void *fetch_pages(void *context)
         uint64_t number = r->next_fetch++;
         int64_t cursor = r->cursor;
         slot *s = slot_of(r, number);
-        *s = (slot){.state = SLOT_UNDER_WAY};
+        *s = (slot){.state = SLOT_UNDER_WAY,
+                    .rows = r->options.cursor ? r->cursor_rows : r->options.page_rows};
+        slot fetched = *s;
         r->under_way++;
         (void)pthread_mutex_unlock(&r->lock);
-        dl_feed_page *page = NULL;
-        dl_error err = {0};
-        dl_status status = fetch(r, number, cursor, &page, &err);
+        fetched.status = fetch(r, number, cursor, &fetched, &fetched.err);
+        fetched.state = fetched.status == DL_OK ? SLOT_READY : SLOT_FAILED;
         (void)pthread_mutex_lock(&r->lock);
         r->under_way--;
-        *s = (slot){.state = status == DL_OK ? SLOT_READY : SLOT_FAILED,
-                    .page = page,
-                    .status = status,
-                    .err = err};
+        *s = fetched;
         note_page(r, number, s);
         (void)pthread_cond_broadcast(&r->changed);
     }
@@ -321,6 +350,7 @@ static dl_status fill_options(dl_feed_reader *r, const dl_feed_reader_options *o
         r->options.budget_bytes = BUDGET_BYTES;
     }
     r->cursor = options->after_sequence;
+    r->cursor_rows = r->options.page_rows;
     r->end = UINT64_MAX;
     return DL_OK;
 }

@@ -23,6 +23,8 @@ typedef struct fake {
     size_t insert_at;              /* ... at this place */
     int lose_before;               /* the last row goes before this request */
     int hang_at, fail_at, more_at; /* requests that hang, fail, have one row more */
+    size_t row_limit;              /* more rows than this are too large for a page */
+    size_t ends_at;                /* pages end here although there are more rows */
     int twice_at;                  /* a request whose second row has the first one's sequence */
     int64_t fail_from_offset;      /* requests from here on fail */
     bool info_fails;
@@ -82,6 +84,11 @@ static dl_status give(fake *f, size_t from, size_t limit, int request, dl_feed_p
 {
     size_t left = from < f->count ? f->count - from : 0;
     size_t take = left < limit ? left : limit;
+    bool more = f->ends_at > 0 && take > f->ends_at;
+    take = more ? f->ends_at : take;
+    if (f->row_limit > 0 && limit > f->row_limit) {
+        return dl_error_set(err, DL_E_LIMIT, "fake: too large");
+    }
     take += request == f->more_at && take < left;
     dl_feed_page *page = make_page(take);
     if (page == NULL) {
@@ -95,6 +102,7 @@ static dl_status give(fake *f, size_t from, size_t limit, int request, dl_feed_p
     }
     page->entry_count = take;
     page->text_bytes = f->text_bytes;
+    page->more = more;
     *out_page = page;
     return DL_OK;
 }
@@ -482,6 +490,38 @@ TAP_CASE(pages_wait_within_the_budget)
     dl_feed_reader_close(reader);
 }
 
+TAP_CASE(large_rows_come_in_smaller_pages)
+{
+    size_t rows = 0;
+    dl_error err = {0};
+    fake_init(&feed, 100);
+    feed.row_limit = 3;
+    dl_feed_reader_options options = cursor_of(&feed, 0);
+    TAP_OK(read_all(&options, &feed, 0, &rows, &err), err);
+    TAP_TRUE(rows == 100 && err.message[0] == '\0');
+    fake_init(&feed, 100);
+    feed.row_limit = 3;
+    options = window_of(&feed);
+    TAP_STATUS(read_all(&options, &feed, 0, &rows, &err), DL_E_LIMIT);
+    fake_init(&feed, 100);
+    feed.text_bytes = 1000; /* 100 a row at first: 5 rows, then 200 a row: 2, 500 a row: 1 */
+    options = cursor_of(&feed, 0);
+    options.budget_bytes = 1010;
+    TAP_OK(read_all(&options, &feed, 0, &rows, &err), err);
+    TAP_EQ_INT(rows, 100);
+    TAP_TRUE(feed.requests > 80);
+    fake_init(&feed, 100);
+    feed.ends_at = 4;
+    options = cursor_of(&feed, 0);
+    TAP_OK(read_all(&options, &feed, 0, &rows, &err), err);
+    TAP_EQ_INT(rows, 100);
+    fake_init(&feed, 100);
+    feed.ends_at = 4;
+    options = window_of(&feed);
+    TAP_STATUS(read_all(&options, &feed, 0, &rows, &err), DL_E_LIMIT);
+    TAP_TRUE(rows == 0 && err.hint[0] != '\0');
+}
+
 static void *cancel_soon(void *context)
 {
     sleep_us(50000);
@@ -576,6 +616,7 @@ int main(void)
     TAP_RUN(rows_that_nobody_asked_for_are_refused);
     TAP_RUN(what_cannot_be_opened);
     TAP_RUN(pages_wait_within_the_budget);
+    TAP_RUN(large_rows_come_in_smaller_pages);
     TAP_RUN(a_source_that_hangs_holds_nobody);
     TAP_RUN(closing_at_any_time_frees_what_waits);
     TAP_RUN(each_allocation_may_fail);
