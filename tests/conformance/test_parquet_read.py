@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import parquet
 from support.shred import shred_row
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -348,11 +349,33 @@ def test_encodings(tmp_path, encoding, values):
     check(path, [field("v", kind)], [[v] for v in values * 500])
 
 
-def test_lists_of_two_levels(tmp_path):
-    """use_compliant_nested_type names the element; the flat old form is made by hand below."""
+def test_lists_of_other_names(tmp_path):
     values = [[1, 2], [], None, [None]]
     path = write(tmp_path / "f.parquet", {"l": pa.array(values)}, use_compliant_nested_type=False)
     check(path, [field("l", "list", field("x", "int64"))], [[v] for v in values])
+
+
+def test_lists_of_two_levels(tmp_path):
+    """The list's repeated node is the element itself: a number, or a struct of two."""
+    list_type = 3
+    path = parquet.write(tmp_path / "f.parquet", [
+        ("l", parquet.OPTIONAL, 1, list_type), ("array", parquet.REPEATED, 0, None),
+        ("s", parquet.OPTIONAL, 1, list_type), ("array", parquet.REPEATED, 2, None),
+        ("a", parquet.REQUIRED, 0, None), ("b", parquet.OPTIONAL, 0, None),
+    ], [
+        (["l", "array"], [0, 1, 0, 0], [2, 2, 1, 0], [7, 8]),
+        (["s", "array", "a"], [0, 0, 1, 0], [1, 2, 2, 0], [1, 2]),
+        (["s", "array", "b"], [0, 0, 1, 0], [1, 3, 2, 0], [3]),
+    ], 3)  # fmt: skip
+    pair = field("element", "struct", field("b", "int64"), field("a", "int32"))
+    rows = [[[7, 8], []], [[], [{"a": 1, "b": 3}, {"a": 2, "b": None}]], [None, None]]
+    check(path, [field("l", "list", field("element", "int64")), field("s", "list", pair)], rows)
+
+
+def test_repeated_without_a_list(tmp_path):
+    path = parquet.write(tmp_path / "f.parquet", [("r", parquet.REPEATED, 0, None)],
+                         [(["r"], [0, 1, 0], [1, 1, 0], [7, 8])], 2)  # fmt: skip
+    check(path, [field("r", "list", field("element", "int32"))], [[[7, 8]], [[]]])
 
 
 def test_duckdb_writes(tmp_path):
