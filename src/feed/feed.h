@@ -108,7 +108,8 @@ typedef struct dl_feed_info {
     bool
         open_windows; /* a window may end in the future: order is by commit, nothing comes behind */
     size_t page_limit;   /* most rows in a page */
-    size_t window_limit; /* most rows in a page of a window, where that is another; 0: page_limit */
+    size_t cursor_limit; /* most rows in a page after a sequence, where those are more; 0:
+                            page_limit */
 } dl_feed_info;
 
 typedef struct dl_feed_source dl_feed_source;

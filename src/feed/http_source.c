@@ -87,10 +87,9 @@ static dl_status read_info(dl_feed_http *feed, const dl_http_answer *answer, dl_
         }
         info.has_cursor = true;
         info.open_windows = true;
-        info.window_limit = DL_FEED_PAGE_LIMIT_ROWS;
-        info.page_limit = OWN_PAGE_ROWS;
+        info.cursor_limit = OWN_PAGE_ROWS;
         if (dl_str_to_u64(dl_http_answer_header(answer, "dl-page-limit"), &rows) && rows > 0) {
-            info.page_limit = rows > OWN_PAGE_ROWS_LIMIT ? OWN_PAGE_ROWS_LIMIT : (size_t)rows;
+            info.cursor_limit = rows > OWN_PAGE_ROWS_LIMIT ? OWN_PAGE_ROWS_LIMIT : (size_t)rows;
         }
     }
     (void)pthread_mutex_lock(&feed->lock);

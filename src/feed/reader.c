@@ -339,7 +339,7 @@ static dl_status fill_options(dl_feed_reader *r, const dl_feed_reader_options *o
         return dl_error_set(err, DL_E_INVALID, "the end of a window must be after its start");
     }
     r->options = *options;
-    size_t limit = !options->cursor && info.window_limit > 0 ? info.window_limit : info.page_limit;
+    size_t limit = options->cursor && info.cursor_limit > 0 ? info.cursor_limit : info.page_limit;
     limit = limit == 0 ? DL_FEED_PAGE_LIMIT_ROWS : limit;
     size_t rows = options->page_rows == 0 ? PAGE_ROWS : options->page_rows;
     r->options.page_rows = rows < limit ? rows : limit;

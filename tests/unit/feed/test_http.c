@@ -264,8 +264,8 @@ TAP_CASE(a_service_of_ours_names_its_feed)
     TAP_OK(source->ops->info(source, &info, &err), err);
     TAP_EQ_STR(info.id, "f-0123");
     TAP_TRUE(info.has_cursor && info.open_windows);
-    TAP_EQ_INT(info.page_limit, 2000);
-    TAP_EQ_INT(info.window_limit, 200);
+    TAP_EQ_INT(info.cursor_limit, 2000);
+    TAP_EQ_INT(info.page_limit, 200); /* of windows, as everywhere */
     TAP_EQ_STR(dl_str_of(s.path), "/v2/changefeed/latest");
     TAP_EQ_STR(dl_str_of(s.query), "includeMetadata=false");
     TAP_OK(source->ops->info(source, &info, &err), err);
@@ -285,7 +285,7 @@ TAP_CASE(a_service_of_ours_names_its_feed)
         s.page_limit = limits[i].said;
         source = open_url(s.url);
         TAP_OK(source->ops->info(source, &info, &err), err);
-        TAP_EQ_INT(info.page_limit, limits[i].want);
+        TAP_EQ_INT(info.cursor_limit, limits[i].want);
         dl_feed_source_close(source);
     }
     char id[DL_FEED_ID_LIMIT_BYTES + 2];

@@ -300,13 +300,15 @@ TAP_CASE(the_page_size_is_what_the_source_allows)
     size_t rows = 0;
     fake_init(&feed, 100);
     dl_feed_reader_options options = window_of(&feed);
-    feed.info.window_limit = 5;
+    feed.info.page_limit = 5;
+    feed.info.cursor_limit = 10;
     options.parallel = 1;
     TAP_OK(read_all(&options, &feed, 0, &rows, &err), err);
     TAP_EQ_INT(feed.requests, 25); /* 5, then 4 new rows each */
     fake_init(&feed, 100);
     options = cursor_of(&feed, 0);
-    feed.info.window_limit = 5;
+    feed.info.page_limit = 5;
+    feed.info.cursor_limit = 10;
     options.page_rows = 500;
     TAP_OK(read_all(&options, &feed, 0, &rows, &err), err);
     TAP_EQ_INT(feed.requests, 11);
