@@ -30,6 +30,8 @@ enum {
     BATCH_ROWS = 256, /* made ready before the clock runs */
     VALUE_SIZE = 72,
     JSON_SIZE = 12288,
+    DEFAULT_ROWS = 100000,
+    CONTENT_LIMIT_BYTES = 1 << 30,
     JSON_LEAF = FLAT_COLUMNS,
     KEY_LEAF,
     VR_LEAF,
@@ -237,64 +239,86 @@ static void keep_file(const char *path, const dl_buf *content)
     must(dl_file_write_all(fd, content->ptr, content->len, &err), &err);
 }
 
+/** What is measured. */
+typedef struct run {
+    uint64_t rows, file_rows;
+    int level;
+    sink out;
+    row *batch;
+    dl_columnar_writer *writer;
+    uint64_t in_file, files, json_bytes;
+    double seconds;
+} run;
+
+static void write_batch(run *r, uint64_t count)
+{
+    dl_error err = {0};
+    double start = cpu_seconds();
+    for (uint64_t i = 0; i < count; i++) {
+        if (r->writer == NULL) {
+            r->writer = new_file(r->level, &r->out);
+        }
+        put_row(r->writer, &r->batch[i]);
+        must(dl_columnar_row_end(r->writer, &err), &err);
+        if (++r->in_file == r->file_rows) {
+            end_file(r->writer);
+            r->writer = NULL;
+            r->in_file = 0;
+            r->files++;
+        }
+    }
+    r->seconds += cpu_seconds() - start;
+}
+
+static void write_last(run *r)
+{
+    if (r->writer != NULL) {
+        double start = cpu_seconds();
+        end_file(r->writer);
+        r->seconds += cpu_seconds() - start;
+        r->files++;
+    }
+}
+
+static long peak_kib(void)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t rows = argument(argc, argv, 1, 100000);
-    int level = (int)argument(argc, argv, 2, 1);
-    uint64_t file_rows = argument(argc, argv, 3, 0);
+    run r = {.rows = argument(argc, argv, 1, DEFAULT_ROWS),
+             .level = (int)argument(argc, argv, 2, 1),
+             .file_rows = argument(argc, argv, 3, 0)};
     DL_AUTO_BUF content = {0};
-    dl_buf_init(&content, (size_t)1 << 31);
-    sink out = {.keep = argc > 4 ? &content : NULL};
-    row *batch = dl_mem_zalloc(BATCH_ROWS, sizeof *batch);
-    if (batch == NULL) {
+    dl_buf_init(&content, CONTENT_LIMIT_BYTES);
+    r.out.keep = argc > 4 ? &content : NULL;
+    r.batch = dl_mem_zalloc(BATCH_ROWS, sizeof *r.batch);
+    if (r.batch == NULL) {
         return 1;
     }
-    struct rusage before, after;
-    (void)getrusage(RUSAGE_SELF, &before);
-    double seconds = 0;
-    uint64_t files = 0, in_file = 0, json_bytes = 0;
-    dl_columnar_writer *w = NULL;
-    dl_error err = {0};
-    for (uint64_t n = 0; n < rows; n += BATCH_ROWS) {
-        for (uint64_t i = 0; i < BATCH_ROWS; i++) {
-            make_row(&batch[i], n + i);
-            json_bytes += batch[i].json_len;
+    long before_kib = 0;
+    for (uint64_t n = 0; n < r.rows; n += BATCH_ROWS) {
+        uint64_t count = r.rows - n < BATCH_ROWS ? r.rows - n : BATCH_ROWS;
+        for (uint64_t i = 0; i < count; i++) {
+            make_row(&r.batch[i], n + i);
+            r.json_bytes += r.batch[i].json_len;
         }
-        if (n == 0) {
-            (void)getrusage(RUSAGE_SELF, &before);
-        }
-        double start = cpu_seconds();
-        for (uint64_t i = 0; i < BATCH_ROWS && n + i < rows; i++) {
-            if (w == NULL) {
-                w = new_file(level, &out);
-            }
-            put_row(w, &batch[i]);
-            must(dl_columnar_row_end(w, &err), &err);
-            if (++in_file == file_rows) {
-                end_file(w);
-                w = NULL;
-                in_file = 0;
-                files++;
-            }
-        }
-        seconds += cpu_seconds() - start;
+        before_kib = n == 0 ? peak_kib() : before_kib;
+        write_batch(&r, count);
     }
-    if (w != NULL) {
-        double start = cpu_seconds();
-        end_file(w);
-        seconds += cpu_seconds() - start;
-        files++;
-    }
-    (void)getrusage(RUSAGE_SELF, &after);
-    printf("rows %" PRIu64 " files %" PRIu64 " level %d\n", rows, files, level);
-    printf("json bytes a row %.0f\n", (double)json_bytes / (double)(rows + BATCH_ROWS - 1));
-    printf("rows a CPU second %.0f\n", (double)rows / seconds);
-    printf("CPU microseconds a file %.1f\n", seconds * 1e6 / (double)files);
-    printf("bytes a row %.1f\n", (double)out.bytes / (double)rows);
-    printf("peak memory of the writer KiB %ld\n", after.ru_maxrss - before.ru_maxrss);
+    write_last(&r);
+    printf("rows %" PRIu64 " files %" PRIu64 " level %d\n", r.rows, r.files, r.level);
+    printf("JSON bytes a row %.0f\n", (double)r.json_bytes / (double)r.rows);
+    printf("rows a CPU second %.0f\n", (double)r.rows / r.seconds);
+    printf("CPU microseconds a file %.1f\n", r.seconds * 1e6 / (double)r.files);
+    printf("bytes a row %.1f\n", (double)r.out.bytes / (double)r.rows);
+    printf("peak memory of the writer KiB %ld\n", peak_kib() - before_kib);
     if (argc > 4) {
         keep_file(argv[4], &content);
     }
-    dl_mem_free(batch);
+    dl_mem_free(r.batch);
     return 0;
 }

@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 
 enum {
-    FILE_VERSION = 2,
+    FILE_VERSION = 1, /* no page V2, and no encoding that came with it */
     /* ConvertedType */
     CONVERTED_UTF8 = 0,
     CONVERTED_MAP = 1,

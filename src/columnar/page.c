@@ -22,7 +22,8 @@ enum {
     HOLD_RAW_BYTES = 16 << 20, /* of a page of indices: what they would be if they were plain */
 };
 /* A page is at most what a row brings beyond DL_COLUMNAR_PAGE_BYTES, or as much from a trial. */
-static const size_t PAGE_LIMIT_BYTES = (size_t)2 * DL_COLUMNAR_ROW_LIMIT_BYTES + 2 * HOLD_RAW_BYTES;
+static const size_t PAGE_LIMIT_BYTES =
+    (size_t)2 * DL_COLUMNAR_ROW_LIMIT_BYTES + (size_t)2 * HOLD_RAW_BYTES;
 
 dl_columnar_kind dl_columnar_kind_of(const dl_columnar_field *field)
 {

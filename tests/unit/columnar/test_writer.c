@@ -28,40 +28,31 @@ static uint64_t take_varint(dl_cursor *c)
     return value;
 }
 
+static uint32_t bits_at(const uint8_t *from, size_t first, size_t bits)
+{
+    uint32_t value = 0;
+    for (size_t b = 0; b < bits; b++) {
+        value |= (uint32_t)(from[(first + b) / 8] >> ((first + b) % 8) & 1) << b;
+    }
+    return value;
+}
+
 /* `count` values; false when the bytes do not hold just them. */
-static bool decode(dl_bytes bytes, unsigned bits, size_t count, uint32_t *out)
+static bool decode(dl_bytes bytes, size_t bits, size_t count, uint32_t *out)
 {
     dl_cursor c = {bytes.ptr, bytes.ptr + bytes.len};
-    size_t n = 0;
+    size_t n = 0, width = (bits + 7) / 8;
     while (n < count && dl_cursor_left(&c) > 0) {
         uint64_t header = take_varint(&c);
         const uint8_t *from = NULL;
-        if ((header & 1) == 0) {
-            uint32_t value = 0;
-            if (!dl_cursor_take(&c, (bits + 7) / 8, &from)) {
-                return false;
-            }
-            for (unsigned i = 0; i < (bits + 7) / 8; i++) {
-                value |= (uint32_t)from[i] << (8 * i);
-            }
-            for (uint64_t i = 0; i < header >> 1; i++) {
-                if (n == count) {
-                    return false;
-                }
-                out[n++] = value;
-            }
-            continue;
-        }
-        if (!dl_cursor_take(&c, (size_t)(header >> 1) * bits, &from)) {
+        bool packed = (header & 1) != 0;
+        size_t run = packed ? (size_t)(header >> 1) * 8 : (size_t)(header >> 1);
+        if (!dl_cursor_take(&c, packed ? run / 8 * bits : width, &from) ||
+            (!packed && run > count - n)) {
             return false;
         }
-        for (size_t i = 0; i < (header >> 1) * 8 && n < count; i++) {
-            uint32_t value = 0;
-            for (size_t b = 0; b < bits; b++) {
-                size_t at = i * bits + b;
-                value |= (uint32_t)(from[at / 8] >> (at % 8) & 1) << b;
-            }
-            out[n++] = value;
+        for (size_t i = 0; i < run && n < count; i++) {
+            out[n++] = packed ? bits_at(from, i * bits, bits) : bits_at(from, 0, width * 8);
         }
     }
     return n == count && dl_cursor_left(&c) == 0;
