@@ -4,6 +4,7 @@
 #include "base/number.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,9 +240,9 @@ static void format_decimal(int64_t value, unsigned scale, char *out, size_t size
 
 static void format_float(const dl_columnar_field *field, double value, char *out)
 {
-    if (value != value) {
+    if (isnan(value)) {
         memcpy(out, "NaN", 4);
-    } else if (value > 1.7e308 * 1.1 || value < -1.7e308 * 1.1) {
+    } else if (isinf(value)) {
         memcpy(out, value > 0 ? "Infinity" : "-Infinity", value > 0 ? 9 : 10);
     } else {
         size_t len = field->type == DL_COLUMNAR_FLOAT ? dl_number_format_float((float)value, out)
