@@ -47,6 +47,7 @@ typedef struct batch_plan {
     size_t output_count;
     death *deaths;
     size_t death_count, death_room;
+    dl_ahead_list ahead;
     int64_t upserts, inserts, updates, removes, skipped, stale;
 } batch_plan;
 
@@ -72,6 +73,7 @@ static dl_status plan_init(batch_plan *plan, const dl_fold *fold, dl_error *err)
     plan->known = dl_arena_alloc(plan->arena, count + 1, sizeof *plan->known);
     plan->rows = dl_arena_alloc(plan->arena, count + 1, sizeof *plan->rows);
     plan->outputs = dl_arena_alloc(plan->arena, OUTPUT_LIMIT, sizeof *plan->outputs);
+    plan->ahead.arena = plan->arena;
     if (plan->decisions == NULL || plan->known == NULL || plan->rows == NULL ||
         plan->outputs == NULL) {
         return dl_arena_full(plan->arena, err);
@@ -108,7 +110,11 @@ static dl_state_key key_of(const dl_feed_entry *e)
 
 static dl_status decide(dl_pipeline *p, batch_plan *plan, dl_error *err)
 {
-    dl_fold_rules rules = {.source = p->source, .require_file_path = p->options.require_file_path};
+    /* Where sequences grow with time everything up to the watermark is in the tables, as a row or
+     * as none. */
+    dl_fold_rules rules = {.source = p->source,
+                           .settled = p->ordered ? p->watermark : 0,
+                           .require_file_path = p->options.require_file_path};
     for (size_t g = 0; g < plan->fold->group_count; g++) {
         const dl_fold_group *group = &plan->fold->groups[g];
         dl_state_key key = key_of(group->entries[0]);
@@ -116,6 +122,7 @@ static dl_status decide(dl_pipeline *p, batch_plan *plan, dl_error *err)
         DL_TRY(dl_state_get(p->state, &key, known, err));
         dl_fold_decision *d = &plan->decisions[g];
         *d = dl_fold_decide(group, known, &rules);
+        DL_TRY(dl_ahead_decide(p, group, known, &rules, &plan->ahead, d, err));
         bool has_row = known->known && !known->removed;
         plan->skipped += d->verdict == DL_FOLD_NOTHING;
         plan->stale += d->verdict == DL_FOLD_STALE;
@@ -597,6 +604,7 @@ static dl_status record(dl_pipeline *p, const batch_plan *plan, commit *c, bool 
     int64_t begin = dl_clock_monotonic_us();
     DL_TRY(dl_state_begin(p->state, err));
     dl_status status = record_rows(p, plan, err);
+    status = status == DL_OK ? dl_ahead_record(p, &plan->ahead, err) : status;
     if (status == DL_OK && committed) {
         status = record_files(p, &p->tables[DL_STATE_INSTANCE], c, err);
     }

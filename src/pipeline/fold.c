@@ -99,7 +99,7 @@ dl_status dl_fold_sort(dl_fold *fold, dl_error *err)
     return DL_OK;
 }
 
-static bool counts(const dl_feed_entry *e, const dl_fold_rules *rules)
+bool dl_fold_counts(const dl_feed_entry *e, const dl_fold_rules *rules)
 {
     if (e->action == DL_FEED_DELETE) {
         return true;
@@ -113,6 +113,9 @@ static bool counts(const dl_feed_entry *e, const dl_fold_rules *rules)
 static bool is_newer(const dl_feed_entry *e, const dl_state_instance *known,
                      const dl_fold_rules *rules)
 {
+    if (e->sequence <= rules->settled) {
+        return false;
+    }
     if (!known->known) {
         return true;
     }
@@ -130,7 +133,7 @@ dl_fold_decision dl_fold_decide(const dl_fold_group *group, const dl_state_insta
     int64_t created_us = alive ? known->created_us : 0;
     for (size_t i = 0; i < group->count; i++) {
         const dl_feed_entry *e = group->entries[i];
-        if (!counts(e, rules)) {
+        if (!dl_fold_counts(e, rules)) {
             continue;
         }
         if (!is_newer(e, known, rules)) {

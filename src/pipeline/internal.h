@@ -125,12 +125,38 @@ typedef struct dl_fold_decision {
 
 typedef struct dl_fold_rules {
     int64_t source; /* number of the feed: sequences of one feed compare */
+    int64_t settled; /* no change up to this sequence is new to the tables; 0: not known */
     bool require_file_path;
 } dl_fold_rules;
 
 /** Pure: template.md 3.1 to 3.3 and 3.6 for one key. */
 dl_fold_decision dl_fold_decide(const dl_fold_group *group, const dl_state_instance *known,
                                 const dl_fold_rules *rules);
+
+/** Whether a change has any effect (a Create or Update of an instance that was deleted since has none). */
+bool dl_fold_counts(const dl_feed_entry *entry, const dl_fold_rules *rules);
+
+/* ---- ahead.c ---- */
+
+typedef struct dl_ahead_change {
+    const dl_feed_entry *key; /* any entry of the key */
+    int64_t sequence, timestamp_us;
+    bool is_delete;
+} dl_ahead_change;
+
+typedef struct dl_ahead_list {
+    dl_arena *arena; /* borrowed */
+    dl_ahead_change *items;
+    size_t count, room;
+} dl_ahead_list;
+
+/** Correct a decision's created_us where windows went ahead of the watermark; what must be remembered for it is
+ * appended to `list`, to be recorded with the rows. */
+DL_NODISCARD dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
+                                       const dl_state_instance *known, const dl_fold_rules *rules,
+                                       dl_ahead_list *list, dl_fold_decision *decision,
+                                       dl_error *err);
+DL_NODISCARD dl_status dl_ahead_record(dl_pipeline *p, const dl_ahead_list *list, dl_error *err);
 
 /* ---- apply.c ---- */
 

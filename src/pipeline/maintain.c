@@ -122,8 +122,12 @@ dl_status dl_pipeline_vacuum_daily(dl_pipeline *p, dl_error *err)
     }
     DL_TRY(dl_state_begin(p->state, err));
     dl_status status = dl_state_number_set(p->state, "vacuumed_us", now, err);
-    int64_t before = now - p->options.parameters.retention_hours * 3600 * 1000000;
-    status = status == DL_OK ? dl_state_prune(p->state, before, err) : status;
+    /* By the feed's own time: taking in an old feed must not forget what it has just removed. */
+    int64_t before = p->watermark_us < now ? p->watermark_us : now;
+    int64_t kept_us = p->options.parameters.retention_hours * 3600 * 1000000;
+    if (status == DL_OK && before > INT64_MIN + kept_us) {
+        status = dl_state_prune(p->state, before - kept_us, err);
+    }
     for (size_t i = 0; status == DL_OK && last > 0 && i < DL_PIPELINE_TABLES; i++) {
         status = dl_pipeline_position(p, &p->tables[i], err);
     }

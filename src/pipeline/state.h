@@ -190,7 +190,7 @@ DL_NODISCARD dl_status dl_state_ahead(dl_state *state, const dl_state_key *key, 
                                                          int64_t timestamp_us, bool is_delete,
                                                          dl_error *err),
                                       void *context, dl_error *err);
-/** Those up to `sequence` are behind the watermark now. */
+/** Those up to `sequence` are behind the watermark now: forgotten for keys that have none beyond it. */
 DL_NODISCARD dl_status dl_state_ahead_prune(dl_state *state, int64_t source, int64_t sequence,
                                             dl_error *err);
 /** Windows done ahead of the watermark: start, end (us), greatest sequence. */

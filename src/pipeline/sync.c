@@ -104,7 +104,8 @@ static dl_status prepare(run *r, dl_error *err)
 
 /* ---- batches ---- */
 
-/* The time that all changes before it are in the tables, after a batch that ended at `time_us`. */
+/* The time that all changes before it are in the tables, after a batch that ended at `time_us`. It
+ * is always that of a change that was seen: the source's clock counts, not ours. */
 static int64_t safe_time(const run *r, int64_t time_us)
 {
     int64_t limit = r->info.open_windows ? INT64_MAX : now_us(r->p) - OVERLAP_US;
@@ -175,15 +176,19 @@ static dl_status read_changes(run *r, const dl_feed_reader_options *options, dl_
 
 /* ---- the watermark after a run ---- */
 
-static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+/* `out_end_us`: windows that went ahead reach so far from here without a gap. */
+static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, int64_t *out_end_us,
+                                dl_error *err)
 {
     dl_pipeline *p = r->p;
     DL_TRY(dl_state_begin(p->state, err));
     dl_status status = DL_OK;
+    *out_end_us = end_us > r->time_us ? end_us : r->time_us;
     if (!r->contiguous) {
         status = dl_state_window_add(p->state, p->source, start_us, end_us, r->sequence, err);
     } else {
-        status = dl_state_window_absorb(p->state, p->source, &r->time_us, &r->sequence, err);
+        int64_t last = r->sequence;
+        status = dl_state_window_absorb(p->state, p->source, out_end_us, &last, err);
         if (status == DL_OK) {
             status = dl_state_ahead_prune(p->state, p->source, r->sequence, err);
         }
@@ -196,14 +201,11 @@ static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, dl_err
 }
 
 /* All tables say the same at the end, also those in which nothing changed. */
-static dl_status finish(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+static dl_status finish(run *r, int64_t start_us, int64_t end_us, int64_t *out_end_us,
+                        dl_error *err)
 {
     dl_pipeline *p = r->p;
-    if (end_us != INT64_MAX && r->contiguous) {
-        int64_t reached = safe_time(r, end_us < now_us(p) ? end_us : now_us(p));
-        r->time_us = reached > r->time_us ? reached : r->time_us;
-    }
-    DL_TRY(record_windows(r, start_us, end_us, err));
+    DL_TRY(record_windows(r, start_us, end_us, out_end_us, err));
     if (r->sequence > 0) {
         DL_TRY(dl_pipeline_mark(p, r->sequence, safe_time(r, r->time_us), err));
     }
@@ -259,7 +261,8 @@ static dl_feed_reader_options reader_options(const run *r)
         .source = r->source, .page_rows = o->parameters.batch_size, .cancel = o->cancel};
 }
 
-static dl_status sync_window(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+static dl_status read_window(run *r, int64_t start_us, int64_t end_us, int64_t *out_end_us,
+                             dl_error *err)
 {
     dl_pipeline *p = r->p;
     DL_TRY(is_contiguous(r, start_us, &r->contiguous, err));
@@ -272,8 +275,24 @@ static dl_status sync_window(run *r, int64_t start_us, int64_t end_us, dl_error 
     options.start_us = start_us;
     options.end_us = end_us;
     DL_TRY(read_changes(r, &options, err));
-    DL_TRY(finish(r, start_us, end_us, err));
+    DL_TRY(finish(r, start_us, end_us, out_end_us, err));
     p->window_app[0] = '\0';
+    return DL_OK;
+}
+
+/* Where the window closes the gap before windows that went ahead, those are read once more, now in
+ * order: their rows are there, but when an instance came into being is only known now. */
+static dl_status sync_window(run *r, int64_t start_us, int64_t end_us, dl_error *err)
+{
+    int64_t reached_us = INT64_MIN;
+    DL_TRY(read_window(r, start_us, end_us, &reached_us, err));
+    while (r->contiguous && r->p->watermark_us != INT64_MIN && reached_us > r->p->watermark_us) {
+        int64_t from_us = r->p->watermark_us;
+        DL_TRY(read_window(r, from_us, reached_us, &reached_us, err));
+        if (r->p->watermark_us <= from_us) {
+            break;
+        }
+    }
     return DL_OK;
 }
 
@@ -287,7 +306,8 @@ static dl_status sync_cursor(run *r, dl_error *err)
     options.cursor = true;
     options.after_sequence = p->watermark;
     DL_TRY(read_changes(r, &options, err));
-    return finish(r, 0, INT64_MAX, err);
+    int64_t reached_us = 0;
+    return finish(r, 0, r->time_us, &reached_us, err);
 }
 
 /* Everything new. */
