@@ -19,7 +19,7 @@ from support.http import (
     stored_items,
     value,
 )
-from support.server import wait_for
+from support.server import sanitized, wait_for
 
 SINGLE = {**DICOM_JSON, "Content-Type": "application/dicom"}
 EMPTY_SQ = {"vr": "SQ"}
@@ -1062,6 +1062,35 @@ def test_more_parts_than_are_taken(web):
     answer = web.store(*[one] * 2000)
     assert answer.status == 202
     assert (len(stored_items(answer)), len(failed_items(answer))) == (1, 1999)
+
+
+@pytest.mark.parametrize("parts, all_told", [(200, True), (2000, False)])
+def test_many_parts_with_many_findings(serve, parts, all_told):
+    """Comments have room for 16 MiB; beyond, instances are stored and told without theirs."""
+    server = serve()
+    findings = {0x00110010: Element("LO", "OURS")}
+    findings |= {0x00111000 + n: Element("DA", "no date") for n in range(200)}
+    base = dicom.report().with_(findings)
+    group = [base] + [base.fresh("instance") for _ in range(parts - 1)]
+    server.http.store(dicom.report())
+    server.reset_peak()
+    before = server.memory_bytes("VmHWM")
+    answer = server.http.store(*group)
+    assert answer.status == 202
+    items = stored_items(answer)
+    assert [value(i, "00081155") for i in items] == [one.sop for one in group]
+    assert all(value(i, "00081196") == 1 for i in items)
+    told = [comments(i) for i in items]
+    assert len(told[0]) == 200 and "(0011,1000)" in told[0][0]
+    assert all(len(t) == 200 for t in told) == all_told
+    if not all_told:
+        size = sum(len(text) for t in told for text in t)
+        assert (12 << 20) < size < (32 << 20), size
+        assert told[-1] == []
+    if not sanitized():
+        assert server.memory_bytes("VmHWM") - before < 160 << 20
+    assert "00111000" not in server.http.metadata(group[-1].path)[0]
+    assert server.http.get(f"/studies/{base.study}/metadata").headers["ETag"].endswith(f"-{parts}")
 
 
 def test_parallel_stores_of_one_study(web, g):
