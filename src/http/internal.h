@@ -13,8 +13,8 @@
  *
  * libmicrohttpd's own timeout is not used: its wait in whole seconds turns into a busy loop in the
  * last one (0.9.75), and it cannot tell a slow header from a slow body. Instead every connection
- * has a deadline, which the watch looks at; what is being sent is guarded by the kernel
- * (TCP_USER_TIMEOUT).
+ * has a deadline, which the watch looks at; a client that takes nothing of its answer is given up
+ * by the kernel (TCP_USER_TIMEOUT), one that takes too little by the watch.
  *
  * What libmicrohttpd 0.9.75 answers by itself, before we are asked: first lines and headers that it
  * cannot read, versions other than 1.x, lengths that are no number, chunks that are none, and what
@@ -38,6 +38,12 @@ enum {
     DL_HTTP_REQUEST_ID_SIZE = 33,
 };
 
+/** How long we have waited for a client, and how much came of it. */
+typedef struct dl_http_pace {
+    int64_t waited_us;
+    uint64_t bytes;
+} dl_http_pace;
+
 /** One connection. The watch may shut the socket down, nothing else, and only while listed. */
 typedef struct dl_http_conn {
     struct dl_http_conn *next, *previous; /* guarded by the server's lock */
@@ -45,6 +51,11 @@ typedef struct dl_http_conn {
     uint64_t request_count; /* the connection's thread only */
     /* Monotonic microseconds; 0: none. Relaxed: a stale value costs one round of the watch. */
     atomic_llong deadline_us;
+    atomic_bool sending; /* an answer is on its way; relaxed as above */
+    /* Of the watch alone: what the client has taken of it. */
+    dl_http_pace taking;
+    long long looked_us; /* 0: not yet */
+    uint64_t acked_bytes;
 } dl_http_conn;
 
 struct dl_http_server {
@@ -115,6 +126,8 @@ struct dl_http_exchange {
     bool cut;        /* answered past libmicrohttpd */
     uint64_t content_length;
     uint64_t received_bytes, dropped_bytes, sent_bytes;
+    int64_t waiting_since_us; /* for the body to go on */
+    dl_http_pace giving;
     void *state;
     bool body_failed;
     dl_error body_failure;
@@ -168,6 +181,9 @@ void dl_http_watch_stop(dl_http_server *server);
 /** NULL without memory. */
 dl_http_conn *dl_http_watch_add(dl_http_server *server, int fd);
 void dl_http_watch_remove(dl_http_server *server, dl_http_conn *conn);
+/** Count in; false when the client is too slow (dl_http_server_options.least_bytes_per_s). */
+bool dl_http_pace_add(dl_http_pace *pace, const dl_http_server_options *options, int64_t waited_us,
+                      uint64_t bytes);
 /** 0 seconds: no deadline. */
 void dl_http_watch_deadline(dl_http_conn *conn, unsigned seconds);
 

@@ -141,6 +141,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
         return;
     }
     *request = NULL;
+    atomic_store_explicit(&x->conn->sending, false, memory_order_relaxed);
     unsigned status = status_sent(x);
     bool refused_below =
         code == MHD_REQUEST_TERMINATED_WITH_ERROR && !dl_http_answered(x) && status != 0;
@@ -238,6 +239,8 @@ static void fill_options(dl_http_server_options *o)
         o->header_limit_bytes == 0 ? DEFAULT_HEADER_LIMIT_BYTES : o->header_limit_bytes;
     o->connection_limit = o->connection_limit == 0 ? DEFAULT_CONNECTION_LIMIT : o->connection_limit;
     o->idle_timeout_s = o->idle_timeout_s == 0 ? DEFAULT_IDLE_TIMEOUT_S : o->idle_timeout_s;
+    o->least_bytes_per_s =
+        o->least_bytes_per_s == 0 ? DL_HTTP_LEAST_BYTES_PER_S : o->least_bytes_per_s;
     o->header_timeout_s = o->header_timeout_s == 0 ? DEFAULT_HEADER_TIMEOUT_S : o->header_timeout_s;
 }
 

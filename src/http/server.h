@@ -67,9 +67,15 @@ typedef struct dl_http_server_options {
     unsigned connection_limit; /* 0: 1024 */
     unsigned idle_timeout_s;   /* 0: 60 */
     unsigned header_timeout_s; /* 0: 30 */
+    /* What a client has to send of a body, or take of an answer, a second of the time that is spent
+     * waiting for it, on average of idle_timeout_s; 0: DL_HTTP_LEAST_BYTES_PER_S. Below, a body is
+     * answered 408, and a connection is closed. */
+    unsigned least_bytes_per_s;
     const char
         *supported_versions; /* value of api-supported-versions on versioned routes; NULL: none */
 } dl_http_server_options;
+
+enum { DL_HTTP_LEAST_BYTES_PER_S = 500 };
 
 DL_NODISCARD dl_status dl_http_server_start(const dl_http_server_options *options,
                                             const dl_http_app *app, dl_http_server **out_server,

@@ -161,6 +161,7 @@ enum MHD_Result dl_http_queue(dl_http_exchange *x)
         return MHD_NO; /* no memory: closes the connection */
     }
     each_answer_header(x, put_in_response, response);
+    atomic_store_explicit(&x->conn->sending, true, memory_order_relaxed);
     enum MHD_Result result = MHD_queue_response(x->mhd, x->reply.status, response);
     MHD_destroy_response(response);
     return result;

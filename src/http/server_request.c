@@ -1,6 +1,7 @@
 #include "http/internal.h"
 
 #include "base/ckd.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <string.h>
@@ -274,6 +275,12 @@ static void begin(dl_http_exchange *x)
     }
 }
 
+static void wait_for_body(dl_http_exchange *x)
+{
+    x->waiting_since_us = dl_clock_monotonic_us();
+    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+}
+
 /* The body of a request that is answered already: a short one is read and dropped, so that the
  * connection lives on; for a long one the answer goes out now, and the connection ends. */
 static enum MHD_Result answer_early(dl_http_exchange *x)
@@ -286,7 +293,7 @@ static enum MHD_Result answer_early(dl_http_exchange *x)
         return dl_http_queue(x);
     }
     x->dropping = true;
-    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    wait_for_body(x);
     return MHD_YES;
 }
 
@@ -300,7 +307,7 @@ enum MHD_Result dl_http_request_start(dl_http_exchange *x, const dl_http_start_l
     if (dl_http_answered(x)) {
         return answer_early(x);
     }
-    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    wait_for_body(x);
     return MHD_YES;
 }
 
@@ -351,11 +358,25 @@ static enum MHD_Result take_piece(dl_http_exchange *x, dl_bytes piece)
     return MHD_YES;
 }
 
+/* A client that sends a little now and then would hold its place for as long as it likes. */
+static enum MHD_Result give_up(dl_http_exchange *x)
+{
+    if (!dl_http_answered(x)) {
+        dl_http_refuse(x, 408, "The body of the request comes too slowly.");
+    }
+    dl_http_cut(x);
+    return MHD_NO; /* closes */
+}
+
 enum MHD_Result dl_http_request_piece(dl_http_exchange *x, dl_bytes piece)
 {
     dl_http_watch_deadline(x->conn, 0);
+    int64_t waited_us = dl_clock_monotonic_us() - x->waiting_since_us;
+    if (!dl_http_pace_add(&x->giving, &x->server->options, waited_us, piece.len)) {
+        return give_up(x);
+    }
     enum MHD_Result result = take_piece(x, piece);
-    dl_http_watch_deadline(x->conn, x->server->options.idle_timeout_s);
+    wait_for_body(x);
     return result;
 }
 

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <linux/tcp.h> /* tcp_info with what was acknowledged, which <netinet/tcp.h> lacks */
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -52,13 +54,48 @@ void dl_http_watch_remove(dl_http_server *server, dl_http_conn *conn)
     dl_mem_free(conn);
 }
 
+bool dl_http_pace_add(dl_http_pace *pace, const dl_http_server_options *options, int64_t waited_us,
+                      uint64_t bytes)
+{
+    pace->waited_us += waited_us;
+    pace->bytes += bytes;
+    if (pace->waited_us < (int64_t)options->idle_timeout_s * 1000000) {
+        return true;
+    }
+    bool enough =
+        (double)pace->bytes * 1e6 >= (double)options->least_bytes_per_s * (double)pace->waited_us;
+    *pace = (dl_http_pace){0};
+    return enough;
+}
+
+/* Whether the client takes what lies ready for it. Time in which nothing does is ours, not its. */
+static bool takes_its_answer(const dl_http_server *server, dl_http_conn *conn, long long now_us)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    if (!atomic_load_explicit(&conn->sending, memory_order_relaxed) ||
+        getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        (info.tcpi_notsent_bytes == 0 && info.tcpi_unacked == 0)) {
+        conn->looked_us = 0;
+        conn->taking = (dl_http_pace){0};
+        return true;
+    }
+    bool good = conn->looked_us == 0 ||
+                dl_http_pace_add(&conn->taking, &server->options, now_us - conn->looked_us,
+                                 info.tcpi_bytes_acked - conn->acked_bytes);
+    conn->looked_us = now_us;
+    conn->acked_bytes = info.tcpi_bytes_acked;
+    return good;
+}
+
 /* The thread of a connection that is shut down sees its end as if the client had gone. */
 static void end_late_ones(dl_http_server *server)
 {
     long long now = dl_clock_monotonic_us();
     for (dl_http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
         long long deadline = atomic_load_explicit(&conn->deadline_us, memory_order_relaxed);
-        if (deadline != 0 && deadline < now) {
+        bool late = deadline != 0 && deadline < now;
+        if (late || !takes_its_answer(server, conn, now)) {
             (void)shutdown(conn->fd, SHUT_RDWR);
             atomic_compare_exchange_strong(&conn->deadline_us, &deadline, 0);
         }

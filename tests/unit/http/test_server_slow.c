@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/internal.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -127,7 +128,9 @@ TAP_CASE(idle_kept_connection_is_ended)
 TAP_CASE(body_may_trickle_but_not_stop)
 {
     rig r;
-    rig_start(&r, &usual);
+    dl_http_server_options options = usual;
+    options.least_bytes_per_s = 1;
+    rig_start(&r, &options);
     wire w = wire_open(&r);
     answer a = {0};
     wire_say(&w, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\n");
@@ -144,6 +147,104 @@ TAP_CASE(body_may_trickle_but_not_stop)
     TAP_EQ_INT(atomic_load(&r.end_count), 1);
     wire_close(&w);
     rig_stop(&r, 0);
+}
+
+/* The waits are those for the client: 2 s of them make a window. */
+TAP_CASE(pace_is_judged_by_whole_windows)
+{
+    const dl_http_server_options options = {.idle_timeout_s = 2, .least_bytes_per_s = 500};
+    static const struct {
+        int64_t waited_us;
+        uint64_t bytes;
+        bool want;
+    } rows[] = {
+        /* clang-format off */
+        {1999999,     0, true},  /* the window is not over */
+        {1,        1000, true},  /* just enough in 2 s */
+        {2000000,  1000, true},
+        {2000000,   999, false}, /* one less */
+        {1000000,   999, true},
+        {1000000,     0, false},
+        {0,     1000000, true},
+        {4000000,     0, true},  /* paid for before */
+        {4000000,  2000, true},
+        {4000000,  1999, false},
+        /* clang-format on */
+    };
+    dl_http_pace pace = {0};
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        TAP_EQ_INT(dl_http_pace_add(&pace, &options, rows[i].waited_us, rows[i].bytes),
+                   rows[i].want);
+    }
+}
+
+/* Never silent for idle_timeout_s, and yet for ever. */
+TAP_CASE(trickling_bodies_are_ended)
+{
+    static const char *const starts[] = {
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
+        "POST /early HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n"};
+    for (size_t i = 0; i < DL_COUNT_OF(starts); i++) {
+        rig r;
+        rig_start(&r, &usual);
+        wire w = wire_open(&r);
+        answer a = {0};
+        int64_t start_us = dl_clock_monotonic_us();
+        wire_say(&w, starts[i]);
+        for (int n = 0; n < 25; n++) { /* 40 bytes a second, for 2.5 s */
+            nap_ms(100);
+            (void)wire_say(&w, "aaaa");
+        }
+        TAP_TRUE(wire_answer(&w, false, &a));
+        TAP_EQ_INT(a.status, i == 2 ? 415 : 408);
+        TAP_TRUE(a.whole);
+        expect_common_headers(&a);
+        TAP_TRUE(wire_closed(&w));
+        expect_within((dl_clock_monotonic_us() - start_us) / 1000, 1900, 9000);
+        answer_clear(&a);
+        wire_close(&w);
+        TAP_TRUE(rig_wait(&r.state_count, 0));
+        rig_stop(&r, 0);
+    }
+}
+
+/* Reads `step` bytes each 20 ms until the server has given up, at most for `limit_ms`. What the
+ * kernel holds ready could be read for longer. */
+static int64_t ms_of_slow_reading(const rig *r, const char *request, size_t step, int64_t limit_ms)
+{
+    static char dropped[1 << 20];
+    wire w = wire_open(r);
+    int64_t start_us = dl_clock_monotonic_us(), ms = 0;
+    wire_say(&w, request);
+    while (atomic_load(&r->stream_destroy_count) == 0 && ms < limit_ms) {
+        nap_ms(20);
+        TAP_TRUE(read(w.fd, dropped, step) > 0);
+        ms = (dl_clock_monotonic_us() - start_us) / 1000;
+    }
+    wire_close(&w);
+    return ms;
+}
+
+/* The kernel takes each bit that is read for progress. */
+TAP_CASE(trickling_readers_are_ended)
+{
+    enum { SLOW_STEP = 10000, FAST_STEP = 400000, LEAST = 2000000, PATIENCE_MS = 9000 };
+    static const char *const requests[] = {GET("/stream?length=1000000000"),
+                                           GET("/stream?length=1000000000&known=0"),
+                                           GET("/parts?count=10000")};
+    dl_http_server_options options = usual;
+    options.least_bytes_per_s = LEAST;
+    for (size_t i = 0; i < DL_COUNT_OF(requests); i++) {
+        rig r;
+        rig_start(&r, &options);
+        expect_within(ms_of_slow_reading(&r, requests[i], SLOW_STEP, PATIENCE_MS), 1900,
+                      PATIENCE_MS - 1);
+        rig_stop(&r, 0);
+        rig_start(&r, &options);
+        TAP_TRUE(ms_of_slow_reading(&r, requests[i], FAST_STEP, 3500) >= 3500);
+        rig_stop(&r, 0);
+    }
 }
 
 /* The handler may take its time, and what was refused may, too. */
@@ -396,6 +497,9 @@ int main(void)
     TAP_RUN(trickling_headers_of_a_kept_connection);
     TAP_RUN(idle_kept_connection_is_ended);
     TAP_RUN(body_may_trickle_but_not_stop);
+    TAP_RUN(pace_is_judged_by_whole_windows);
+    TAP_RUN(trickling_bodies_are_ended);
+    TAP_RUN(trickling_readers_are_ended);
     TAP_RUN(handlers_may_be_slow);
     TAP_RUN(client_that_does_not_read_is_given_up);
     TAP_RUN(slow_connections_hold_up_nobody);
