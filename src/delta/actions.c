@@ -380,6 +380,9 @@ static dl_status read_file(parser *p, dl_delta_file *out)
         return dl_error_within(p->err, status, "reading commit %lld, line %zu",
                                (long long)p->version, p->item->line);
     }
+    if (!dl_str_is_utf8(file.path)) { /* no store has such a key, no log could say it again */
+        return corrupt_field(p, "path", "is not UTF-8");
+    }
     if (file.stats.ptr != NULL) {
         file.row_count = dl_delta_stats_rows(file.stats);
     }

@@ -336,8 +336,8 @@ static dl_status take_file(const reader *r, const dl_columnar_batch *b, size_t f
     DL_TRY(dl_delta_path_decode(text_of(r, b, first + F_PATH), arena, &out->path, err));
     out->size_bytes = int_of(r, b, first + F_SIZE, 0);
     out->data_change = int_of(r, b, first + F_CHANGE, 0) != 0;
-    if (out->path.len == 0 || out->size_bytes < 0) {
-        return dl_error_set(err, DL_E_CORRUPT, "a file with an empty path or a negative size");
+    if (out->path.len == 0 || !dl_str_is_utf8(out->path) || out->size_bytes < 0) {
+        return dl_error_set(err, DL_E_CORRUPT, "a file with no path or a negative size");
     }
     DL_TRY(pairs_of(r, b, first + F_PART_KEY, arena, &out->partition_values, err));
     return take_vector(r, b, first, &out->dv, err);

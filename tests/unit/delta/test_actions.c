@@ -55,6 +55,7 @@ static const struct {
     {"flag is a number",       "{\"add\":{\"path\":\"a\",\"size\":1,\"dataChange\":1}}", DL_E_CORRUPT, "add.dataChange", 0, 0},
     {"values are an array",    "{\"add\":{\"path\":\"a\",\"size\":1,\"partitionValues\":[]}}", DL_E_CORRUPT, "is no object", 0, 0},
     {"a bad escape in a path", "{\"add\":{\"path\":\"%4\",\"size\":1}}", DL_E_CORRUPT, "commit 7, line 1", 0, 0},
+    {"a path not in UTF-8",    "{\"add\":{\"path\":\"%FF\",\"size\":1}}", DL_E_CORRUPT, "add.path is not UTF-8", 0, 0},
     {"version beyond 32 bits", "{\"protocol\":{\"minReaderVersion\":2147483648,\"minWriterVersion\":2}}", DL_E_CORRUPT, "beyond 32 bits", 0, 0},
     {"features are texts",     "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":[1]}}", DL_E_CORRUPT, "readerFeatures", 0, 0},
     {"two protocols",          PROTOCOL "\n" PROTOCOL, DL_E_CORRUPT, "line 2: a second protocol", 0, 0},
