@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 
 enum {
-    FILE_VERSION = 1, /* no page V2, and no encoding that came with it */
+    FILE_VERSION = 1, /* what it is with pages V1, whatever their encodings */
     /* ConvertedType */
     CONVERTED_UTF8 = 0,
     CONVERTED_MAP = 1,

@@ -156,6 +156,10 @@ def plain(value):
     return value
 
 
+def plain_bound(value):
+    return value.astimezone(UTC) if getattr(value, "tzinfo", None) is not None else value
+
+
 # ---- writing and reading ----
 
 
@@ -271,8 +275,26 @@ class File:
             stats = [c.statistics for c in chunks]
             nulls = len(leaf.entries) - len(self.values(leaf))
             assert sum(s.null_count for s in stats) == nulls
-            if leaf.field.type not in ORDERED:
-                assert not any(s.has_min_max for s in stats)
+            self.check_bounds(leaf, [s for s in stats if s.num_values > 0])
+
+    def check_bounds(self, leaf, stats):
+        """Bounds of the groups hold all values; numbers are exact. NaN takes a group's bounds away."""
+        if leaf.field.type not in ORDERED:
+            assert not any(s.has_min_max for s in stats)
+            return
+        values = self.values(leaf)
+        if not values or any(v != v for v in values):
+            return
+        if leaf.field.type == "string":
+            bounded = [s for s in stats if s.has_min_max]
+            values = [v.encode() for v in values]
+            assert all(s.min.encode() <= max(values) for s in bounded)
+            if len(bounded) == len(stats):
+                assert min(s.min.encode() for s in stats) <= min(values)
+                assert max(s.max.encode() for s in stats) >= max(values)
+        else:
+            assert min(plain_bound(s.min) for s in stats) == min(values)
+            assert max(plain_bound(s.max) for s in stats) == max(values)
 
     def statistics(self, leaf, group=0):
         return pq.read_metadata(self.path).row_group(group).column(leaf).statistics
