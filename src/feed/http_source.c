@@ -114,8 +114,8 @@ static dl_status get_latest(dl_feed_http *feed, dl_cancel *cancel, dl_feed_page 
     }
     dl_http_answer answer = {0};
     dl_feed_request q = {.single = true, .cancel = cancel, .out_answer = &answer, .arena = arena};
-    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET /v%u/changefeed/latest",
-                           feed->options.api_version));
+    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET %.*s/v%u/changefeed/latest",
+                           DL_STR_ARG(feed->base_path), feed->options.api_version));
     DL_AUTO(dl_feed_page) page = NULL;
     DL_TRY(get(feed, "/latest?includeMetadata=false", &q, &page, err));
     DL_TRY(read_info(feed, &answer, err));
@@ -183,8 +183,8 @@ static dl_status http_window(dl_feed_source *source, int64_t start_us, int64_t e
     DL_TRY(dl_buf_append_str(&query, DL_STR("&includeMetadata=true"), err));
     DL_TRY(dl_buf_terminate(&query, err));
     dl_feed_request q = {.cancel = cancel, .arena = arena};
-    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET /v%u/changefeed offset %" PRId64,
-                           feed->options.api_version, offset));
+    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET %.*s/v%u/changefeed offset %" PRId64,
+                           DL_STR_ARG(feed->base_path), feed->options.api_version, offset));
     return get_page(feed, query.ptr, limit, &q, out_page, err);
 }
 
@@ -201,8 +201,8 @@ static dl_status http_after(dl_feed_source *source, int64_t sequence, size_t lim
                            "?afterSequence=%" PRId64 "&limit=%zu&includeMetadata=true", sequence,
                            limit));
     dl_feed_request q = {.cancel = cancel, .arena = arena};
-    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET /v%u/changefeed afterSequence %" PRId64,
-                           feed->options.api_version, sequence));
+    DL_TRY(dl_arena_printf(arena, &q.what, err, "GET %.*s/v%u/changefeed afterSequence %" PRId64,
+                           DL_STR_ARG(feed->base_path), feed->options.api_version, sequence));
     return get_page(feed, query.ptr, limit, &q, out_page, err);
 }
 
@@ -304,7 +304,11 @@ static dl_status read_url(dl_feed_http *feed, dl_error *err)
         dl_error_hint(err, "give it like https://host/path");
         return status;
     }
-    return dl_arena_copy(feed->arena, url, &feed->base, err);
+    DL_TRY(dl_arena_copy(feed->arena, url, &feed->base, err));
+    dl_str rest = dl_str_slice(feed->base, https ? 8 : 7, url.len);
+    ptrdiff_t slash = dl_str_find(rest, '/');
+    feed->base_path = dl_str_slice(rest, slash < 0 ? rest.len : (size_t)slash, rest.len);
+    return DL_OK;
 }
 
 static dl_status copy_text(dl_arena *arena, const char **text, dl_error *err)

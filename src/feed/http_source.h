@@ -17,6 +17,7 @@ typedef struct dl_feed_http {
     dl_feed_http_options options;
     dl_arena *arena;      /* holds the texts of the options */
     dl_str base;          /* without trailing '/' and version */
+    dl_str base_path;     /* what of it comes after the host; for messages */
     pthread_mutex_t lock; /* guards everything below; no I/O under it */
     struct {
         dl_http_client *client;

@@ -329,6 +329,16 @@ TAP_CASE(another_service_is_named_by_its_address)
         TAP_EQ_STR(info.id, id);
         TAP_TRUE(!info.has_cursor && !info.open_windows && info.page_limit == 200);
         TAP_EQ_STR(dl_str_of(s.path), forms[i].path);
+        s.faults[s.requests] = (fault){STATUS, 404, NULL, NULL};
+        s.fault_count = s.requests + 1;
+        size_t rows = 0;
+        char words[256];
+        (void)snprintf(words, sizeof words,
+                       "GET %.*s offset 100: ", (int)(strlen(forms[i].path) - strlen("/latest")),
+                       forms[i].path);
+        TAP_STATUS(get_window(source, &rows, &err), DL_E_INVALID);
+        TAP_TRUE(strstr(err.message, words) != NULL);
+        err = (dl_error){0};
         dl_feed_source_close(source);
     }
     service_stop(&s);
