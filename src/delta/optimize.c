@@ -32,8 +32,15 @@ typedef struct node {
     bool job; /* they are to be copied */
 } node;
 
+enum { GROUPS_AT_HAND = 16 };
+
 typedef struct plan {
     dl_arena *arena;
+    struct {
+        dl_delta_pairs values;
+        dl_str group;
+    } groups[GROUPS_AT_HAND]; /* of late: most files are of few partitions */
+    size_t next_group;
     int64_t target_bytes;
     size_t small_limit;
     double dead_limit;
@@ -54,13 +61,20 @@ static int by_key(const void *a, const void *b)
     return dl_str_compare(((const dl_delta_pair *)a)->key, ((const dl_delta_pair *)b)->key);
 }
 
-/* "key=value" of every partition column, by name, lengths in front so that nothing is confused. */
-static dl_status group_of(plan *p, const dl_delta_pairs *values, dl_str *out_group, dl_error *err)
+static bool same_pairs(const dl_delta_pairs *a, const dl_delta_pairs *b)
 {
-    if (values->count == 0) {
-        *out_group = DL_STR("");
-        return DL_OK;
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        same = dl_str_eq(a->items[i].key, b->items[i].key) &&
+               (a->items[i].value.ptr == NULL) == (b->items[i].value.ptr == NULL) &&
+               dl_str_eq(a->items[i].value, b->items[i].value);
     }
+    return same;
+}
+
+/* "key=value" of every partition column, by name, lengths in front so that nothing is confused. */
+static dl_status make_group(plan *p, const dl_delta_pairs *values, dl_str *out_group, dl_error *err)
+{
     dl_delta_pair *sorted = dl_arena_alloc(p->arena, values->count, sizeof *sorted);
     if (sorted == NULL) {
         return dl_arena_full(p->arena, err);
@@ -83,6 +97,25 @@ static dl_status group_of(plan *p, const dl_delta_pairs *values, dl_str *out_gro
     return dl_arena_copy(p->arena, dl_buf_str(&text), out_group, err);
 }
 
+static dl_status group_of(plan *p, const dl_delta_pairs *values, dl_str *out_group, dl_error *err)
+{
+    if (values->count == 0) {
+        *out_group = DL_STR("");
+        return DL_OK;
+    }
+    for (size_t i = 0; i < GROUPS_AT_HAND; i++) {
+        if (p->groups[i].group.ptr != NULL && same_pairs(&p->groups[i].values, values)) {
+            *out_group = p->groups[i].group;
+            return DL_OK;
+        }
+    }
+    DL_TRY(make_group(p, values, out_group, err));
+    size_t at = p->next_group++ % GROUPS_AT_HAND;
+    p->groups[at].values = *values;
+    p->groups[at].group = *out_group;
+    return DL_OK;
+}
+
 static dl_status item_of(plan *p, const dl_delta_file *file, item *out, dl_error *err)
 {
     *out = (item){.file = file, .live_bytes = sane_size(file->size_bytes)};
@@ -101,7 +134,7 @@ static int by_group_and_size(const void *a, const void *b)
 {
     const item *x = a;
     const item *y = b;
-    int order = dl_str_compare(x->group, y->group);
+    int order = x->group.ptr == y->group.ptr ? 0 : dl_str_compare(x->group, y->group);
     if (order == 0) {
         order = (x->live_bytes > y->live_bytes) - (x->live_bytes < y->live_bytes);
     }

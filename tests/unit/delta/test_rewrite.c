@@ -231,6 +231,7 @@ TAP_CASE(compaction_keeps_every_value)
     note_all(table, rows_after);
     TAP_TRUE(memcmp(rows_before, rows_after, TABLES_ROWS * sizeof *rows_before) == 0);
     TAP_TRUE(rows_after[101].text[0] == '|');
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
@@ -258,6 +259,7 @@ TAP_CASE(new_files_are_split_at_the_limit)
     TAP_EQ_INT(result.files_added, writers);
     check_rows(table);
     check_moves(table, rewrite, old, 297);
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
@@ -293,6 +295,7 @@ TAP_CASE(rows_that_die_meanwhile_are_dead_in_the_copy)
     want(400, 10, true);
     check_rows(table);
     dl_delta_table_close(DL_STEAL(other));
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
@@ -317,6 +320,7 @@ TAP_CASE(a_file_that_went_away_is_a_conflict)
     TAP_TRUE(err.message[0] != '\0');
     check_rows(table);
     dl_delta_table_close(DL_STEAL(other));
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
@@ -342,6 +346,7 @@ TAP_CASE(every_row_died_meanwhile)
     want(300, 4, false);
     want(305, 95, false);
     check_rows(table);
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
@@ -384,6 +389,7 @@ TAP_CASE(copy_on_write_leaves_rows_out)
     want(300, 2, false);
     want(399, 1, false);
     check_rows(table);
+    dl_delta_rewrite_destroy(DL_STEAL(rewrite));
     end(&t, table);
 }
 
