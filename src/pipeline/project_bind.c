@@ -187,7 +187,7 @@ static void bind_wanted(dl_project_binding *b)
             b->wanted[b->wanted_count++] = b->wanted[i];
         }
     }
-    DL_ASSERT(b->wanted_count <= DL_PROJECT_WANTED_LIMIT);
+    DL_ASSERT(b->wanted_count < DL_PROJECT_WANTED_LIMIT);
     for (size_t i = 0; i < b->bound_count; i++) {
         while (b->kind == DL_STATE_INSTANCE && b->bound[i].column->tag != 0 &&
                b->wanted[b->bound[i].wanted] != b->bound[i].column->tag) {

@@ -318,7 +318,10 @@ dl_status dl_project_put_instance(const dl_project_binding *binding, dl_columnar
     row.compact = compact;
     row.created_us = created_us;
     row.repeated = NULL;
-    memset(row.found, 0, (binding->wanted_count + 1) * sizeof *row.found);
+    for (size_t i = 0; i <= binding->wanted_count;
+         i++) { /* one at least: columns without a tag look */
+        row.found[i] = NULL;
+    }
     if (!find_wanted(binding->wanted, binding->wanted_count, attributes, count, row.found) &&
         count > 1) {
         DL_TRY(find_repeated(attributes, count, arena, &row.repeated, err));

@@ -6,6 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+    PATH_LIMIT_BYTES = 64 * 1024,
+    LAST_KEY_BYTES = 3 * DL_STATE_KEY_LIMIT_BYTES,
+    KEY_BLOB_BYTES = 4 * (DL_STATE_KEY_LIMIT_BYTES + 1), /* each text with its length */
+};
+
 #define APPLICATION_ID 1684829044 /* "dlst" */
 #define FORMAT_VERSION 1
 #define TEXT_OF(number) #number
@@ -125,7 +131,7 @@ static dl_status remove_files(const char *path, dl_error *err)
 {
     static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
     DL_AUTO_BUF name;
-    dl_buf_init(&name, 64 * 1024);
+    dl_buf_init(&name, PATH_LIMIT_BYTES);
     for (size_t i = 0; i < DL_COUNT_OF(ends); i++) {
         dl_buf_reset(&name);
         DL_TRY(dl_buf_printf(&name, err, "%s%s", path, ends[i]));
@@ -162,10 +168,10 @@ static dl_status make_caches(dl_state *state, const char *path, dl_error *err)
         return dl_error_set(err, DL_E_NOMEM, "state index: out of memory");
     }
     memcpy(state->path, path, len + 1);
-    dl_buf_init(&state->last_key, 3 * DL_STATE_KEY_LIMIT_BYTES);
+    dl_buf_init(&state->last_key, LAST_KEY_BYTES);
     dl_buf_init(&state->last_partition_name, DL_STATE_KEY_LIMIT_BYTES);
     dl_buf_init(&state->last_file_path, DL_STATE_PATH_LIMIT_BYTES);
-    dl_buf_init(&state->key_blob, 4 * (DL_STATE_KEY_LIMIT_BYTES + 1));
+    dl_buf_init(&state->key_blob, KEY_BLOB_BYTES);
     dl_buf_init(&state->shown_blob, DL_STATE_SHOWN_LIMIT_BYTES);
     return DL_OK;
 }

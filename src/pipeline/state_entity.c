@@ -144,13 +144,18 @@ static dl_status load(dl_state *state, dl_state_entity *entity, bool make, dl_er
     return DL_OK;
 }
 
-/** The entity with that key under `parent`, from memory or from the database. NULL: there is none.
- */
-static dl_status find(dl_state *state, dl_state_entity *study, int64_t partition,
-                      const dl_state_packed *key, bool make, dl_state_entity **out_entity,
-                      dl_error *err)
+/** Where an entity stands. */
+typedef struct above {
+    int64_t partition;
+    dl_state_entity *study; /* NULL: it is a study itself */
+} above;
+
+/** The entity with that key there, from memory or from the database. NULL: there is none. */
+static dl_status find(dl_state *state, above where, const dl_state_packed *key, bool make,
+                      dl_state_entity **out_entity, dl_error *err)
 {
-    int64_t parent = study == NULL ? partition : study->id;
+    dl_state_entity *study = where.study;
+    int64_t parent = study == NULL ? where.partition : study->id;
     uint64_t hash = hash_of(study != NULL, parent, key);
     dl_state_entity **slot = slot_of(state, study != NULL, parent, key, hash);
     if (*slot != NULL) {
@@ -163,7 +168,7 @@ static dl_status find(dl_state *state, dl_state_entity *study, int64_t partition
     }
     entity->study = study;
     entity->parent = parent;
-    entity->partition = partition;
+    entity->partition = where.partition;
     entity->hash = hash;
     entity->key_len = key->len;
     memcpy(entity->key, key->bytes, key->len);
@@ -264,20 +269,20 @@ dl_status dl_state_entity_of(dl_state *state, const dl_state_key *key, bool make
         return DL_OK;
     }
     DL_TRY(make_room(state, err));
-    dl_state_packed packed;
+    dl_state_packed packed = {.len = 0};
     dl_state_entity *entity = NULL;
     int64_t partition = 0;
     DL_TRY(dl_state_pack(key->study_uid, "study UID", &packed, err));
     DL_TRY(partition_of(state, key->partition_name, make, &partition, err));
     if (partition != 0) {
-        DL_TRY(find(state, NULL, partition, &packed, make, &entity, err));
+        DL_TRY(find(state, (above){partition, NULL}, &packed, make, &entity, err));
     }
     if (is_series) {
         DL_TRY(dl_state_pack(key->series_uid, "series UID", &packed, err));
     }
     if (is_series && entity != NULL) {
         dl_state_entity *study = entity;
-        DL_TRY(find(state, study, partition, &packed, make, &entity, err));
+        DL_TRY(find(state, (above){partition, study}, &packed, make, &entity, err));
         if (entity != NULL) {
             DL_TRY(remember_last(state, key, entity, err));
         }

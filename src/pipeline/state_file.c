@@ -241,13 +241,11 @@ static dl_status add_segment(dl_state_forwards *slot, size_t *cap, dl_db_stmt *q
     return dl_delta_bitmap_read(segment->dead, blob, err);
 }
 
-/** The forwarding of `file`; kept, also when there is none. */
-static dl_status load(dl_state *state, int64_t file, const dl_state_forwards **out_forwards,
-                      dl_error *err)
+/** The forwarding of `file` into its slot; kept, also when there is none. */
+static dl_status load(dl_state *state, int64_t file, dl_error *err)
 {
     dl_state_forwards *slot = slot_of(state, file);
     if (slot->file == file) {
-        *out_forwards = slot;
         return DL_OK;
     }
     slot_clear(state, slot);
@@ -272,7 +270,6 @@ static dl_status load(dl_state *state, int64_t file, const dl_state_forwards **o
         return dl_error_within(err, status, "following a row of file %lld", (long long)file);
     }
     slot->file = file;
-    *out_forwards = slot;
     return DL_OK;
 }
 
@@ -297,9 +294,8 @@ dl_status dl_state_resolve(dl_state *state, dl_state_place *place, dl_error *err
 {
     dl_state_place at = *place;
     for (int steps = 0; at.file != 0; steps++) {
-        const dl_state_forwards *forwards = NULL;
-        DL_TRY(load(state, at.file, &forwards, err));
-        const dl_state_segment *segment = segment_of(forwards, at.row);
+        DL_TRY(load(state, at.file, err));
+        const dl_state_segment *segment = segment_of(slot_of(state, at.file), at.row);
         if (segment == NULL) {
             break;
         }

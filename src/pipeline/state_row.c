@@ -61,6 +61,8 @@ dl_status dl_state_dirty(dl_state *state, dl_state_kind kind, size_t limit,
 /* ---- where their rows are ---- */
 
 typedef struct spot {
+    dl_state_kind kind;
+    int64_t id;
     bool known;
     dl_state_place place; /* as stored */
     uint64_t hash;
@@ -76,9 +78,11 @@ static dl_status spot_get(dl_state *state, dl_state_kind kind, int64_t id, spot 
                               : "SELECT file, row, hash FROM study WHERE id = ?1",
                           &q, err));
     dl_db_bind_int(q, 1, id);
-    spot found = {0};
+    spot found = {.kind = kind, .id = id};
     if (dl_db_step(q)) {
-        found = (spot){.known = true,
+        found = (spot){.kind = kind,
+                       .id = id,
+                       .known = true,
                        .place = {dl_db_int(q, 0), dl_db_int(q, 1)},
                        .hash = (uint64_t)dl_db_int(q, 2)};
     }
@@ -94,12 +98,13 @@ static const char set_series[] = "UPDATE series SET file = ?2, row = ?3, hash = 
 static const char set_study[] = "UPDATE study SET file = ?2, row = ?3, hash = ?4,"
                                 " dirty = CASE ?5 WHEN 2 THEN dirty ELSE ?5 END WHERE id = ?1";
 
-static dl_status spot_set(dl_state *state, dl_state_kind kind, int64_t id, const spot *before,
-                          const spot *now, int dirty, dl_error *err)
+static dl_status spot_set(dl_state *state, const spot *before, const spot *now, int dirty,
+                          dl_error *err)
 {
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state, kind == DL_STATE_SERIES ? set_series : set_study, &q, err));
-    dl_db_bind_int(q, 1, id);
+    DL_TRY(
+        dl_state_query(state, before->kind == DL_STATE_SERIES ? set_series : set_study, &q, err));
+    dl_db_bind_int(q, 1, before->id);
     dl_db_bind_int(q, 2, now->place.file);
     dl_db_bind_int(q, 3, now->place.row);
     dl_db_bind_int(q, 4, (int64_t)now->hash);
@@ -124,7 +129,7 @@ dl_status dl_state_written(dl_state *state, dl_state_kind kind, int64_t id, dl_s
                             kind == DL_STATE_SERIES ? "series" : "study", (long long)id);
     }
     spot now = {.place = place, .hash = place.file == 0 ? 0 : hash};
-    DL_TRY(spot_set(state, kind, id, &before, &now, CLEAN, err));
+    DL_TRY(spot_set(state, &before, &now, CLEAN, err));
     if (place.file != 0) {
         return DL_OK;
     }
@@ -159,7 +164,7 @@ dl_status dl_state_found(dl_state *state, dl_state_kind kind, const dl_state_key
     }
     spot now = {.place = place, .hash = hash};
     bool same = before.hash == hash && hash != 0;
-    return spot_set(state, kind, entity->id, &before, &now, same ? AS_BEFORE : DIRTY, err);
+    return spot_set(state, &before, &now, same ? AS_BEFORE : DIRTY, err);
 }
 
 dl_status dl_state_lost(dl_state *state, dl_state_kind kind, const dl_state_key *key,
@@ -183,7 +188,7 @@ dl_status dl_state_lost(dl_state *state, dl_state_kind kind, const dl_state_key 
         return DL_OK; /* the row that stands is another one */
     }
     spot now = {0};
-    return spot_set(state, kind, entity->id, &before, &now, DIRTY, err);
+    return spot_set(state, &before, &now, DIRTY, err);
 }
 
 dl_status dl_state_all_dirty(dl_state *state, dl_error *err)
