@@ -153,7 +153,7 @@ install_spark() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
         --require-hashes -r .cache/setuptools.lock
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
-        --no-build-isolation --require-hashes -r "$list"
+        --no-build-isolation --use-pep517 --require-hashes -r "$list"
     rm -rf "$into"
     mvn --quiet --batch-mode --strict-checksums --file tests/spark/pom.xml \
         dependency:copy-dependencies -DincludeGroupIds=io.delta,io.unitycatalog \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that every header below src/ compiles alone, and twice in a row.
 
-Usage: check_headers.py [ROOT]; the compiler is $CC or cc.
+Usage: check_headers.py [ROOT]; the compiler is $CC or cc. What scripts/fetch-duckdb.sh brought is found.
 """
 
 import concurrent.futures
@@ -17,8 +17,9 @@ FLAGS = "-std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wstrict-prototypes -Wundef -Wer
 def check_header(root, header, compiler):
     """What the compiler says, or None."""
     name = header.relative_to(root / "src")
+    fetched = [f"-isystem{folder}" for folder in root.glob(".cache/duckdb/*/include")]
     done = subprocess.run(
-        [*compiler, *FLAGS.split(), "-I", str(root / "src"), "-x", "c", "-"],
+        [*compiler, *FLAGS.split(), *fetched, "-I", str(root / "src"), "-x", "c", "-"],
         input=f'#include "{name}"\n#include "{name}"\n',
         capture_output=True,
         text=True,

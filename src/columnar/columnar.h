@@ -201,7 +201,7 @@ typedef struct dl_columnar_batch {
 } dl_columnar_batch;
 
 typedef struct dl_columnar_scan {
-    dl_str location;                  /* as dl_store_location gives it */
+    dl_str location;                  /* as dl_store_location gives it: an absolute path */
     const dl_columnar_field *fields;  /* what is wanted, in this order */
     size_t field_count;
     /* How wanted fields find the file's columns: by name (exact first, then without case; also in
@@ -214,7 +214,10 @@ typedef struct dl_columnar_scan {
 } dl_columnar_scan;
 
 /**
- * Read a file batch by batch, rows in file order. The batch lives until `visit` returns.
+ * Read a file batch by batch, rows in file order. The batch lives until `visit` returns. Timestamps
+ * of all units come as microseconds, rounded down; INT96 as UTC; no zone and UTC pass for each
+ * other. as_json works at the top and in structs, not inside of lists and maps; dates in it are
+ * "2020-01-31", timestamps "2020-01-31 08:00:00.5+00", without "+00" where they have no zone.
  * Errors: DL_E_NOT_FOUND (no such file), DL_E_CORRUPT (not Parquet, damaged), DL_E_UNSUPPORTED
  * (types), DL_E_LIMIT (memory), DL_E_CANCELED, or what `visit` returned.
  */

@@ -30,7 +30,9 @@ static void *find_library(dl_error *err)
     /* The loader knows the folders: ../lib of the program, then the build's (meson.build). */
     void *library = dlopen("libduckdb.so", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (library == NULL) {
-        dl_error_set(err, DL_E_UNAVAILABLE, "columnar: libduckdb cannot be loaded: %s", dlerror());
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread */
+        const char *words = dlerror();
+        dl_error_set(err, DL_E_UNAVAILABLE, "columnar: libduckdb cannot be loaded: %s", words);
         dl_error_hint(err, "libduckdb.so belongs to the program, in ../lib beside its folder");
     }
     return library;

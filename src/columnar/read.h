@@ -82,9 +82,9 @@ DL_NODISCARD dl_status dl_duckdb_session_open(dl_columnar_engine *engine,
                                               dl_duckdb_session *out_session, dl_error *err);
 void dl_duckdb_session_close(dl_duckdb_session *session);
 
-/** What DuckDB said about `location`, without anything that may come out of its rows. `words` may
- * be NULL; `type` DUCKDB_ERROR_INVALID: told by the beginning of the words. */
-dl_status dl_duckdb_error(dl_duckdb_session *session, duckdb_error_type type, const char *words,
+/** What DuckDB said about `location`, without anything that may come out of its rows. `text` may
+ * be NULL; `type` DUCKDB_ERROR_INVALID: told by the beginning of the text. */
+dl_status dl_duckdb_error(dl_duckdb_session *session, duckdb_error_type type, const char *text,
                           dl_str location, dl_error *err);
 
 /** Appends the call that reads a file, `function('location'options)`, with no character of the

@@ -257,7 +257,8 @@ typedef __int128 wide;
 static wide wide_at(const dl_read_node *node, const void *data, size_t at)
 {
     switch ((int)node->from) {
-    case DUCKDB_TYPE_TINYINT:
+    case DUCKDB_TYPE_TINYINT: /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): a number
+                               */
         return ((const int8_t *)data)[at];
     case DUCKDB_TYPE_UTINYINT:
         return ((const uint8_t *)data)[at];
