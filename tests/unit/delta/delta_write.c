@@ -31,10 +31,11 @@ static dl_delta_bitmap *choose(const dl_delta_file *file, int64_t commit, bool a
 /* The first id of a file stands in its statistics. */
 static int64_t first_id(const dl_delta_file *file)
 {
-    static const char key[] = "\"minValues\":{\"id\":";
-    ptrdiff_t at = dl_str_find_str(file->stats, dl_str_of(key));
+    bool mapped = dl_str_find_str(file->stats, DL_STR("\"col-2\"")) >= 0;
+    dl_str key = mapped ? DL_STR("\"minValues\":{\"col-2\":") : DL_STR("\"minValues\":{\"id\":");
+    ptrdiff_t at = dl_str_find_str(file->stats, key);
     DL_ASSERT(at >= 0);
-    dl_str rest = dl_str_slice(file->stats, (size_t)at + sizeof key - 1, 12), digits = DL_STR_NONE;
+    dl_str rest = dl_str_slice(file->stats, (size_t)at + key.len, 12), digits = DL_STR_NONE;
     uint64_t id = 0;
     DL_ASSERT(dl_str_next(&rest, ',', &digits) && dl_str_to_u64(digits, &id));
     return (int64_t)id;
@@ -94,13 +95,15 @@ static dl_status one_commit(dl_delta_table *table, int64_t commit, bool compat, 
     return status;
 }
 
-static dl_status write_table(const char *folder, bool compat, int64_t commits, model *m,
+static dl_status write_table(const char *folder, const char *mode, int64_t commits, model *m,
                              dl_error *err)
 {
+    bool compat = strcmp(mode, "compat") == 0;
     tables t;
     tables_init(&t, folder);
     DL_AUTO_TABLE table = NULL;
-    dl_status status = tables_create(&t, "", compat, &table, err);
+    dl_status status = strcmp(mode, "mapped") == 0 ? tables_create_mapped(&t, "", &table, err)
+                                                   : tables_create(&t, "", compat, &table, err);
     for (int64_t i = 0; status == DL_OK && i < commits; i++) {
         status = one_commit(table, i, compat, m, err);
     }
@@ -114,13 +117,13 @@ int main(int argc, char **argv)
     uint64_t commits = 0;
     if (argc != 4 || !dl_str_to_u64(dl_str_of(argv[3]), &commits) ||
         commits > TABLES_ROWS / ROWS_A_COMMIT) {
-        (void)fprintf(stderr, "usage: delta_write FOLDER dv|compat COMMITS\n");
+        (void)fprintf(stderr, "usage: delta_write FOLDER dv|compat|mapped COMMITS\n");
         return 2;
     }
     static model m;
     memset(m.partition, -1, sizeof m.partition);
     dl_error err = {0};
-    if (write_table(argv[1], strcmp(argv[2], "compat") == 0, (int64_t)commits, &m, &err) != DL_OK) {
+    if (write_table(argv[1], argv[2], (int64_t)commits, &m, &err) != DL_OK) {
         (void)fprintf(stderr, "%s\n", err.message);
         return 1;
     }

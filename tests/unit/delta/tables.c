@@ -19,6 +19,31 @@ const char tables_schema[] =
     COLUMN("info", "{\"type\":\"struct\",\"fields\":["
            COLUMN("site", "\"string\"") "," COLUMN("dose", "\"decimal(10,2)\"") "]}")
     "]}";
+
+/* The same by names that only the files have. */
+#define MAPPED(name, number, type)                                                                 \
+    "{\\\"name\\\":\\\"" name "\\\",\\\"type\\\":" type ",\\\"nullable\\\":true,\\\"metadata\\\":{"         \
+    "\\\"delta.columnMapping.id\\\":" number ","                                                   \
+    "\\\"delta.columnMapping.physicalName\\\":\\\"col-" number "\\\"}}"
+static const char mapped_first[] =
+    "{\"commitInfo\":{\"timestamp\":1700000000000,\"operation\":\"CREATE TABLE\"}}\n"
+    "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"
+    "\"readerFeatures\":[\"deletionVectors\",\"columnMapping\"],"
+    "\"writerFeatures\":[\"deletionVectors\",\"columnMapping\",\"appendOnly\",\"invariants\"]}}\n"
+    "{\"metaData\":{\"id\":\"11111111-1111-4111-8111-111111111111\","
+    "\"format\":{\"provider\":\"parquet\",\"options\":{}},\"partitionColumns\":[\"partitionName\"],"
+    "\"configuration\":{\"delta.enableDeletionVectors\":\"true\",\"delta.columnMapping.mode\":\"name\","
+    "\"delta.columnMapping.maxColumnId\":\"9\"},\"createdTime\":1700000000000,\"schemaString\":\""
+    "{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+    MAPPED("partitionName", "1", "\\\"string\\\"") ","
+    MAPPED("id", "2", "\\\"long\\\"") ","
+    MAPPED("name", "3", "\\\"string\\\"") ","
+    MAPPED("at", "4", "\\\"timestamp\\\"") ","
+    MAPPED("score", "5", "\\\"double\\\"") ","
+    MAPPED("tags", "6", "{\\\"type\\\":\\\"array\\\",\\\"elementType\\\":\\\"string\\\",\\\"containsNull\\\":true}") ","
+    MAPPED("info", "7", "{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+           MAPPED("site", "8", "\\\"string\\\"") "," MAPPED("dose", "9", "\\\"decimal(10,2)\\\"") "]}")
+    "]}\"}}\n";
 /* clang-format on */
 
 static int remove_one(const char *path, const struct stat *stat, int kind, struct FTW *walk)
@@ -80,6 +105,18 @@ dl_status tables_create(const tables *t, const char *root, bool compat, dl_delta
         .compat = compat,
     };
     return dl_delta_table_create(&create, out_table, err);
+}
+
+dl_status tables_create_mapped(const tables *t, const char *root, dl_delta_table **out_table,
+                               dl_error *err)
+{
+    char key[300];
+    int len = snprintf(key, sizeof key, "%s%s_delta_log/00000000000000000000.json", root,
+                       root[0] == '\0' ? "" : "/");
+    DL_TRY(dl_store_put_if_absent(
+        t->store, (dl_str){key, (size_t)len},
+        (dl_bytes){(const uint8_t *)mapped_first, sizeof mapped_first - 1}, err));
+    return tables_open(t, root, out_table, err);
 }
 
 dl_status tables_open(const tables *t, const char *root, dl_delta_table **out_table, dl_error *err)

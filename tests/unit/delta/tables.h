@@ -29,6 +29,9 @@ extern const char tables_schema[];
 dl_delta_open tables_open_options(const tables *t, const char *root);
 dl_status tables_create(const tables *t, const char *root, bool compat, dl_delta_table **out_table,
                         dl_error *err);
+/** As another writer made it, with column mapping by name. */
+dl_status tables_create_mapped(const tables *t, const char *root, dl_delta_table **out_table,
+                               dl_error *err);
 dl_status tables_open(const tables *t, const char *root, dl_delta_table **out_table, dl_error *err);
 
 /** A finished file of rows first .. first + count - 1. `partition` NULL: null. */
