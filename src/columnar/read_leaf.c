@@ -140,7 +140,7 @@ static void fill_integers(const dl_read_node *node, const void *data, const dl_r
         FILL(uint8_t, i, x != 0);
         break;
     case DUCKDB_TYPE_TINYINT:
-        FILL(int8_t, i, x);
+        FILL(int8_t, i, x); /* NOLINT(bugprone-signed-char-misuse,cert-str34-c): a number */
         break;
     case DUCKDB_TYPE_UTINYINT:
         FILL(uint8_t, i, x);
@@ -257,8 +257,7 @@ typedef __int128 wide;
 static wide wide_at(const dl_read_node *node, const void *data, size_t at)
 {
     switch ((int)node->from) {
-    case DUCKDB_TYPE_TINYINT: /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): a number
-                               */
+    case DUCKDB_TYPE_TINYINT:
         return ((const int8_t *)data)[at];
     case DUCKDB_TYPE_UTINYINT:
         return ((const uint8_t *)data)[at];
