@@ -22,7 +22,7 @@ LIBRARIES = {
     "sqlite3": {"db"},
     "curl/": {"http"},
     "microhttpd": {"http"},
-    "openssl/": {"http", "crypto"},
+    "openssl/": {"http", "crypto", "delta"},  # delta: MD5 of _last_checkpoint
     "sys/socket": {"http"},
     "netinet/": {"http"},
     "duckdb": {"columnar"},

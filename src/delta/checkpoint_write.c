@@ -10,6 +10,7 @@
 enum {
     GROUP_ROWS = 32768,
     GROUP_LIMIT_BYTES = 16 * 1024 * 1024,
+    KEYS_ARENA_BYTES = 64 * DL_STORE_KEY_LIMIT_BYTES,
     PATHS_ARENA_BYTES = 4 * 1024 * 1024, /* encoded paths, thrown away when half full */
 };
 
@@ -446,25 +447,30 @@ static dl_status publish_checkpoint(checkpoint *c, dl_arena *arena, int64_t *row
 
 /* ---- the pointer ---- */
 
-static dl_status pointer_text(int64_t version, int64_t rows, int64_t bytes, int64_t adds,
-                              const char *checksum, dl_buf *out, dl_error *err)
+typedef struct pointer {
+    int64_t version, rows, bytes;
+    int64_t adds;         /* -1: not known */
+    const char *checksum; /* NULL: none yet */
+} pointer;
+
+static dl_status pointer_text(const pointer *p, dl_buf *out, dl_error *err)
 {
     dl_json_writer w;
     dl_json_writer_init(&w, out, err);
     dl_json_object_begin(&w);
     dl_json_key(&w, DL_STR("version"));
-    dl_json_int(&w, version);
+    dl_json_int(&w, p->version);
     dl_json_key(&w, DL_STR("size"));
-    dl_json_int(&w, rows);
+    dl_json_int(&w, p->rows);
     dl_json_key(&w, DL_STR("sizeInBytes"));
-    dl_json_int(&w, bytes);
-    if (adds >= 0) {
+    dl_json_int(&w, p->bytes);
+    if (p->adds >= 0) {
         dl_json_key(&w, DL_STR("numOfAddFiles"));
-        dl_json_int(&w, adds);
+        dl_json_int(&w, p->adds);
     }
-    if (checksum != NULL) {
+    if (p->checksum != NULL) {
         dl_json_key(&w, DL_STR("checksum"));
-        dl_json_string(&w, dl_str_of(checksum));
+        dl_json_string(&w, dl_str_of(p->checksum));
     }
     dl_json_object_end(&w);
     return dl_json_writer_status(&w);
@@ -497,11 +503,13 @@ static dl_status write_pointer(checkpoint *c, int64_t rows, int64_t bytes, dl_ar
     dl_buf_init(&text, 4096);
     dl_buf_init(&canonical, 4096);
     char md5[DL_DELTA_MD5_SIZE];
-    DL_TRY(pointer_text(table->version, rows, bytes, c->add_count, NULL, &text, err));
+    pointer p = {.version = table->version, .rows = rows, .bytes = bytes, .adds = c->add_count};
+    DL_TRY(pointer_text(&p, &text, err));
     DL_TRY(dl_delta_checksum_text(dl_buf_str(&text), &canonical, err));
     DL_TRY(dl_delta_md5(dl_buf_str(&canonical), md5, err));
     dl_buf_reset(&text);
-    DL_TRY(pointer_text(table->version, rows, bytes, c->add_count, md5, &text, err));
+    p.checksum = md5;
+    DL_TRY(pointer_text(&p, &text, err));
     DL_TRY(remove_side_file(table, "_last_checkpoint", arena, err));
     return dl_store_put(table->open.store, key, (dl_bytes){(const uint8_t *)text.ptr, text.len},
                         err);
@@ -509,7 +517,7 @@ static dl_status write_pointer(checkpoint *c, int64_t rows, int64_t bytes, dl_ar
 
 dl_status dl_delta_checkpoint_write(dl_delta_table *table, int64_t *out_bytes, dl_error *err)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(64 * DL_STORE_KEY_LIMIT_BYTES);
+    DL_AUTO(dl_arena) arena = dl_arena_create(KEYS_ARENA_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "checkpoint: out of memory");
     }

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { CRC_LIMIT_BYTES = 16 * 1024 * 1024 };
+enum {
+    CRC_LIMIT_BYTES = 16 * 1024 * 1024,
+    KEYS_ARENA_BYTES = 4 * DL_STORE_KEY_LIMIT_BYTES,
+};
 
 int64_t dl_delta_now_ms(const dl_delta_table *table)
 {
@@ -338,7 +341,7 @@ static dl_status write_crc(dl_delta_table *table, const dl_delta_commit *commit,
     DL_AUTO_BUF text;
     dl_buf_init(&text, CRC_LIMIT_BYTES);
     DL_TRY(crc_text(table, commit, &text, err));
-    DL_AUTO(dl_arena) arena = dl_arena_create(2 * DL_STORE_KEY_LIMIT_BYTES);
+    DL_AUTO(dl_arena) arena = dl_arena_create(KEYS_ARENA_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "checksum file: out of memory");
     }
@@ -362,7 +365,7 @@ static dl_status check_ours(dl_delta_table *table, const dl_delta_commit *commit
     if (commit->info.txn_id.ptr == NULL) {
         return DL_OK;
     }
-    DL_AUTO(dl_arena) arena = dl_arena_create(2 * DL_STORE_KEY_LIMIT_BYTES);
+    DL_AUTO(dl_arena) arena = dl_arena_create(KEYS_ARENA_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "checkpoint: out of memory");
     }

@@ -57,8 +57,13 @@ bool dl_delta_vacuum_sees(dl_str relative);
 
 /* ---- optimize.c ---- */
 
+typedef struct dl_delta_file_list {
+    const dl_delta_file *const *items;
+    size_t count;
+} dl_delta_file_list;
+
 /** dl_delta_optimize_plan over any files. */
-DL_NODISCARD dl_status dl_delta_plan(const dl_delta_file *const *files, size_t count,
+DL_NODISCARD dl_status dl_delta_plan(dl_delta_file_list files,
                                      const dl_delta_optimize_options *options, dl_arena *arena,
                                      dl_delta_job **out_jobs, size_t *out_count, dl_error *err);
 /** Every file with a deletion vector, in jobs of one partition up to the target size. */

@@ -378,9 +378,9 @@ static void plan_clear(plan *p)
     dl_buf_clear(&p->jobs);
 }
 
-static dl_status run_plan(const dl_delta_file *const *files, size_t count,
-                          const dl_delta_optimize_options *options, plan *p,
-                          dl_delta_job **out_jobs, size_t *out_count, dl_error *err)
+static dl_status run_plan(plan *p, dl_delta_file_list files,
+                          const dl_delta_optimize_options *options, dl_delta_job **out_jobs,
+                          size_t *out_count, dl_error *err)
 {
     p->target_bytes = options->target_bytes > 0 ? options->target_bytes : DL_DELTA_TARGET_BYTES;
     p->target_bytes = sane_size(p->target_bytes);
@@ -388,28 +388,27 @@ static dl_status run_plan(const dl_delta_file *const *files, size_t count,
     p->dead_limit = options->dead_limit > 0 ? options->dead_limit : DL_DELTA_DEAD_LIMIT;
     p->full = options->full;
     dl_buf_init(&p->jobs, DL_DELTA_MAINTAIN_ARENA_BYTES);
-    item *items = dl_arena_alloc(p->arena, count + 1, sizeof *items);
+    item *items = dl_arena_alloc(p->arena, files.count + 1, sizeof *items);
     if (items == NULL) {
         return dl_arena_full(p->arena, err);
     }
-    for (size_t i = 0; i < count; i++) {
-        DL_TRY(item_of(p, files[i], &items[i], err));
+    for (size_t i = 0; i < files.count; i++) {
+        DL_TRY(item_of(p, files.items[i], &items[i], err));
     }
-    DL_TRY(plan_items(p, items, count, err));
+    DL_TRY(plan_items(p, items, files.count, err));
     return take_jobs(p, options->budget_bytes, out_jobs, out_count, err);
 }
 
-dl_status dl_delta_plan(const dl_delta_file *const *files, size_t count,
-                        const dl_delta_optimize_options *options, dl_arena *arena,
-                        dl_delta_job **out_jobs, size_t *out_count, dl_error *err)
+dl_status dl_delta_plan(dl_delta_file_list files, const dl_delta_optimize_options *options,
+                        dl_arena *arena, dl_delta_job **out_jobs, size_t *out_count, dl_error *err)
 {
     DL_CLEANUP(plan_clear) plan p = {.arena = arena};
-    return run_plan(files, count, options, &p, out_jobs, out_count, err);
+    return run_plan(&p, files, options, out_jobs, out_count, err);
 }
 
-/* Live files, or those with a deletion vector, as an array in the arena. */
+/* Live files, or those with a deletion vector. */
 static dl_status collect(const dl_delta_table *table, bool only_dvs, dl_arena *arena,
-                         const dl_delta_file ***out_files, size_t *out_count, dl_error *err)
+                         dl_delta_file_list *out_files, dl_error *err)
 {
     const dl_delta_file **files =
         dl_arena_alloc(arena, dl_delta_file_count(table) + 1, sizeof(void *));
@@ -424,8 +423,7 @@ static dl_status collect(const dl_delta_table *table, bool only_dvs, dl_arena *a
             files[count++] = file;
         }
     }
-    *out_files = files;
-    *out_count = count;
+    *out_files = (dl_delta_file_list){files, count};
     return DL_OK;
 }
 
@@ -433,19 +431,17 @@ dl_status dl_delta_optimize_plan(const dl_delta_table *table,
                                  const dl_delta_optimize_options *options, dl_arena *arena,
                                  dl_delta_job **out_jobs, size_t *out_count, dl_error *err)
 {
-    const dl_delta_file **files = NULL;
-    size_t count = 0;
-    DL_TRY(collect(table, false, arena, &files, &count, err));
-    return dl_delta_plan(files, count, options, arena, out_jobs, out_count, err);
+    dl_delta_file_list files = {0};
+    DL_TRY(collect(table, false, arena, &files, err));
+    return dl_delta_plan(files, options, arena, out_jobs, out_count, err);
 }
 
 dl_status dl_delta_purge_plan(const dl_delta_table *table, dl_arena *arena, dl_delta_job **out_jobs,
                               size_t *out_count, dl_error *err)
 {
-    const dl_delta_file **files = NULL;
-    size_t count = 0;
-    DL_TRY(collect(table, true, arena, &files, &count, err));
+    dl_delta_file_list files = {0};
+    DL_TRY(collect(table, true, arena, &files, err));
     DL_CLEANUP(plan_clear) plan p = {.arena = arena, .every_dv = true};
     dl_delta_optimize_options options = {.full = true};
-    return run_plan(files, count, &options, &p, out_jobs, out_count, err);
+    return run_plan(&p, files, &options, out_jobs, out_count, err);
 }

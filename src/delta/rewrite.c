@@ -76,24 +76,49 @@ void dl_delta_rewrite_destroy(dl_delta_rewrite *rewrite)
     dl_mem_free(rewrite);
 }
 
-/* Room for one more in two arrays that grow together. */
-static dl_status grow(void **a, size_t a_size, void **b, size_t b_size, size_t count, size_t *room,
-                      dl_error *err)
+/* Room for `room` items; what is there stays where it was when there is no memory. */
+static dl_status grow(void *array, size_t item_size, size_t room, void **out_array, dl_error *err)
 {
-    if (count < *room) {
-        return DL_OK;
-    }
-    size_t more = *room == 0 ? 8 : *room * 2;
-    void *grown = dl_mem_resize(*a, more, a_size);
-    if (grown != NULL) {
-        *a = grown;
-        grown = dl_mem_resize(*b, more, b_size);
-    }
+    void *grown = dl_mem_resize(array, room, item_size);
     if (grown == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "copying rows: out of memory");
     }
-    *b = grown;
-    *room = more;
+    *out_array = grown;
+    return DL_OK;
+}
+
+static size_t more_room(size_t room)
+{
+    return room == 0 ? 8 : room * 2;
+}
+
+static dl_status writer_room(dl_delta_rewrite *r, dl_error *err)
+{
+    if (r->writer_count < r->writer_room) {
+        return DL_OK;
+    }
+    size_t room = more_room(r->writer_room);
+    void *grown = NULL;
+    DL_TRY(grow((void *)r->writers, sizeof(dl_delta_writer *), room, &grown, err));
+    r->writers = grown;
+    DL_TRY(grow(r->outputs, sizeof(output), room, &grown, err));
+    r->outputs = grown;
+    r->writer_room = room;
+    return DL_OK;
+}
+
+static dl_status move_room(dl_delta_rewrite *r, dl_error *err)
+{
+    if (r->move_count < r->move_room) {
+        return DL_OK;
+    }
+    size_t room = more_room(r->move_room);
+    void *grown = NULL;
+    DL_TRY(grow(r->moves, sizeof(dl_delta_move), room, &grown, err));
+    r->moves = grown;
+    DL_TRY(grow(r->move_writer, sizeof(size_t), room, &grown, err));
+    r->move_writer = grown;
+    r->move_room = room;
     return DL_OK;
 }
 
@@ -129,16 +154,11 @@ static dl_status logical_values(const copy *c, dl_delta_pairs *out, dl_error *er
 static dl_status begin_output(copy *c, dl_error *err)
 {
     dl_delta_rewrite *r = c->rewrite;
-    void *writers = (void *)r->writers;
-    void *outputs = r->outputs;
-    dl_status status = grow(&writers, sizeof *r->writers, &outputs, sizeof *r->outputs,
-                            r->writer_count, &r->writer_room, err);
-    r->writers = writers;
-    r->outputs = outputs;
-    DL_TRY(status);
+    DL_TRY(writer_room(r, err));
     dl_delta_writer_options options = {0};
     DL_TRY(logical_values(c, &options.partition_values, err));
     DL_TRY(dl_delta_writer_create(c->table, &options, &c->writer, err));
+    DL_ASSERT(r->writers != NULL); /* there is room */
     r->writers[r->writer_count] = c->writer;
     r->outputs[r->writer_count++] = (output){0};
     c->open_move = false;
@@ -184,7 +204,7 @@ static void put_value(dl_columnar_writer *w, size_t leaf, dl_columnar_type type,
     case DL_COLUMNAR_STRUCT:
     case DL_COLUMNAR_LIST:
     case DL_COLUMNAR_MAP:
-        DL_ASSERT(!"a leaf");
+        DL_ASSERT(type == DL_COLUMNAR_STRING); /* these are no leaves */
     }
 }
 
@@ -213,13 +233,8 @@ static dl_status note_move(copy *c, int64_t row, dl_error *err)
     dl_delta_rewrite *r = c->rewrite;
     output *o = &r->outputs[r->writer_count - 1];
     if (!c->open_move) {
-        void *moves = r->moves;
-        void *indices = r->move_writer;
-        dl_status status = grow(&moves, sizeof *r->moves, &indices, sizeof *r->move_writer,
-                                r->move_count, &r->move_room, err);
-        r->moves = moves;
-        r->move_writer = indices;
-        DL_TRY(status);
+        DL_TRY(move_room(r, err));
+        DL_ASSERT(r->moves != NULL); /* there is room */
         r->moves[r->move_count] = (dl_delta_move){.old_path = c->from->path,
                                                   .base = o->row_count - (row - c->dead_before),
                                                   .first_row = row,

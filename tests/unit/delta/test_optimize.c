@@ -53,7 +53,9 @@ static size_t plan(const dl_delta_optimize_options *options, dl_arena *arena, dl
         files[i].file.path = dl_str_of(files[i].name); /* they move */
         list[i] = &files[i].file;
     }
-    TAP_OK(dl_delta_plan(list, file_count, options, arena, jobs, &count, &err), err);
+    TAP_OK(
+        dl_delta_plan((dl_delta_file_list){list, file_count}, options, arena, jobs, &count, &err),
+        err);
     return count;
 }
 
@@ -312,9 +314,9 @@ TAP_CASE(out_of_memory)
         DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
         dl_delta_job *jobs = NULL;
         size_t count = 77;
-        dl_status status =
-            arena == NULL ? DL_E_NOMEM
-                          : dl_delta_plan(list, file_count, &options, arena, &jobs, &count, &err);
+        dl_status status = arena == NULL ? DL_E_NOMEM
+                                         : dl_delta_plan((dl_delta_file_list){list, file_count},
+                                                         &options, arena, &jobs, &count, &err);
         dl_mem_fail_after(-1);
         if (status == DL_OK) {
             TAP_TRUE(n > 2 && count > 0);
