@@ -563,7 +563,7 @@ static dl_status read_head(dl_cursor *in, bucket_head *out, dl_error *err)
 static dl_status read_array(dl_cursor *in, container *c, dl_error *err)
 {
     const uint8_t *p = NULL;
-    if (!dl_cursor_take(in, c->count * 2, &p)) {
+    if (!dl_cursor_take(in, (size_t)c->count * 2, &p)) {
         return corrupt(err, "it ends in an array");
     }
     DL_TRY(array_reserve(c, c->count, err));

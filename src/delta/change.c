@@ -323,7 +323,7 @@ static dl_status publish_all(assembly *a, dl_error *err)
 {
     size_t count = 0, limit = a->change->writer_count + 1;
     dl_store_publish_item *items = dl_arena_alloc(a->arena, limit, sizeof *items);
-    dl_delta_writer **owners = dl_arena_alloc(a->arena, limit, sizeof *owners);
+    dl_delta_writer **owners = dl_arena_alloc(a->arena, limit, sizeof(void *));
     dl_error *causes = dl_arena_alloc(a->arena, limit, sizeof *causes);
     if (items == NULL || owners == NULL || causes == NULL) {
         return dl_arena_full(a->arena, err);
@@ -451,7 +451,9 @@ dl_status dl_delta_commit_change(dl_delta_table *table, const dl_delta_change *c
         change->metadata != NULL ? change->metadata : dl_delta_metadata_of(table);
     DL_TRY(dl_delta_check_writable(dl_delta_protocol_of(table), dl_delta_metadata_of(table), change,
                                    err));
-    DL_TRY(dl_delta_check_writable(protocol, metadata, change, err));
+    if (change->protocol != NULL || change->metadata != NULL) { /* what it will be, too */
+        DL_TRY(dl_delta_check_writable(protocol, metadata, change, err));
+    }
     DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_LIMIT_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "commit: out of memory");

@@ -284,7 +284,7 @@ typedef struct dl_delta_kill {
 typedef struct dl_delta_change {
     /* Provenance. Values of parameters and metrics are text. Metrics of files, bytes, rows and deletion vectors
      * (numTargetFilesAdded, numOutputRows, ...) are counted by the commit itself for the operation's
-     * set; what stands here is added to them. */
+     * set; what stands here comes beside them, or in place of one of the same name. */
     const char *operation;         /* "MERGE", "WRITE", "OPTIMIZE", ... */
     dl_delta_pairs parameters;
     dl_delta_pairs metrics;
@@ -295,8 +295,9 @@ typedef struct dl_delta_change {
     const dl_delta_metadata *metadata;
     const dl_delta_app *apps;
     size_t app_count;
-    dl_delta_writer *const *writers; /* finished; each becomes an add. They stay the caller's and can
-                                        be committed again after DL_E_CONFLICT */
+    dl_delta_writer *const *writers; /* finished; each becomes an add, but for those without a live
+                                        row. They stay the caller's and can be committed again after
+                                        DL_E_CONFLICT; a file that no commit took goes with its writer */
     size_t writer_count;
     const dl_delta_bitmap *const *writer_dead; /* rows dead from the start, one a writer; NULL or
                                                   entries NULL: none (needs deletion vectors) */

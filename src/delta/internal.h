@@ -254,10 +254,17 @@ DL_NODISCARD dl_status dl_delta_dv_writer_key(const dl_delta_table *table,
 
 /* ---- stats.c (pure) ---- */
 
-/** The text of add.stats for a file with these columns. `indexed` says which leaves get statistics. */
-DL_NODISCARD dl_status dl_delta_stats_write(const dl_delta_metadata *metadata,
-                                            const dl_delta_column *columns, size_t column_count,
-                                            const dl_columnar_summary *summary, bool tight,
+/** A file as its statistics see it: the summary has the leaves of the columns that are no partition
+ * columns. */
+typedef struct dl_delta_stats_input {
+    const dl_delta_metadata *metadata; /* which columns get statistics */
+    const dl_delta_column *columns;
+    size_t column_count;
+    const dl_columnar_summary *summary;
+} dl_delta_stats_input;
+
+/** The text of add.stats. */
+DL_NODISCARD dl_status dl_delta_stats_write(const dl_delta_stats_input *input, bool tight,
                                             dl_arena *arena, dl_str *out_stats, dl_error *err);
 /** numRecords; -1: not there. */
 int64_t dl_delta_stats_rows(dl_str stats);

@@ -57,16 +57,22 @@ static bool is_given(const dl_delta_change *change, const char *name)
     return false;
 }
 
-static dl_status put(const dl_delta_change *change, const char *name, int64_t value,
-                     dl_arena *arena, dl_delta_pair *items, size_t *count, dl_error *err)
+typedef struct metric_list {
+    const dl_delta_change *change;
+    dl_arena *arena;
+    dl_delta_pair *items;
+    size_t count;
+} metric_list;
+
+static dl_status put(metric_list *list, const char *name, int64_t value, dl_error *err)
 {
-    if (is_given(change, name)) { /* who made the change knows better */
+    if (is_given(list->change, name)) { /* who made the change knows better */
         return DL_OK;
     }
-    dl_delta_pair *pair = &items[*count];
+    dl_delta_pair *pair = &list->items[list->count];
     pair->key = dl_str_of(name);
-    DL_TRY(dl_arena_printf(arena, &pair->value, err, "%lld", (long long)value));
-    ++*count;
+    DL_TRY(dl_arena_printf(list->arena, &pair->value, err, "%lld", (long long)value));
+    list->count++;
     return DL_OK;
 }
 
@@ -87,29 +93,29 @@ static int compare_sizes(const void *a, const void *b)
 dl_status dl_delta_metrics(const dl_delta_change *change, dl_delta_tally *tally, dl_arena *arena,
                            dl_delta_pairs *out_metrics, dl_error *err)
 {
-    size_t count = change->metrics.count;
-    dl_delta_pair *items = dl_arena_alloc(
-        arena, count + DL_COUNT_OF(metrics) + DL_COUNT_OF(size_metrics), sizeof *items);
-    if (items == NULL) {
+    size_t given = change->metrics.count;
+    size_t limit = given + DL_COUNT_OF(metrics) + DL_COUNT_OF(size_metrics);
+    metric_list list = {change, arena, dl_arena_alloc(arena, limit, sizeof *list.items), given};
+    if (list.items == NULL) {
         return dl_arena_full(arena, err);
     }
-    for (size_t i = 0; i < count; i++) {
-        items[i] = change->metrics.items[i];
+    for (size_t i = 0; i < given; i++) {
+        list.items[i] = change->metrics.items[i];
     }
     dl_str operation = dl_str_of(change->operation);
     for (size_t i = 0; i < DL_COUNT_OF(metrics); i++) {
         int64_t value = tally_at(tally, metrics[i].offset);
         if (dl_str_eq(operation, dl_str_of(metrics[i].operation)) && value >= 0) {
-            DL_TRY(put(change, metrics[i].name, value, arena, items, &count, err));
+            DL_TRY(put(&list, metrics[i].name, value, err));
         }
     }
     if (dl_str_eq(operation, DL_STR("OPTIMIZE")) && tally->size_count > 0) {
         qsort(tally->sizes, tally->size_count, sizeof *tally->sizes, compare_sizes);
         for (size_t i = 0; i < DL_COUNT_OF(size_metrics); i++) {
             size_t at = (tally->size_count - 1) * size_metrics[i].quarter / 4;
-            DL_TRY(put(change, size_metrics[i].name, tally->sizes[at], arena, items, &count, err));
+            DL_TRY(put(&list, size_metrics[i].name, tally->sizes[at], err));
         }
     }
-    *out_metrics = (dl_delta_pairs){items, count};
+    *out_metrics = (dl_delta_pairs){list.items, list.count};
     return DL_OK;
 }

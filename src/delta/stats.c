@@ -159,7 +159,7 @@ static dl_status add_indexed(stats_job *job, walk *w, const dl_columnar_field *f
     if (!is_wanted(job, w->names, w->depth + 1)) {
         return DL_OK;
     }
-    const dl_columnar_field **path = dl_arena_alloc(job->arena, w->depth + 1, sizeof *path);
+    const dl_columnar_field **path = dl_arena_alloc(job->arena, w->depth + 1, sizeof(void *));
     if (path == NULL) {
         return dl_arena_full(job->arena, err);
     }
@@ -502,29 +502,37 @@ size_t dl_delta_stats_prefix(const dl_delta_metadata *metadata)
     return units > PREFIX_LIMIT ? PREFIX_LIMIT : (size_t)units;
 }
 
-dl_status dl_delta_stats_write(const dl_delta_metadata *metadata, const dl_delta_column *columns,
-                               size_t column_count, const dl_columnar_summary *summary, bool tight,
-                               dl_arena *arena, dl_str *out_stats, dl_error *err)
+/* How many columns are indexed where no list names them; negative: all. */
+static int64_t indexed_count(const dl_delta_metadata *metadata)
 {
-    stats_job job = {.summary = summary, .arena = arena, .left = INDEXED_DEFAULT};
-    job.prefix_units = dl_delta_stats_prefix(metadata);
-    job.wanted = dl_delta_configuration(metadata, "delta.dataSkippingStatsColumns");
-    dl_str indexed_columns = dl_delta_configuration(metadata, "delta.dataSkippingNumIndexedCols");
-    if (indexed_columns.ptr != NULL && !dl_str_to_i64(indexed_columns, &job.left)) {
-        job.left = INDEXED_DEFAULT;
-    }
-    job.items = dl_arena_alloc(arena, summary->leaf_count + 1, sizeof *job.items);
+    int64_t count = INDEXED_DEFAULT;
+    dl_str text = dl_delta_configuration(metadata, "delta.dataSkippingNumIndexedCols");
+    return text.ptr != NULL && dl_str_to_i64(text, &count) ? count : INDEXED_DEFAULT;
+}
+
+dl_status dl_delta_stats_write(const dl_delta_stats_input *input, bool tight, dl_arena *arena,
+                               dl_str *out_stats, dl_error *err)
+{
+    const dl_columnar_summary *summary = input->summary;
+    stats_job job = {
+        .summary = summary,
+        .arena = arena,
+        .prefix_units = dl_delta_stats_prefix(input->metadata),
+        .left = indexed_count(input->metadata),
+        .wanted = dl_delta_configuration(input->metadata, "delta.dataSkippingStatsColumns"),
+        .items = dl_arena_alloc(arena, summary->leaf_count + 1, sizeof *job.items),
+    };
     if (job.items == NULL) {
         return dl_arena_full(arena, err);
     }
     walk w = {0};
-    for (size_t i = 0; i < column_count; i++) {
-        if (!columns[i].partition) {
-            DL_TRY(walk_column(&job, &w, &columns[i], err));
+    for (size_t i = 0; i < input->column_count; i++) {
+        if (!input->columns[i].partition) {
+            DL_TRY(walk_column(&job, &w, &input->columns[i], err));
         }
     }
     DL_ASSERT(w.leaf == summary->leaf_count);
-    dl_str vectors = dl_delta_configuration(metadata, "delta.enableDeletionVectors");
+    dl_str vectors = dl_delta_configuration(input->metadata, "delta.enableDeletionVectors");
     bool says = !tight || dl_str_eq_nocase(vectors, DL_STR("true"));
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, DL_DELTA_STATS_LIMIT_BYTES);

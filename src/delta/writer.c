@@ -236,8 +236,9 @@ dl_status dl_delta_writer_finish(dl_delta_writer *writer, dl_error *err)
     DL_ASSERT(writer->columnar != NULL);
     dl_columnar_summary summary = {0};
     DL_TRY(dl_columnar_writer_finish(writer->columnar, &summary, err));
-    DL_TRY(dl_delta_stats_write(writer->metadata, writer->columns, writer->column_count, &summary,
-                                true, writer->arena, &writer->stats, err));
+    dl_delta_stats_input input = {writer->metadata, writer->columns, writer->column_count,
+                                  &summary};
+    DL_TRY(dl_delta_stats_write(&input, true, writer->arena, &writer->stats, err));
     writer->row_count = summary.row_count;
     writer->size_bytes = (int64_t)dl_store_spool_size(writer->spool);
     DL_ASSERT(summary.size_bytes == (uint64_t)writer->size_bytes);

@@ -161,6 +161,46 @@ TAP_CASE(dead_from_the_start)
     TAP_TRUE(dl_delta_file_by_path(table, dl_delta_writer_path(some)) != NULL);
 }
 
+/* ---- what is counted ---- */
+
+TAP_CASE(metrics_of_operations)
+{
+    dl_error err = {0};
+    dl_delta_result result = {0};
+    DL_AUTO_TABLE table = new_table("metrics", false);
+    TAP_TRUE(commit_says("metrics", 1, "\"numFiles\":\"1\",\"numOutputRows\":\"100\""));
+    DL_AUTO(dl_delta_writer) big = NULL;
+    DL_AUTO(dl_delta_writer) small = NULL;
+    TAP_OK(tables_write(table, "p", 0, 90, &big, &err), err);
+    TAP_OK(tables_write(table, "p", 90, 10, &small, &err), err);
+    dl_delta_file big_file = {0}, small_file = {0};
+    dl_delta_writer_file(big, &big_file);
+    dl_delta_writer_file(small, &small_file);
+    dl_delta_writer *writers[] = {big, small};
+    dl_str path = only_path(table);
+    dl_delta_pair given = {DL_STR("numAddedFiles"), DL_STR("77")};
+    dl_delta_change change = {.operation = "OPTIMIZE",
+                              .metrics = {&given, 1},
+                              .writers = writers,
+                              .writer_count = 2,
+                              .removes = &path,
+                              .remove_count = 1};
+    TAP_OK(dl_delta_commit_change(table, &change, &result, &err), err);
+    char text[200];
+    (void)snprintf(text, sizeof text, "\"minFileSize\":\"%lld\",\"p25FileSize\":\"%lld\"",
+                   (long long)small_file.size_bytes, (long long)small_file.size_bytes);
+    TAP_TRUE(commit_says("metrics", 2, text));
+    (void)snprintf(text, sizeof text, "\"maxFileSize\":\"%lld\"", (long long)big_file.size_bytes);
+    TAP_TRUE(commit_says("metrics", 2, text));
+    TAP_TRUE(commit_says("metrics", 2, "\"numRemovedFiles\":\"1\""));
+    TAP_TRUE(commit_says("metrics", 2, "\"numAddedFiles\":\"77\"")); /* ours gives way */
+    TAP_TRUE(!commit_says("metrics", 2, "\"numAddedFiles\":\"2\""));
+    TAP_TRUE(commit_says("metrics", 2, "\"dataChange\":false"));
+    TAP_TRUE(!commit_says("metrics", 2, "\"dataChange\":true"));
+    TAP_TRUE(commit_says("metrics", 2, "\"isBlindAppend\":false"));
+    expect_rows(table, 100);
+}
+
 /* ---- changes that cannot be ---- */
 
 TAP_CASE(changes_that_cannot_be)
@@ -762,6 +802,7 @@ int main(void)
     tables_init(&t, NULL);
     TAP_RUN(deletion_vectors_grow);
     TAP_RUN(dead_from_the_start);
+    TAP_RUN(metrics_of_operations);
     TAP_RUN(changes_that_cannot_be);
     TAP_RUN(a_commit_has_a_limit);
     TAP_RUN(appends_follow_appends);

@@ -100,7 +100,8 @@ static void write_stats(const dl_delta_metadata *metadata, const dl_delta_column
 {
     dl_error err = {0};
     dl_columnar_summary summary = {.row_count = 10, .stats = stats, .leaf_count = leaf_count};
-    TAP_OK(dl_delta_stats_write(metadata, cols, count, &summary, true, arena, out, &err), err);
+    dl_delta_stats_input input = {metadata, cols, count, &summary};
+    TAP_OK(dl_delta_stats_write(&input, true, arena, out, &err), err);
 }
 
 static void run_column(size_t i)
@@ -215,13 +216,16 @@ TAP_CASE(tight_bounds)
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
     dl_delta_pair pair = {DL_STR("delta.enableDeletionVectors"), DL_STR("true")};
     dl_delta_metadata with = {.configuration = {&pair, 1}}, without = {0};
-    dl_delta_column column = {.name = DL_STR("c"), .field = {DL_STR("c"), DL_COLUMNAR_BOOL}};
+    dl_delta_column column = {.name = DL_STR("c"),
+                              .field = {.name = DL_STR("c"), .type = DL_COLUMNAR_BOOL}};
+    dl_delta_stats_input input = {&without, &column, 1, NULL};
     dl_columnar_stat stat = {0};
     dl_columnar_summary summary = {.row_count = 2, .stats = &stat, .leaf_count = 1};
+    input.summary = &summary;
     dl_str text = DL_STR_NONE;
     static const char rest[] = "\"minValues\":{},\"maxValues\":{},\"nullCount\":{\"c\":0}";
     char want[200];
-    TAP_OK(dl_delta_stats_write(&without, &column, 1, &summary, true, arena, &text, &err), err);
+    TAP_OK(dl_delta_stats_write(&input, true, arena, &text, &err), err);
     (void)snprintf(want, sizeof want, "{\"numRecords\":2,%s}", rest);
     TAP_EQ_STR(text, want);
     TAP_OK(dl_delta_stats_with(text, 2, false, arena, &text, &err), err);
@@ -230,7 +234,8 @@ TAP_CASE(tight_bounds)
     TAP_OK(dl_delta_stats_with(text, 3, true, arena, &text, &err), err);
     (void)snprintf(want, sizeof want, "{\"numRecords\":3,%s,\"tightBounds\":true}", rest);
     TAP_EQ_STR(text, want);
-    TAP_OK(dl_delta_stats_write(&with, &column, 1, &summary, true, arena, &text, &err), err);
+    input.metadata = &with;
+    TAP_OK(dl_delta_stats_write(&input, true, arena, &text, &err), err);
     (void)snprintf(want, sizeof want, "{\"numRecords\":2,%s,\"tightBounds\":true}", rest);
     TAP_EQ_STR(text, want);
     TAP_OK(dl_delta_stats_with(DL_STR_NONE, 5, false, arena, &text, &err), err);
@@ -271,10 +276,11 @@ TAP_CASE(without_memory)
         dl_error err = {0};
         DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
         dl_columnar_summary summary = {10, 0, wide_stats, DL_COUNT_OF(wide_stats)};
+        dl_delta_metadata metadata = {0};
+        dl_delta_stats_input input = {&metadata, wide, DL_COUNT_OF(wide), &summary};
         dl_str text = DL_STR("kept");
         dl_mem_fail_after(n);
-        dl_status status = dl_delta_stats_write(&(dl_delta_metadata){0}, wide, DL_COUNT_OF(wide),
-                                                &summary, true, arena, &text, &err);
+        dl_status status = dl_delta_stats_write(&input, true, arena, &text, &err);
         dl_mem_fail_after(-1);
         if (status == DL_OK) {
             break;
