@@ -273,26 +273,37 @@ static bool is_of_the_disk(dl_status status)
     return status == DL_E_UNAVAILABLE || status == DL_E_IO || status == DL_E_DENIED;
 }
 
-static void commit(const stage *s, dl_commit_item *const *items, size_t count)
+/* DL_OK, or why none of the items was kept; then nothing has become of their files. */
+static dl_status try_all(const stage *s, dl_commit_item *const *items, size_t count)
 {
     dl_error cause = {0};
     dl_status status = put_all(s, items, count, &cause);
     if (status != DL_OK) {
         log_failure("commit", &cause);
-        if (count > 1 && !is_of_the_disk(status)) { /* one that cannot be kept takes none with it */
-            for (size_t i = 0; i < count; i++) {
-                commit(s, &items[i], 1);
-            }
-            return;
-        }
-        for (size_t i = 0; i < count; i++) {
-            items[i]->status = status;
-        }
-        if (status == DL_E_UNAVAILABLE && !is_undone(s)) {
-            return;
-        }
     }
-    remove_unused(s, items, count);
+    return status;
+}
+
+static void conclude(const stage *s, dl_commit_item *const *items, size_t count, dl_status status)
+{
+    for (size_t i = 0; i < count && status != DL_OK; i++) {
+        items[i]->status = status;
+    }
+    if (status != DL_E_UNAVAILABLE || is_undone(s)) {
+        remove_unused(s, items, count);
+    }
+}
+
+static void commit(const stage *s, dl_commit_item *const *items, size_t count)
+{
+    dl_status status = try_all(s, items, count);
+    if (status == DL_OK || count == 1 || is_of_the_disk(status)) {
+        conclude(s, items, count, status);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) { /* one that cannot be kept takes none with it */
+        conclude(s, &items[i], 1, try_all(s, &items[i], 1));
+    }
 }
 
 static void *run_indexer(void *context)

@@ -556,6 +556,7 @@ static dl_status answer(search *s, dl_index_snapshot *snapshot, dl_error *err)
     static const char type[] = "application/dicom+json; charset=utf-8";
     page *p = NULL;
     DL_TRY(create_page(s, snapshot, &p, err));
+    DL_ASSERT(p != NULL);
     dl_status status = DL_OK;
     if (p->count == 0) {
         dl_http_respond(s->r->x, 204, NULL, DL_STR(""));
