@@ -86,6 +86,13 @@ static void tell_note(void *context, const char *note)
     (void)fprintf(w->cli->err, "dicomlake: %s\n", note);
 }
 
+static void tell_retry(void *context, unsigned pause_ms, const char *cause)
+{
+    watcher *w = context;
+    dl_cli_progress_clear(w->progress);
+    (void)fprintf(w->cli->err, "dicomlake: %s; trying again in %.1f s\n", cause, pause_ms / 1e3);
+}
+
 /* ---- the summary ---- */
 
 static const char *const table_names[DL_PIPELINE_TABLES] = {"instance", "series", "study"};
@@ -254,11 +261,14 @@ static void origin_close(origin *from)
 }
 
 static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_cli_lake *lake,
-                             origin *out, dl_error *err)
+                             watcher *w, origin *out, dl_error *err)
 {
     dl_feed_http_options http = {.base_url = o->source,
                                  .api_version = lake->parameters.api_version,
-                                 .token_file = o->token_file};
+                                 .token_file = o->token_file,
+                                 .cancel = cli->stop,
+                                 .on_retry = tell_retry,
+                                 .context = w};
     if (o->source == NULL) {
         dl_cli_where where = {.home = lake->home};
         if (lake->home == NULL) {
@@ -320,7 +330,7 @@ static dl_status sync(dl_cli *cli, const sync_options *o, dl_cli_lake *lake, dl_
                              .context = &w};
     DL_TRY(read_profile(o, &p, err));
     DL_CLEANUP(origin_close) origin from = {0};
-    DL_TRY(open_source(cli, o, lake, &from, err));
+    DL_TRY(open_source(cli, o, lake, &w, &from, err));
     dl_pipeline_counts counts = {0};
     int64_t begin = dl_clock_monotonic_us();
     dl_status status = run_pipeline(cli, o, &w, &p, &from, &counts, err);

@@ -197,7 +197,7 @@ dl_status dl_pipeline_position(dl_pipeline *p, const dl_pipeline_table *t, dl_er
                                  dl_delta_version(t->table), err);
 }
 
-dl_status dl_pipeline_bind(dl_pipeline *p, dl_pipeline_table *t, dl_error *err)
+static dl_status check_partitions(const dl_pipeline_table *t, dl_error *err)
 {
     const dl_delta_metadata *metadata = dl_delta_metadata_of(t->table);
     if (metadata->partition_columns.count != 1 ||
@@ -208,6 +208,12 @@ dl_status dl_pipeline_bind(dl_pipeline *p, dl_pipeline_table *t, dl_error *err)
         dl_error_hint(err, "sync into another container or table path");
         return DL_E_UNSUPPORTED;
     }
+    return DL_OK;
+}
+
+dl_status dl_pipeline_bind(dl_pipeline *p, dl_pipeline_table *t, dl_error *err)
+{
+    DL_TRY(check_partitions(t, err));
     size_t count = 0;
     const dl_delta_column *columns = dl_delta_columns(t->table, &count);
     dl_project_binding *binding = NULL;
@@ -317,6 +323,12 @@ dl_status dl_pipeline_tables_open(dl_pipeline *p, bool create, dl_error *err)
         }
     }
     DL_TRY(make_project(p, err));
+    for (size_t i = 0; i < DL_PIPELINE_TABLES;
+         i++) { /* nothing is touched before all of them fit */
+        if (p->tables[i].table != NULL) {
+            DL_TRY(dl_pipeline_bind(p, &p->tables[i], err));
+        }
+    }
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         dl_pipeline_table *t = &p->tables[i];
         if (t->table == NULL) {

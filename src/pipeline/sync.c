@@ -157,6 +157,14 @@ static dl_status read_all(run *r, dl_feed_reader *reader, dl_error *err)
         int64_t begin = dl_clock_monotonic_us();
         dl_status status = dl_feed_reader_next(reader, &page, err);
         dl_pipeline_count(r->p, &r->p->counts.wait_us, dl_clock_monotonic_us() - begin);
+        if (status == DL_E_INVALID) { /* the source's fault, not that of who called us */
+            if (err != NULL) {
+                err->status = DL_E_CORRUPT;
+            }
+            status = dl_error_within(err, DL_E_CORRUPT, "reading the change feed");
+            dl_error_hint(
+                err, "what came before is in the tables; have the source mended and run again");
+        }
         DL_TRY(status);
         if (page == NULL) {
             return apply_batch(r, err);
@@ -398,12 +406,12 @@ static dl_status follow_cursor(run *r, dl_error *err)
 {
     dl_pipeline *p = r->p;
     r->contiguous = true;
-    size_t limit = r->info.page_limit;
+    size_t limit = r->info.cursor_limit > 0 ? r->info.cursor_limit : r->info.page_limit;
     for (bool more = true; more;) {
         dl_feed_page *page = NULL;
         int64_t after = r->fold.entry_count > 0 ? r->fold.max_sequence : r->sequence;
         DL_TRY(r->source->ops->after(r->source, after, limit, p->options.cancel, &page, err));
-        more = page->entry_count == limit;
+        more = page->entry_count == limit || page->more;
         DL_TRY(take_page(r, page, err));
     }
     return apply_batch(r, err);

@@ -24,7 +24,7 @@ typedef struct collecting {
     const dl_service *service;
     dl_feed_page *page;
     size_t room;
-    bool full;
+    bool may_cut, full;
 } collecting;
 
 static const dl_feed_action actions[] = {
@@ -39,7 +39,7 @@ static dl_feed_state state_of(const dl_index_change *c)
         return DL_FEED_DELETED;
     }
     return c->current_watermark == c->watermark && c->action != DL_INDEX_REMOVE ? DL_FEED_CURRENT
-                                                                               : DL_FEED_REPLACED;
+                                                                                : DL_FEED_REPLACED;
 }
 
 static dl_status collect(void *context, const dl_index_change *c, dl_error *err)
@@ -47,6 +47,7 @@ static dl_status collect(void *context, const dl_index_change *c, dl_error *err)
     collecting *k = context;
     dl_feed_page *page = k->page;
     if (k->full) {
+        page->more = true;
         return DL_OK;
     }
     dl_feed_entry *e = &page->entries[page->entry_count];
@@ -70,12 +71,13 @@ static dl_status collect(void *context, const dl_index_change *c, dl_error *err)
         page->text_bytes += e->metadata.len;
     }
     page->entry_count++;
-    k->full = page->entry_count == k->room || page->text_bytes > PAGE_TEXT_BYTES;
+    k->full = page->entry_count == k->room || (k->may_cut && page->text_bytes > PAGE_TEXT_BYTES);
     return DL_OK;
 }
 
-static dl_status read_page(own_source *s, dl_index_change_query *query, dl_feed_page **out_page,
-                           dl_error *err)
+/* `may_cut`: a page of large rows ends early and says so. */
+static dl_status read_page(own_source *s, dl_index_change_query *query, bool may_cut,
+                           dl_feed_page **out_page, dl_error *err)
 {
     DL_AUTO(dl_feed_page) page = dl_mem_zalloc(1, sizeof *page);
     if (page == NULL || (page->arena = dl_arena_create(PAGE_ARENA_BYTES)) == NULL) {
@@ -87,7 +89,7 @@ static dl_status read_page(own_source *s, dl_index_change_query *query, dl_feed_
     if (page->entries == NULL) {
         return dl_arena_full(page->arena, err);
     }
-    collecting k = {.service = s->service, .page = page, .room = query->limit};
+    collecting k = {.service = s->service, .page = page, .room = query->limit, .may_cut = may_cut};
     dl_index_snapshot *snapshot = NULL;
     DL_TRY(dl_index_snapshot_begin(s->service->index, &snapshot, err));
     dl_status status = dl_index_changes(snapshot, query, collect, &k, err);
@@ -103,10 +105,8 @@ static dl_status source_info(dl_feed_source *source, dl_feed_info *out_info, dl_
 {
     own_source *s = (own_source *)source;
     (void)err;
-    *out_info = (dl_feed_info){.id = dl_str_of(s->id),
-                               .has_cursor = true,
-                               .open_windows = true,
-                               .page_limit = PAGE_ROWS};
+    *out_info = (dl_feed_info){
+        .id = dl_str_of(s->id), .has_cursor = true, .open_windows = true, .page_limit = PAGE_ROWS};
     return DL_OK;
 }
 
@@ -114,11 +114,9 @@ static dl_status source_after(dl_feed_source *source, int64_t sequence, size_t l
                               dl_cancel *cancel, dl_feed_page **out_page, dl_error *err)
 {
     (void)cancel;
-    dl_index_change_query query = {.after_sequence = sequence,
-                                   .start_us = INT64_MIN,
-                                   .end_us = INT64_MAX,
-                                   .limit = limit};
-    return read_page((own_source *)source, &query, out_page, err);
+    dl_index_change_query query = {
+        .after_sequence = sequence, .start_us = INT64_MIN, .end_us = INT64_MAX, .limit = limit};
+    return read_page((own_source *)source, &query, true, out_page, err);
 }
 
 static dl_status source_window(dl_feed_source *source, int64_t start_us, int64_t end_us,
@@ -128,7 +126,7 @@ static dl_status source_window(dl_feed_source *source, int64_t start_us, int64_t
     (void)cancel;
     dl_index_change_query query = {
         .start_us = start_us, .end_us = end_us, .offset = offset, .limit = limit};
-    return read_page((own_source *)source, &query, out_page, err);
+    return read_page((own_source *)source, &query, false, out_page, err);
 }
 
 typedef struct newest {

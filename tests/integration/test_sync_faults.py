@@ -1,0 +1,203 @@
+"""A source that misbehaves, two syncs at once, a full disk: clear errors, committed work stays."""
+
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+from support.feed import FeedServer, Generator
+from support.fold import differences
+from support.lake import Lake
+from support.server import program
+
+
+@pytest.fixture
+def world(tmp_path):
+    generator = Generator(21)
+    generator.step(60)
+    with FeedServer(generator.feed) as server:
+        yield generator, server, Lake(tmp_path / "lake", url=server.url)
+
+
+def pages_only(fault):
+    """A fault for pages of the feed, not for `latest`."""
+
+    def wrapped(handler, path, query):
+        return path.endswith("/changefeed") and fault(handler, query)
+
+    return wrapped
+
+
+def once(action, times=1):
+    left = [times]
+
+    def fault(handler, query):
+        if left[0] == 0:
+            return False
+        left[0] -= 1
+        action(handler)
+        return True
+
+    return pages_only(fault)
+
+
+def answer(status, body=b"", *headers):
+    return lambda handler: FeedServer.send(handler, status, body, headers)
+
+
+def cut(handler):
+    """Half a page, then the connection ends."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    handler.wfile.write(b'[{"sequence":1,')
+    handler.wfile.flush()
+    handler.connection.close()
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [answer(429, b"", ("Retry-After", "1")), answer(503, b"busy", ("Retry-After", "0")), answer(500), answer(502), cut],
+    ids=["429", "503", "500", "502", "cut"],
+)
+def test_passing_faults_are_retried(world, fault):
+    generator, server, lake = world
+    server.faults.append(once(fault, 2))
+    out = lake.sync()
+    assert out["retries"] >= 2
+    assert not differences(lake.folder, generator.feed)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_denied(world, tmp_path, status):
+    _, server, lake = world
+    token = tmp_path / "token"
+    token.write_text("s3cret-token")
+    server.faults.append(lambda handler, path, query: FeedServer.send(handler, status) or True)
+    said = lake.fails("--token-file", token)
+    assert str(status) in said and "s3cret" not in said
+    assert any(h.get("Authorization") == "Bearer s3cret-token" for _, _, h in server.requests)
+
+
+BAD_ROWS = {
+    "action": ({"action": "Purge"}, "Purge"),
+    "state": ({"state": "Lost"}, "Lost"),
+    "no uid": ({"sopInstanceUid": ""}, "sopInstanceUid"),
+    "negative sequence": ({"sequence": -4}, "sequence is no"),
+    "time": ({"timestamp": "yesterday"}, "timestamp"),
+    "metadata": ({"metadata": [1]}, "metadata"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_wrong_rows_name_the_sequence(world, name):
+    """Rows before are committed; the wrong one is named, nothing of its batch is visible."""
+    generator, server, lake = world
+    lake.sync()
+    patch, word = BAD_ROWS[name]
+    generator.step(3)
+    rows = [server.feed.json(r) for r in generator.feed.ordered()]
+    rows[-2].update(patch)
+
+    def fault(handler, query):
+        offset, limit = int(query["offset"]), int(query["limit"])
+        from support.feed import at
+
+        start = server.moment(query["startTime"], None)
+        chosen = [row for row, r in zip(rows, generator.feed.ordered()) if at(r["us"]) >= start]
+        FeedServer.send(handler, 200, json.dumps(chosen[offset : offset + limit]).encode())
+        return True
+
+    before = {n: lake.table("show", n)["version"] for n in ("instance", "series", "study")}
+    server.faults.append(pages_only(fault))
+    said = lake.fails()
+    assert word in said or str(rows[-2]["sequence"]) in said, said
+    assert {n: lake.table("show", n)["version"] for n in before} == before
+    server.faults.clear()
+    lake.sync()
+    assert not differences(lake.folder, generator.feed)
+
+
+def test_not_json_for_ever(world):
+    _, server, lake = world
+    server.faults.append(pages_only(lambda handler, query: FeedServer.send(handler, 200, b"<html>") or True))
+    begin = time.monotonic()
+    process = subprocess.Popen([program(), *map(str, lake.command())], stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and time.monotonic() - begin < 10, said
+
+
+def test_nobody_there(tmp_path):
+    lake = Lake(tmp_path / "lake", url="http://127.0.0.1:1")
+    process = subprocess.Popen([program(), *map(str, lake.command())], stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1, said
+
+
+def test_two_syncs_exclude_each_other(world):
+    generator, server, lake = world
+    slow = threading.Event()
+
+    def fault(handler, query):
+        slow.set()
+        time.sleep(1.5)
+        return False
+
+    server.faults.append(pages_only(fault))
+    first = subprocess.Popen([program(), *map(str, lake.command())], stdout=subprocess.DEVNULL)
+    assert slow.wait(20)
+    assert "another sync" in lake.fails()
+    server.faults.clear()
+    lake.sync("--wait", 60)
+    assert first.wait(60) == 0
+    assert not differences(lake.folder, generator.feed)
+
+
+def test_parameters_are_checked(world, tmp_path):
+    _, server, lake = world
+    cases = {
+        ("--BatchSize", "0"): "BatchSize",
+        ("--BatchSize", "x"): "BatchSize",
+        ("--ApiVersion", "1"): "ApiVersion",
+        ("--StartTime", "2026-01-01"): "StartTime",
+        ("--StartTime", "2026-01-02T00:00:00Z", "--EndTime", "2026-01-01T00:00:00Z"): "EndTime",
+        ("--InstanceTablePath", "../x"): "InstanceTablePath",
+        ("--InstanceTablePath", "series"): "TablePath",
+        ("--RetentionHours", "100"): "RetentionHours",
+        ("--profile", "r9"): "r9",
+        ("--mode", "fast"): "fast",
+        ("--column", "x=NoSuchKeyword:string"): "NoSuchKeyword",
+        ("--column", "bad name=PatientID:string"): "name",
+        ("--column", "x=PatientID:colour"): "colour",
+    }
+    for words, expected in cases.items():
+        assert expected in lake.fails(*words, code=2), words
+    assert not (lake.folder / "dicom").exists()
+
+
+def test_follow(world):
+    """A change is in the tables soon after it is in the feed; Ctrl-C ends it cleanly."""
+    generator, server, lake = world
+    process = subprocess.Popen([program(), *map(str, lake.command("--follow"))], stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            if (lake.path("study") / "_delta_log" / f"{1:020}.json").exists():
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        generator.step(10)
+        while differences(lake.folder, generator.feed):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(out)["watermark"] == generator.feed.sequence

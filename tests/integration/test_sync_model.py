@@ -1,0 +1,118 @@
+"""Tables = fold(feed): generated feeds against the model (support/fold.py), column by column.
+
+A seed is a history, the table mode, page and batch sizes, windows in any order, and reruns of old
+windows. After every round all three tables, read by delta-rs, must be what the model says.
+"""
+
+import random
+
+import pytest
+from support.feed import FeedServer, Generator, at
+from support.fold import differences
+from support.lake import Lake
+from support.server import sanitized
+
+SEEDS = 40 if sanitized() else 500
+GROUP = 10
+
+
+def windows_of(rng, end):
+    """Parts of [0, end) in any order, some left out; now and then an old one again."""
+    cuts = sorted(rng.randrange(0, end + 1) for _ in range(rng.randrange(0, 3)))
+    parts = [w for w in zip([0, *cuts], [*cuts, end]) if w[0] < w[1] and rng.random() < 0.7]
+    rng.shuffle(parts)
+    return parts + parts[: rng.randrange(0, 2)]
+
+
+def run_seed(seed, folder):
+    rng = random.Random(seed * 7 + 1)
+    generator = Generator(seed)
+    lake = Lake(folder, mode=rng.choice(["dv", "dv", "compat"]))
+    with FeedServer(generator.feed) as server:
+        lake.url = server.url
+        for turn in range(2):
+            generator.step(rng.randrange(1, 60))
+            sizes = ["--BatchSize", rng.choice([1, 3, 10, 200]), "--batch-changes", rng.choice([1, 5, 20, 1000])]
+            for start, end in windows_of(rng, generator.feed.us + 1):
+                window = ["--StartTime", at(start).isoformat(), "--EndTime", at(end).isoformat()]
+                lake.sync(*sizes, *window)
+            lake.sync(*sizes)
+            found = differences(folder, generator.feed)
+            assert not found, f"seed {seed}, turn {turn}: {found}"
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
+def test_seeds(first, tmp_path):
+    for seed in range(first, first + GROUP):
+        run_seed(seed, tmp_path / str(seed))
+
+
+def test_state_from_the_tables(tmp_path):
+    """The state index is lost, broken or foreign: it is made anew and the tables go on."""
+    generator = Generator(1)
+    lake = Lake(tmp_path / "lake")
+    with FeedServer(generator.feed) as server:
+        lake.url = server.url
+        for damage in (None, "gone", "garbage", "cut", "foreign"):
+            state = next(iter((tmp_path / "lake" / ".dicomlake").glob("*/lake.db")), None)
+            if damage == "gone":
+                state.unlink()
+            elif damage == "garbage":
+                state.write_bytes(random.Random(2).randbytes(100000))
+            elif damage == "cut":
+                state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
+            elif damage == "foreign":
+                other = Lake(tmp_path / "other", url=server.url)
+                other.sync()
+                state.write_bytes(next((tmp_path / "other" / ".dicomlake").glob("*/lake.db")).read_bytes())
+            generator.step(40)
+            lake.sync()
+            assert not differences(tmp_path / "lake", generator.feed), damage
+        run_tables = {t["table"]: t for t in lake.table("list")}
+        assert set(run_tables) == {"instance", "series", "study"}
+
+
+def test_profile_r2_and_columns(tmp_path):
+    """The article's profile, and typed columns that come later without a file being rewritten."""
+    from support.fold import read_table
+
+    generator = Generator(5)
+    generator.step(40)
+    with FeedServer(generator.feed) as server:
+        lake = Lake(tmp_path / "r2", url=server.url, profile="template-r2")
+        lake.sync()
+        rows = read_table(lake.path("instance"))
+        assert len(rows) == len(generator.feed.current)
+        assert {"sopInstanceUid", "studyDate", "filePath", "patientName"} <= set(rows[0])
+        lake = Lake(tmp_path / "r4", url=server.url)
+        lake.sync()
+        before = {p.name for p in lake.path("instance").rglob("*.parquet")}
+        generator.step(10)
+        lake.sync("--column", "number=InstanceNumber:long", "--column", "step=RequestAttributesSequence.00400007:string")
+        assert before <= {p.name for p in lake.path("instance").rglob("*.parquet")}
+        rows = {tuple(r[c] for c in ("partitionName", "studyinstanceuid", "seriesinstanceuid", "sopinstanceuid")): r
+                for r in read_table(lake.path("instance"))}
+        changed = {r["key"] for r in generator.feed.rows[40:]} & generator.feed.current.keys()
+        assert changed
+        for key in changed:
+            metadata = generator.feed.current[key]["metadata"]
+            number = metadata.get("00200013", {}).get("Value", [None])[0]
+            assert rows[key]["number"] == number
+            assert rows[key]["step"] == ("step" if "00400275" in metadata else None)
+
+
+def test_watermark_is_one(tmp_path):
+    """After every run the three tables say the same sequence, in txn and in the commit."""
+    generator = Generator(3)
+    with FeedServer(generator.feed) as server:
+        lake = Lake(tmp_path / "lake", url=server.url)
+        for _ in range(5):
+            generator.step(7)
+            out = lake.sync()
+            marks = []
+            for name in ("instance", "series", "study"):
+                apps = lake.table("show", name)["applications"]
+                marks.append(next(v for k, v in apps.items() if k.endswith(":" + name)))
+                newest = next(h for h in lake.table("history", name) if h["userMetadata"])
+                assert f'"seq":{marks[-1]},' in newest["userMetadata"]
+            assert marks == [out["watermark"]] * 3 == [generator.feed.sequence] * 3
