@@ -13,6 +13,9 @@ enum {
     FRAMES = DL_COLUMNAR_DEPTH_LIMIT + 4,
 };
 
+/* About ten thousand years. */
+static const int64_t time_limit_us = 316000000000000000;
+
 struct dl_delta_parsed {
     dl_columnar_field stats, values;
     dl_columnar_leaf *stats_leaves, *value_leaves; /* max_def as members of `add` have it */
@@ -183,6 +186,9 @@ static dl_status put_time(dl_json_writer *w, const dl_columnar_field *field, int
                           bool maximum)
 {
     char text[DL_CLOCK_TEXT_SIZE];
+    if (us > time_limit_us || us < -time_limit_us) {
+        return DL_E_CORRUPT;
+    }
     dl_clock_format_utc(bound_us(us, maximum), text); /* "...:41.123000Z" */
     size_t len = strlen(text);
     if (len < 5) {

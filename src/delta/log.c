@@ -375,7 +375,6 @@ static int64_t oldest_version(const loader *l)
 static dl_status find_version(loader *l, dl_error *err)
 {
     int64_t at = l->base, time_ms = INT64_MIN;
-    bool any_later = false;
     for (size_t i = 0; i < l->count; i++) {
         const dl_delta_log_name *name = &l->names[i];
         bool commit = name->kind == DL_DELTA_LOG_COMMIT;
@@ -386,7 +385,6 @@ static dl_status find_version(loader *l, dl_error *err)
             continue;
         }
         if (l->target >= 0 && at >= l->target) {
-            any_later = true;
             break;
         }
         if (name->version != at + 1) {
@@ -399,7 +397,6 @@ static dl_status find_version(loader *l, dl_error *err)
         int64_t file_ms = name->modified_us / 1000;
         time_ms = time_ms != INT64_MIN && file_ms <= time_ms ? time_ms + 1 : file_ms;
     }
-    (void)any_later;
     if (at < 0 || (l->target >= 0 && at < l->target)) {
         return at < 0 && l->target < 0 ? missing_commit(0, err)
                                        : not_there(l, oldest_version(l), at, err);

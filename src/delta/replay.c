@@ -464,19 +464,26 @@ static dl_status reserve(dl_delta_live *live, const dl_delta_commit *c, dl_error
     return map_reserve(&live->domains, c->domain_count, err);
 }
 
+/* Sizes of a hostile log may wrap; nothing but the sums suffers. */
+static void count(int64_t *sum, int64_t value, int sign)
+{
+    uint64_t amount = (uint64_t)value;
+    *sum = (int64_t)(sign > 0 ? (uint64_t)*sum + amount : (uint64_t)*sum - amount);
+}
+
 static void count_file(dl_delta_live *live, const dl_delta_file *file, int sign)
 {
     dl_delta_totals *t = &live->totals;
     t->file_count += sign;
-    t->size_bytes += sign * file->size_bytes;
+    count(&t->size_bytes, file->size_bytes, sign);
     if (file->row_count >= 0) {
-        t->row_count += sign * file->row_count;
+        count(&t->row_count, file->row_count, sign);
     } else {
         live->unknown_count += sign;
     }
     if (file->dv.storage != '\0') {
         t->dv_count += sign;
-        t->deleted_rows += sign * file->dv.cardinality;
+        count(&t->deleted_rows, file->dv.cardinality, sign);
     }
 }
 
@@ -644,6 +651,7 @@ size_t dl_delta_live_tombstone_count(const dl_delta_live *live)
 dl_delta_totals dl_delta_live_totals(const dl_delta_live *live)
 {
     dl_delta_totals totals = live->totals;
-    totals.row_count = live->unknown_count > 0 ? -1 : totals.row_count - totals.deleted_rows;
+    count(&totals.row_count, totals.deleted_rows, -1);
+    totals.row_count = live->unknown_count > 0 ? -1 : totals.row_count;
     return totals;
 }

@@ -100,6 +100,18 @@ void dl_delta_table_close(dl_delta_table *table)
 
 /* ---- moving on ---- */
 
+/* As time travel sees it: without in-commit timestamps each commit is after the one before. */
+static int64_t next_timestamp(const dl_delta_table *table, const dl_delta_commit *commit,
+                              int64_t file_ms)
+{
+    int64_t ms = file_ms >= 0 ? file_ms : commit->info.timestamp_ms;
+    if (commit->info.in_commit) {
+        return commit->info.timestamp_ms;
+    }
+    return ms <= table->timestamp_ms && table->timestamp_ms < INT64_MAX ? table->timestamp_ms + 1
+                                                                        : ms;
+}
+
 /* `file_ms`: when the commit's file was written; -1: not known. */
 static dl_status apply_at(dl_delta_table *table, const dl_delta_commit *commit, int64_t file_ms,
                           dl_error *err)
@@ -126,11 +138,8 @@ static dl_status apply_at(dl_delta_table *table, const dl_delta_commit *commit, 
         table->columns = columns;
         table->column_count = count;
     }
-    int64_t time_ms = file_ms >= 0 ? file_ms : commit->info.timestamp_ms;
+    table->timestamp_ms = next_timestamp(table, commit, file_ms);
     table->version = commit->info.version;
-    table->timestamp_ms = commit->info.in_commit           ? commit->info.timestamp_ms
-                          : time_ms <= table->timestamp_ms ? table->timestamp_ms + 1
-                                                           : time_ms;
     if (table->version % EXPIRE_EVERY == 0) {
         expire(table);
     }
