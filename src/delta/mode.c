@@ -3,7 +3,7 @@
  * To `dv`: one commit with the protocol (3, 7) and the property. To `compat`: every file with a
  * deletion vector is copied without its dead rows, then the property goes off in a commit that
  * fails when rows changed meanwhile. The protocol stays (3, 7): a table may drop the feature only
- * when its log holds no deletion vector any more (protocol, "Deletion Vectors"; docs/delta.md).
+ * when its log holds no deletion vector any more (docs/delta-maintenance.md).
  */
 #include "delta/maintain.h"
 

@@ -2,7 +2,7 @@
  *
  * delta-rs 1.6.6, DuckDB 1.5.5 and Spark 4.1 (Delta 4.3) were measured, the rest is what the
  * vendors' pages say; where they say nothing of a feature that a reader has to know, the answer is
- * that it refuses. docs/delta.md shows the same. */
+ * that it refuses. docs/delta-maintenance.md shows the same. */
 #include "delta/maintain.h"
 
 #include <stdio.h>

@@ -79,7 +79,7 @@ static dl_status kill_rows(dl_delta_table *table, int64_t modulus, dl_error *err
     size_t room = dl_delta_file_count(table) + 1;
     victims v = {.modulus = modulus,
                  .kills = dl_mem_zalloc(room, sizeof *v.kills),
-                 .rows = dl_mem_zalloc(room, sizeof *v.rows),
+                 .rows = dl_mem_zalloc(room, sizeof(void *)),
                  .room = room};
     dl_str column = DL_STR("id");
     dl_delta_scan scan = {.columns = &column, .column_count = 1};

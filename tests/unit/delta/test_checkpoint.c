@@ -139,6 +139,7 @@ static void kill_some(dl_delta_table *table, const char *app, int64_t app_versio
             victim = file;
         }
     }
+    DL_ASSERT(victim != NULL);
     dl_delta_kill kill = {victim->path, dead};
     dl_delta_app a = {.app_id = dl_str_of(app), .version = app_version};
     dl_delta_change change = {.operation = "MERGE",
@@ -160,7 +161,7 @@ static dl_delta_table *begin(tables *t)
     tables_init(t, NULL);
     TAP_OK(tables_create(t, "", false, &table, &err), err);
     for (int i = 0; i < 4; i++) {
-        TAP_OK(tables_append(table, partitions[i], i * 20, 20, &err), err);
+        TAP_OK(tables_append(table, partitions[i], (int64_t)i * 20, 20, &err), err);
     }
     kill_some(table, "one", 5, 3);
     kill_some(table, "two \"quoted\"", 1, 5);

@@ -18,7 +18,6 @@
 
 enum { ROUNDS = 100, ROWS_A_FILE = 40, FILES_A_ROUND = 3 };
 
-extern char **environ;
 static uint8_t model[TABLES_ROWS], counts[TABLES_ROWS];
 static int64_t next_id;
 

@@ -220,7 +220,7 @@ static void append_many(dl_delta_table *table, int first, int count)
 {
     dl_error err = {0};
     for (int i = first; i < first + count; i++) {
-        TAP_OK(tables_append(table, "east", i * 10, 10, &err), err);
+        TAP_OK(tables_append(table, "east", (int64_t)i * 10, 10, &err), err);
     }
 }
 
@@ -247,7 +247,8 @@ TAP_CASE(the_log_is_cleaned_after_its_retention)
                err);
         days = 32;
         TAP_OK(dl_delta_clean_log(table, &deleted, &err), err);
-        TAP_EQ_INT(deleted, 20 + 19 + 1 + 1); /* commits, checksums (1 to 19), a checkpoint, a side file */
+        TAP_EQ_INT(deleted,
+                   20 + 19 + 1 + 1); /* commits, checksums (1 to 19), a checkpoint, a side file */
         TAP_TRUE(!is_there(&t, "_delta_log/00000000000000000019.json"));
         TAP_TRUE(!is_there(&t, "_delta_log/00000000000000000010.checkpoint.parquet"));
         TAP_TRUE(!is_there(&t, "_delta_log/.00000000000000000003.json.crc"));

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-enum { KIB = 1024, MIB = 1024 * 1024, FILES = 4096 };
+enum { FILES = 4096 };
+static const int64_t KIB = 1024, MIB = INT64_C(1024) * 1024;
 
 typedef struct played {
     dl_delta_file file;
@@ -109,7 +110,7 @@ TAP_CASE(nothing_to_do_up_to_the_limit)
         size_t jobs;
     } cases[] = {{0, 0}, {1, 0}, {18, 0}, {19, 1}};
     for (size_t c = 0; c < DL_COUNT_OF(cases); c++) {
-        DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+        DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
         dl_delta_job *jobs = NULL;
         reset();
         for (size_t i = 0; i < cases[c].files; i++) {
@@ -130,7 +131,7 @@ TAP_CASE(nothing_to_do_up_to_the_limit)
 
 TAP_CASE(just_below_half_the_target_is_small)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     for (size_t i = 0; i < 3; i++) {
@@ -147,7 +148,7 @@ TAP_CASE(just_below_half_the_target_is_small)
 
 TAP_CASE(partitions_stay_apart)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     for (size_t i = 0; i < 12; i++) {
@@ -169,7 +170,7 @@ TAP_CASE(deleted_rows_are_a_reason)
         size_t jobs;
     } cases[] = {{0, 0}, {199, 0}, {200, 0}, {201, 1}, {1000, 1}, {5000, 1}};
     for (size_t c = 0; c < DL_COUNT_OF(cases); c++) {
-        DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+        DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
         dl_delta_job *jobs = NULL;
         reset();
         kill_rows(add_file(100 * MIB, &east), cases[c].dead);
@@ -181,7 +182,7 @@ TAP_CASE(deleted_rows_are_a_reason)
 
 TAP_CASE(files_with_dead_rows_go_together_up_to_the_target)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     for (size_t i = 0; i < 5; i++) {
@@ -195,14 +196,14 @@ TAP_CASE(files_with_dead_rows_go_together_up_to_the_target)
 
 TAP_CASE(the_budget_takes_the_smallest_first)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     kill_rows(add_file(200 * MIB, &east), 250); /* 150 MiB live: each alone */
     kill_rows(add_file(201 * MIB, &east), 250);
-    dl_delta_optimize_options options = {.budget_bytes = 401 * (int64_t)MIB};
+    dl_delta_optimize_options options = {.budget_bytes = 401 * MIB};
     TAP_EQ_INT(plan(&options, arena, &jobs), 2);
-    options.budget_bytes = 401 * (int64_t)MIB - 1;
+    options.budget_bytes = 401 * MIB - 1;
     TAP_EQ_INT(plan(&options, arena, &jobs), 1);
     TAP_EQ_STR(jobs[0].paths[0], "f000000");
     options.budget_bytes = 1; /* else it would never be done */
@@ -211,7 +212,7 @@ TAP_CASE(the_budget_takes_the_smallest_first)
 
 TAP_CASE(full_takes_everything_below_the_target)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     for (size_t i = 0; i < 5; i++) {
@@ -228,7 +229,7 @@ TAP_CASE(full_takes_everything_below_the_target)
 TAP_CASE(sizes_from_the_log_may_be_anything)
 {
     static const int64_t sizes[] = {INT64_MIN, -1, 0, 1, INT64_MAX};
-    DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
     dl_delta_job *jobs = NULL;
     reset();
     for (size_t i = 0; i < 200; i++) {
@@ -247,7 +248,7 @@ TAP_CASE(sizes_from_the_log_may_be_anything)
 /* A file a commit, maintained after each: the limit holds always, and no row is copied often. */
 static void play(const char *name, int64_t low, int64_t high, int commits, int copies_limit)
 {
-    const int64_t target = 128 * (int64_t)MIB;
+    const int64_t target = 128 * MIB;
     uint64_t seed = 7;
     int64_t written = 0;
     int64_t copied = 0;
@@ -258,7 +259,7 @@ static void play(const char *name, int64_t low, int64_t high, int commits, int c
         int64_t size = low + (int64_t)((seed >> 33) % (uint64_t)(high - low + 1));
         written += size;
         (void)add_file(size, &east);
-        DL_AUTO(dl_arena) arena = dl_arena_create(16 * MIB);
+        DL_AUTO(dl_arena) arena = dl_arena_create(16 * (size_t)MIB);
         dl_delta_job *jobs = NULL;
         dl_delta_optimize_options options = {0};
         size_t count = plan(&options, arena, &jobs);
@@ -281,11 +282,11 @@ TAP_CASE(a_heap_of_small_files_is_copied_once)
     int64_t written = 0;
     reset();
     for (int i = 0; i < 3000; i++) {
-        int64_t size = (i % 97 + 1) * 10 * KIB;
+        int64_t size = (int64_t)(i % 97 + 1) * 10 * KIB;
         written += size;
         (void)add_file(size, &east);
     }
-    DL_AUTO(dl_arena) arena = dl_arena_create(16 * MIB);
+    DL_AUTO(dl_arena) arena = dl_arena_create(16 * (size_t)MIB);
     dl_delta_job *jobs = NULL;
     dl_delta_optimize_options options = {0};
     carry_out(jobs, 0, &copied);
@@ -293,7 +294,7 @@ TAP_CASE(a_heap_of_small_files_is_copied_once)
     carry_out(jobs, count, &copied);
     TAP_EQ_INT(most_copies(), 1);
     TAP_TRUE(copied <= written);
-    TAP_TRUE(small_files(128 * (int64_t)MIB) <= DL_DELTA_SMALL_LIMIT);
+    TAP_TRUE(small_files(128 * MIB) <= DL_DELTA_SMALL_LIMIT);
     TAP_EQ_INT(plan(&options, arena, &jobs), 0); /* and then there is nothing to do */
 }
 
@@ -311,7 +312,7 @@ TAP_CASE(out_of_memory)
     dl_delta_optimize_options options = {.small_limit = 2};
     for (int64_t n = 0;; n++) {
         dl_mem_fail_after(n);
-        DL_AUTO(dl_arena) arena = dl_arena_create(MIB);
+        DL_AUTO(dl_arena) arena = dl_arena_create((size_t)MIB);
         dl_delta_job *jobs = NULL;
         size_t count = 77;
         dl_status status = arena == NULL ? DL_E_NOMEM

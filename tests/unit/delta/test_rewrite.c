@@ -59,34 +59,39 @@ typedef struct full_row {
 } full_row;
 static full_row *rows_before, *rows_after;
 
+/* One entry of one leaf as text. */
+static size_t put_entry(char *out, size_t room, size_t leaf, const dl_columnar_entries *e, size_t k)
+{
+    static const uint8_t full[] = {1, 1, 1, 1, 3, 2, 2}; /* definition level of a value */
+    unsigned rep = e->rep == NULL ? 0 : e->rep[k];
+    size_t len = (size_t)snprintf(out, room, "|%u/%u", rep, e->def[k]);
+    if (leaf >= DL_COUNT_OF(full) || e->def[k] != full[leaf]) {
+        return len;
+    }
+    if (leaf == 1 || leaf == 4 || leaf == 5) {
+        return len + (size_t)snprintf(out + len, room - len, ":%.*s", DL_STR_ARG(e->values[k].s));
+    }
+    if (leaf == 3) {
+        return len + (size_t)snprintf(out + len, room - len, ":%g", e->values[k].d);
+    }
+    return len + (size_t)snprintf(out + len, room - len, ":%lld", (long long)e->values[k].i);
+}
+
 /* Every value of every live row as text, at its id. */
 static dl_status note_rows(void *context, const dl_delta_batch *b, dl_error *err)
 {
     (void)err;
     full_row *rows = context;
     size_t at[8] = {0};
+    DL_ASSERT(b->leaf_count <= DL_COUNT_OF(at));
     for (size_t i = 0; i < b->row_count; i++) {
         char text[256] = {0};
         size_t len = 0;
-        int64_t id = -1;
-        for (size_t leaf = 0; leaf < b->leaf_count && leaf < DL_COUNT_OF(at); leaf++) {
+        int64_t id = b->leaves[0].values[at[0]].i;
+        for (size_t leaf = 0; leaf < b->leaf_count; leaf++) {
             const dl_columnar_entries *e = &b->leaves[leaf];
             do {
-                size_t k = at[leaf]++;
-                unsigned rep = e->rep == NULL ? 0 : e->rep[k];
-                len += (size_t)snprintf(text + len, sizeof text - len, "|%u/%u", rep, e->def[k]);
-                if (leaf == 0) {
-                    id = e->values[k].i;
-                } else if ((leaf == 1 && e->def[k] == 1) || (leaf == 4 && e->def[k] == 3) ||
-                           (leaf == 5 && e->def[k] == 2)) {
-                    len += (size_t)snprintf(text + len, sizeof text - len, ":%.*s",
-                                            DL_STR_ARG(e->values[k].s));
-                } else if ((leaf == 2 && e->def[k] == 1) || (leaf == 6 && e->def[k] == 2)) {
-                    len += (size_t)snprintf(text + len, sizeof text - len, ":%lld",
-                                            (long long)e->values[k].i);
-                } else if (leaf == 3) {
-                    len += (size_t)snprintf(text + len, sizeof text - len, ":%g", e->values[k].d);
-                }
+                len += put_entry(text + len, sizeof text - len, leaf, e, at[leaf]++);
             } while (at[leaf] < e->count && e->rep != NULL && e->rep[at[leaf]] != 0);
         }
         if (b->live[i]) {
@@ -115,7 +120,7 @@ static dl_delta_table *begin(tables *t, bool compat)
     TAP_OK(tables_create(t, "", compat, &table, &err), err);
     memset(wanted, 0, sizeof wanted);
     for (int i = 0; i < 4; i++) {
-        TAP_OK(tables_append(table, i == 3 ? "west" : "east", i * 100, 100, &err), err);
+        TAP_OK(tables_append(table, i == 3 ? "west" : "east", (int64_t)i * 100, 100, &err), err);
     }
     want(0, 400, true);
     return table;
@@ -217,7 +222,7 @@ TAP_CASE(compaction_keeps_every_value)
     dl_str old[3] = {DL_STR_NONE};
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 16);
     for (int i = 0; i < 3; i++) {
-        TAP_OK(dl_arena_copy(arena, path_of(table, i * 100), &old[i], &err), err);
+        TAP_OK(dl_arena_copy(arena, path_of(table, (int64_t)i * 100), &old[i], &err), err);
     }
     dl_delta_result result = {0};
     TAP_OK(dl_delta_rewrite_commit(table, rewrite, (dl_delta_pairs){NULL, 0}, &result, &err), err);
@@ -247,7 +252,7 @@ TAP_CASE(new_files_are_split_at_the_limit)
     dl_str old[3] = {DL_STR_NONE};
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 16);
     for (int i = 0; i < 3; i++) {
-        TAP_OK(dl_arena_copy(arena, path_of(table, i * 100), &old[i], &err), err);
+        TAP_OK(dl_arena_copy(arena, path_of(table, (int64_t)i * 100), &old[i], &err), err);
     }
     int64_t size = dl_delta_file_by_path(table, old[1])->size_bytes;
     DL_AUTO(dl_delta_rewrite) rewrite = rewrite_east(table, size * 6 / 10);
