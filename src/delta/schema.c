@@ -130,6 +130,9 @@ static dl_status read_physical(reader *r, dl_str field, dl_str logical, dl_colum
     if (dl_json_get(metadata, DL_STR("delta.columnMapping.physicalName"), &value) &&
         dl_json_kind_of(value) == DL_JSON_STRING) {
         DL_TRY(dl_json_text(value, r->arena, &to->name, r->err));
+        if (to->name.len == 0) {
+            return corrupt(r, "an empty delta.columnMapping.physicalName");
+        }
     }
     if (dl_json_get(metadata, DL_STR("delta.columnMapping.id"), &value) &&
         dl_json_int_of(value, &id) && id > 0 && id <= INT32_MAX) {
@@ -157,7 +160,8 @@ static dl_status read_field_head(reader *r, dl_str field, dl_str *out_name, dl_s
         !dl_json_get(field, DL_STR("type"), out_type)) {
         return corrupt(r, "a field needs a name and a type");
     }
-    return dl_json_text(name, r->arena, out_name, r->err);
+    DL_TRY(dl_json_text(name, r->arena, out_name, r->err));
+    return out_name->len == 0 ? corrupt(r, "a field with an empty name") : DL_OK;
 }
 
 static dl_status read_struct(reader *r, dl_str type, dl_columnar_field *to, size_t depth)
@@ -317,9 +321,10 @@ dl_status dl_delta_schema_columns(const dl_delta_metadata *metadata, dl_arena *a
         return dl_error_set(err, DL_E_CORRUPT, "the table's schema: %s", cause.message);
     }
     DL_TRY(dl_arena_copy(arena, metadata->schema_json, &schema, err));
-    if (!dl_json_get(schema, DL_STR("fields"), &fields) ||
+    if (!dl_json_get(schema, DL_STR("type"), &field) || !dl_str_eq(field, DL_STR("\"struct\"")) ||
+        !dl_json_get(schema, DL_STR("fields"), &fields) ||
         dl_json_kind_of(fields) != DL_JSON_ARRAY) {
-        return dl_error_set(err, DL_E_CORRUPT, "the table's schema has no fields");
+        return dl_error_set(err, DL_E_CORRUPT, "the table's schema is no struct with fields");
     }
     size_t count = count_elements(fields);
     if (count > SCHEMA_FIELD_LIMIT) {

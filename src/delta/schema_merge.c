@@ -120,6 +120,9 @@ static dl_status read_members(merger *m, node *to, dl_str json)
         }
         DL_TRY(add_child(m, to, type, &child));
         DL_TRY(dl_json_text(name, m->arena, &child->name, m->err));
+        if (child->name.len == 0) {
+            return invalid(m, "a field with an empty name");
+        }
         if (dl_json_get(field, DL_STR("nullable"), &value)) {
             (void)dl_json_bool_of(value, &child->nullable);
         }

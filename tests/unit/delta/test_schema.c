@@ -168,7 +168,10 @@ TAP_CASE(texts_that_are_no_schema)
                                         "{\"type\":\"struct\"}",
                                         "{\"fields\":{}}",
                                         S("1"),
-                                        S("{\"name\":1,\"type\":\"long\"}")};
+                                        S("{\"name\":1,\"type\":\"long\"}"),
+                                        S("{\"name\":\"\",\"type\":\"long\"}"),
+                                        "{\"type\":\"map\",\"fields\":[]}",
+                                        "{\"fields\":[]}"};
     for (size_t i = 0; i < DL_COUNT_OF(texts); i++) {
         DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_BYTES);
         dl_delta_column *columns = NULL;
