@@ -12,20 +12,17 @@
  * Writes DIR/pack.bin, all files one after the other, and DIR/manifest.tsv, one line an instance:
  *     offset length study series sop patient_id patient_name study_date modality accession
  * With --files also DIR/files/NNNNNN.dcm and DIR/files.txt with their paths.
- *
- * Nothing here is a person: names are drawn from short lists.
  */
 #include "base/buf.h"
 #include "base/file.h"
 #include "gen_header.h"
+#include "gen_model.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    UID_SIZE = 65,
-    TEXT_SIZE = 128,
     DEPTH_LIMIT = 4,
     NOISE_PERIOD = 8192,
     FLUSH_BYTES = 4 << 20,
@@ -34,209 +31,20 @@ enum {
     INSTANCES_MAX = 100000000,
 };
 
-/* ---- random numbers that depend on nothing but their key ---- */
-
-typedef struct stream {
-    uint64_t state;
-} stream;
-
-static uint64_t stream_next(stream *s)
-{
-    s->state += 0x9e3779b97f4a7c15U;
-    uint64_t z = s->state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
-
-static stream stream_of(uint64_t seed, uint64_t kind, uint64_t a, uint64_t b)
-{
-    stream s = {seed * 0x2545f4914f6cdd1dU + kind};
-    s.state = stream_next(&s) ^ a;
-    s.state = stream_next(&s) ^ b;
-    (void)stream_next(&s);
-    return s;
-}
-
-static unsigned stream_below(stream *s, unsigned bound)
-{
-    return (unsigned)((stream_next(s) >> 33) % bound);
-}
-
-/* ---- what the archive is about ---- */
-
 typedef struct options {
     const char *out;
     bool ct, files;
     uint64_t instances, seed, per_series, series_per_study, big_series;
 } options;
 
-typedef struct patient {
-    char id[16], name[TEXT_SIZE], birth_date[9], sex[2], age[5];
-} patient;
-
-typedef struct study {
-    uint64_t number;
-    patient who;
-    char uid[UID_SIZE], date[9], time[7], accession[17], id[17], frame_uid[UID_SIZE];
-    char physician[TEXT_SIZE];
-    const char *description, *modality;
-} study;
-
-typedef struct series {
-    uint64_t number;
-    char uid[UID_SIZE], number_text[8];
-    const char *description, *modality, *sop_class;
-} series;
-
-typedef struct instance {
-    char uid[UID_SIZE], number_text[12], position[48], location[16], time[14];
-} instance;
-
-/* clang-format off */
-static const char *const FAMILY[] = {
-    "Smith",  "Müller",    "García",  "Nguyen",  "Kowalski", "Øster",        "Yamada", "Ivanova",
-    "Rossi",  "Andersen",  "Dubois",  "Çelik",   "Novák",    "Papadopoulos", "Silva",  "Kim",
-    "Okafor", "Lindqvist", "Haddad",  "O'Brien", "Szabó",    "Jönsson",      "Weiß",   "Peña",
-    "Löwe",   "Bérénice",  "Ionescu", "Kaya",    "Patel",    "Hernández",    "Chen",   "Dvořák",
-};
-static const char *const GIVEN[] = {
-    "Anna",  "John",  "María", "Wei",   "Jürgen", "Léa",   "Omar", "Ingrid",
-    "Tomás", "Priya", "Sofia", "Peter", "Amélie", "Noah",  "Zoë",  "Håkon",
-    "Mia",   "Elif",  "Björn", "Ruth",  "Chloé",  "Kwame", "Yuki", "Ewa",
-};
-static const char *const SYLLABLE[] = {"ba", "ka", "lo",  "mi",  "nu",  "re",  "sa",  "to",
-                                       "vi", "ze", "dar", "fen", "gol", "hus", "jar", "pol"};
-static const char *const STUDY_TEXT[] = {"CT CHEST W CONTRAST", "CT HEAD WO",       "MR BRAIN W/WO",
-                                         "CT ABD PELVIS",       "XR CHEST 2 VIEWS", "US ABDOMEN"};
-static const char *const SERIES_TEXT[] = {"AXIAL 1.0 B30f", "AXIAL 5.0", "COR MPR",
-                                          "SAG T1",         "LOCALIZER", "T2 FLAIR AX"};
-static const struct {
-    const char *modality, *sop_class;
-    unsigned share; /* in a hundred */
-} MODALITY[] = {
-    {"CT", "1.2.840.10008.5.1.4.1.1.2", 55},   {"MR", "1.2.840.10008.5.1.4.1.1.4", 20},
-    {"US", "1.2.840.10008.5.1.4.1.1.6.1", 7},  {"PT", "1.2.840.10008.5.1.4.1.1.128", 6},
-    {"CR", "1.2.840.10008.5.1.4.1.1.1", 5},    {"MG", "1.2.840.10008.5.1.4.1.1.1.2", 4},
-    {"XA", "1.2.840.10008.5.1.4.1.1.12.1", 3},
-};
-
-/* clang-format on */
-
-enum { KIND_STUDY = 1, KIND_SERIES, KIND_PATIENT, KIND_FRAME, KIND_INSTANCE, KIND_STUDY_UID };
-
-/* 2.25.<39 digits>, 44 characters: PS3.5 section B.2. Starts with 1 or 2, so it is below 2^128. */
-static void uid_root(stream s, char out[UID_SIZE])
-{
-    (void)snprintf(out, UID_SIZE, "2.25.%u%019llu%019llu", 1 + stream_below(&s, 2),
-                   (unsigned long long)(stream_next(&s) % 10000000000000000000U),
-                   (unsigned long long)(stream_next(&s) % 10000000000000000000U));
-}
-
-static unsigned modality_draw(stream *s)
-{
-    unsigned at = stream_below(s, 100);
-    unsigned i = 0;
-    while (i + 1 < DL_COUNT_OF(MODALITY) && at >= MODALITY[i].share) {
-        at -= MODALITY[i].share;
-        i++;
-    }
-    return i;
-}
-
-#define PICK(s, list) ((list)[stream_below((s), (unsigned)DL_COUNT_OF(list))])
-
-static void patient_make(const options *o, uint64_t number, patient *out)
-{
-    stream s = stream_of(o->seed, KIND_PATIENT, number, 0);
-    const char *family = PICK(&s, FAMILY);
-    const char *given = PICK(&s, GIVEN);
-    /* One name in two is a rare one, as in any register. */
-    if (stream_below(&s, 2) == 0) {
-        const char *a = PICK(&s, SYLLABLE);
-        const char *b = PICK(&s, SYLLABLE);
-        (void)snprintf(out->name, sizeof out->name, "%s%s%s^%s^%c", family, a, b, given,
-                       'A' + (char)(number % 26));
-    } else {
-        (void)snprintf(out->name, sizeof out->name, "%s^%s^%c", family, given,
-                       'A' + (char)(number % 26));
-    }
-    unsigned year = 1920 + stream_below(&s, 80);
-    (void)snprintf(out->id, sizeof out->id, "P%09llu", (unsigned long long)number % 1000000000U);
-    (void)snprintf(out->birth_date, sizeof out->birth_date, "%04u%02u%02u", year % 10000,
-                   1 + stream_below(&s, 12), 1 + stream_below(&s, 28));
-    (void)snprintf(out->sex, sizeof out->sex, "%c", "MFO"[stream_below(&s, 3)]);
-    (void)snprintf(out->age, sizeof out->age, "%03uY", (2020 - year) % 1000);
-}
-
-static void study_make(const options *o, uint64_t number, study *out)
-{
-    stream s = stream_of(o->seed, KIND_STUDY, number, 0);
-    out->number = number;
-    /* Two studies in five belong to a patient who has others. */
-    patient_make(o, stream_below(&s, 5) < 2 ? number / 2 : number, &out->who);
-    uid_root(stream_of(o->seed, KIND_STUDY_UID, number, 0), out->uid);
-    uid_root(stream_of(o->seed, KIND_FRAME, number, 0), out->frame_uid);
-    (void)snprintf(out->date, sizeof out->date, "%04u%02u%02u", 2018 + stream_below(&s, 8),
-                   1 + stream_below(&s, 12), 1 + stream_below(&s, 28));
-    (void)snprintf(out->time, sizeof out->time, "%02u%02u%02u", stream_below(&s, 24),
-                   stream_below(&s, 60), stream_below(&s, 60));
-    (void)snprintf(out->accession, sizeof out->accession, "A%09llu",
-                   (unsigned long long)number % 1000000000U);
-    (void)snprintf(out->id, sizeof out->id, "S%llu", (unsigned long long)number % 1000000000U);
-    const char *family = PICK(&s, FAMILY);
-    (void)snprintf(out->physician, sizeof out->physician, "%s^%s", family, PICK(&s, GIVEN));
-    out->description = PICK(&s, STUDY_TEXT);
-    out->modality = MODALITY[modality_draw(&s)].modality;
-}
-
-static void series_make(const options *o, const study *in, uint64_t number, series *out)
-{
-    stream s = stream_of(o->seed, KIND_SERIES, in->number, number);
-    char root[UID_SIZE];
-    uid_root(s, root);
-    (void)snprintf(out->uid, sizeof out->uid, "%.44s.%llu", root,
-                   (unsigned long long)(number + 1) % 1000000U);
-    (void)snprintf(out->number_text, sizeof out->number_text, "%llu",
-                   (unsigned long long)(number + 1) % 1000000U);
-    out->number = number;
-    out->description = PICK(&s, SERIES_TEXT);
-    out->modality = in->modality;
-    /* One further series in seven is of another modality. */
-    if (number > 0 && stream_below(&s, 7) == 0) {
-        out->modality = MODALITY[modality_draw(&s)].modality;
-    }
-    for (size_t i = 0; i < DL_COUNT_OF(MODALITY); i++) {
-        if (strcmp(MODALITY[i].modality, out->modality) == 0) {
-            out->sop_class = MODALITY[i].sop_class;
-        }
-    }
-}
-
-static void instance_make(const options *o, const study *in, const series *of, uint64_t number,
-                          instance *out)
-{
-    char root[UID_SIZE];
-    uid_root(stream_of(o->seed, KIND_INSTANCE, in->number * 1000 + of->number, number), root);
-    (void)snprintf(out->uid, sizeof out->uid, "%.44s.%s.%llu", root, in->date,
-                   (unsigned long long)(number + 1) % 100000000U);
-    (void)snprintf(out->number_text, sizeof out->number_text, "%llu",
-                   (unsigned long long)(number + 1) % 100000000U);
-    double z = -120.0 + 1.25 * (double)(number % 100000);
-    (void)snprintf(out->position, sizeof out->position, "-170.5\\-170.5\\%.2f", z);
-    (void)snprintf(out->location, sizeof out->location, "%.2f", z);
-    (void)snprintf(out->time, sizeof out->time, "%s.%06llu", in->time,
-                   (unsigned long long)(number * 7919) % 1000000U);
-}
-
 /* ---- encoding ---- */
 
 typedef struct writer {
     dl_buf *out;
     const options *o;
-    const study *study;
-    const series *series;
-    const instance *instance;
+    const dl_bench_study *study;
+    const dl_bench_series *series;
+    const dl_bench_instance *instance;
     const uint8_t *noise;
     uint64_t number;
     const char *texts[SOURCE_COUNT];
@@ -399,7 +207,7 @@ static size_t pixel_bytes(const options *o)
 /* The texts that change, by where they come from. */
 static void collect_texts(writer *w)
 {
-    const study *st = w->study;
+    const dl_bench_study *st = w->study;
     const char *const texts[SOURCE_COUNT] = {
         [SOP_CLASS] = w->series->sop_class,
         [SOP_UID] = w->instance->uid,
@@ -513,11 +321,11 @@ static dl_status write_file(archive *a, const char *bytes, size_t len, dl_error 
     return dl_buf_printf(&a->list, err, "%s\n", path);
 }
 
-static dl_status write_instance(archive *a, const study *st, const series *se, uint64_t number,
-                                dl_error *err)
+static dl_status write_instance(archive *a, const dl_bench_study *st, const dl_bench_series *se,
+                                uint64_t number, dl_error *err)
 {
-    instance in;
-    instance_make(a->o, st, se, number, &in);
+    dl_bench_instance in;
+    dl_bench_instance_make(a->o->seed, st, se, number, &in);
     writer w = {.out = &a->pack,
                 .o = a->o,
                 .study = st,
@@ -549,13 +357,13 @@ static dl_status write_archive(archive *a, dl_error *err)
 {
     const options *o = a->o;
     for (uint64_t number = 0; a->written < o->instances; number++) {
-        study st;
-        study_make(o, number, &st);
+        dl_bench_study st;
+        dl_bench_study_make(o->seed, number, &st);
         bool big = number == 0 && o->big_series > 0;
         uint64_t series_count = big ? 1 : o->series_per_study;
         for (uint64_t k = 0; k < series_count && a->written < o->instances; k++) {
-            series se = {0};
-            series_make(o, &st, k, &se);
+            dl_bench_series se = {0};
+            dl_bench_series_make(o->seed, &st, k, &se);
             uint64_t count = big ? o->big_series : o->per_series;
             for (uint64_t i = 0; i < count && a->written < o->instances; i++) {
                 DL_TRY(write_instance(a, &st, &se, i, err));
@@ -591,9 +399,10 @@ static dl_status run(const options *o, dl_error *err)
     dl_buf_init(&noise, OUT_LIMIT_BYTES);
     size_t noise_bytes = pixel_bytes(o) + NOISE_PERIOD;
     DL_TRY(dl_buf_reserve(&noise, noise_bytes, err));
-    stream s = stream_of(o->seed, 0, 0, 0);
+    dl_bench_stream s = dl_bench_stream_of(o->seed, 0, 0, 0);
     for (size_t i = 0; i + 1 < noise_bytes; i += 2) {
-        put16((uint8_t *)noise.ptr + i, 1000 + (uint32_t)(i / 512 % 512) + stream_below(&s, 64));
+        put16((uint8_t *)noise.ptr + i,
+              1000 + (uint32_t)(i / 512 % 512) + dl_bench_stream_below(&s, 64));
     }
     archive a = {.o = o,
                  .pack_fd = pack_fd,
