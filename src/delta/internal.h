@@ -14,8 +14,9 @@
  *     stats.c       statistics to JSON (pure)
  *     writer.c      data files; commit.c: dl_delta_commit_change; conflict.c: the rules (pure)
  *     scan.c        rows of live files
- *     maintain.c    checkpoints' rhythm, checksum, log cleanup; vacuum.c; optimize.c; rewrite.c;
- *                   restore.c; mode.c; readers.c (matrix); check.c; history.c
+ *     maintain.c    checkpoints' rhythm, checksum files, log cleanup; sidecars.c; checksum.c (of
+ *                   _last_checkpoint); vacuum.c; optimize.c; rewrite.c; restore.c; mode.c;
+ *                   readers.c (matrix); check.c; history.c
  */
 #ifndef DL_DELTA_INTERNAL_H
 #define DL_DELTA_INTERNAL_H

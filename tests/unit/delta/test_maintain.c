@@ -7,7 +7,9 @@
 #include "delta/maintain.h"
 #include "json/json.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -267,6 +269,60 @@ TAP_CASE(the_log_is_cleaned_after_its_retention)
     tables_clear(&t);
 }
 
+static void put(const tables *t, const char *key, const char *text)
+{
+    dl_error err = {0};
+    dl_str s = dl_str_of(text);
+    TAP_OK(dl_store_put(t->store, dl_str_of(key), (dl_bytes){(const uint8_t *)s.ptr, s.len}, &err),
+           err);
+}
+
+/* Sidecars: one that a v2 checkpoint names, one that nobody does, one that is young. */
+TAP_CASE(sidecars_that_nobody_names_go)
+{
+    static const char v2[] =
+        "_delta_log/00000000000000000023.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.json";
+    static const struct {
+        const char *text;
+        dl_status status;
+        bool named_stays, other_stays;
+    } cases[] = {
+        {"{\"checkpointMetadata\":{\"version\":23}}\n{\"sidecar\":{\"path\":\"na%20med.parquet\","
+         "\"sizeInBytes\":1,\"modificationTime\":1}}\n",
+         DL_OK, true, false},
+        {"{\"checkpointMetadata\":{\"version\":23}}\n", DL_OK, false, false},
+        {"{\"checkpointMeta", DL_E_CORRUPT, true, true}, /* what it names is not known */
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        tables t;
+        tables_init(&t, NULL);
+        int days = 0;
+        t.clock = (dl_clock){days_from_now, &days};
+        dl_error err = {0};
+        int64_t deleted = 0;
+        DL_AUTO_TABLE table = NULL;
+        TAP_OK(tables_create(&t, "", false, &table, &err), err);
+        append_many(table, 0, 23);
+        TAP_OK(dl_delta_checkpoint(table, &err), err); /* and a classic one, which names none */
+        put(&t, v2, cases[i].text);
+        put(&t, "_delta_log/_sidecars/na med.parquet", "x");
+        put(&t, "_delta_log/_sidecars/other.parquet", "x");
+        put(&t, "_delta_log/_sidecars/young.parquet", "x");
+        days = 32;
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/_delta_log/_sidecars/young.parquet", t.folder);
+        struct timespec now = {.tv_sec = days_from_now(&days) / 1000000};
+        struct timespec times[2] = {now, now};
+        TAP_EQ_INT(utimensat(AT_FDCWD, path, times, 0), 0);
+        TAP_STATUS(dl_delta_clean_log(table, &deleted, &err), cases[i].status);
+        TAP_EQ_INT(is_there(&t, "_delta_log/_sidecars/na med.parquet"), cases[i].named_stays);
+        TAP_EQ_INT(is_there(&t, "_delta_log/_sidecars/other.parquet"), cases[i].other_stays);
+        TAP_TRUE(is_there(&t, "_delta_log/_sidecars/young.parquet"));
+        dl_delta_table_close(DL_STEAL(table));
+        tables_clear(&t);
+    }
+}
+
 TAP_CASE(cleaning_can_be_switched_off)
 {
     static const dl_str partition = {"partitionName", 13};
@@ -377,6 +433,7 @@ int main(void)
     cuts();
     goes();
     TAP_RUN(the_log_is_cleaned_after_its_retention);
+    TAP_RUN(sidecars_that_nobody_names_go);
     TAP_RUN(cleaning_can_be_switched_off);
     TAP_RUN(checksum_files_say_what_the_table_is);
     TAP_RUN(maintenance_that_fails_is_counted_and_harms_nothing);
