@@ -341,8 +341,44 @@ TAP_CASE(without_memory_it_says_so)
     tables_clear(&t);
 }
 
+/* A checkpoint that cannot be read for want of memory is no damaged one: nothing is passed over. */
+TAP_CASE(a_checkpoint_without_memory)
+{
+    tables t;
+    dl_error err = {0};
+    dl_delta_table *made = NULL;
+    dl_status status = DL_E_NOMEM;
+    int64_t n = 0;
+    tables_init(&t, NULL);
+    TAP_OK(tables_create(&t, "t", false, &made, &err), err);
+    for (int64_t i = 0; i < 4; i++) {
+        TAP_OK(tables_append(made, "p", i * 10, 10, &err), err);
+    }
+    TAP_OK(dl_delta_checkpoint(made, &err), err);
+    for (int64_t v = 0; v < 4; v++) {
+        drop(&t, commit_name(v));
+    }
+    for (; n < 5000 && status != DL_OK; n++) {
+        DL_AUTO_TABLE table = NULL;
+        dl_error cause = {0};
+        dl_mem_fail_after(n);
+        status = open_at(&t, -1, NULL, &table, &cause);
+        dl_mem_fail_after(-1);
+        TAP_TRUE(status == DL_OK || status == DL_E_NOMEM || status == DL_E_LIMIT);
+        TAP_TRUE((table != NULL) == (status == DL_OK));
+        if (table != NULL) {
+            TAP_EQ_INT(dl_delta_totals_of(table).row_count, 40);
+            TAP_EQ_INT(table->checkpoint_version, 4);
+        }
+    }
+    TAP_TRUE(status == DL_OK && n > 20);
+    dl_delta_table_close(made);
+    tables_clear(&t);
+}
+
 int main(void)
 {
+    TAP_RUN(a_checkpoint_without_memory);
     TAP_RUN(versions);
     TAP_RUN(a_torn_commit_is_damage);
     TAP_RUN(update_applies_what_is_new_in_order);
