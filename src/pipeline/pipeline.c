@@ -54,7 +54,9 @@ void dl_pipeline_counts_now(dl_pipeline *p, dl_pipeline_counts *out_counts)
 static dl_status take_lock(dl_pipeline *p, dl_error *err)
 {
     char path[PATH_SIZE];
-    if (snprintf(path, sizeof path, "%s/lake.lock", p->options.state_folder) >= (int)sizeof path) {
+    const char *work = p->options.reading ? "verify" : "lake";
+    if (snprintf(path, sizeof path, "%s/%s.lock", p->options.state_folder, work) >=
+        (int)sizeof path) {
         return dl_error_set(err, DL_E_INVALID, "the path of the state folder is too long");
     }
     DL_TRY(dl_file_make_dirs(p->options.state_folder, err));
@@ -68,8 +70,10 @@ static dl_status take_lock(dl_pipeline *p, dl_error *err)
             return dl_error_set(err, DL_E_CANCELED, "canceled while waiting for another sync");
         }
         if (dl_clock_monotonic_us() >= until) {
-            (void)dl_error_set(err, DL_E_UNAVAILABLE, "another sync works on this lake");
-            dl_error_hint(err, "wait for it, or give --wait SECONDS");
+            (void)dl_error_set(err, DL_E_UNAVAILABLE, "another %s works on this lake",
+                               p->options.reading ? "verify" : "sync");
+            dl_error_hint(err, p->options.reading ? "wait for it"
+                                                  : "wait for it, or give --wait SECONDS");
             return DL_E_UNAVAILABLE;
         }
         struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
@@ -117,6 +121,9 @@ static dl_status open_parts(dl_pipeline *p, const dl_pipeline_options *options, 
     DL_TRY(take_lock(p, err));
     dl_columnar_engine_options engine = {0};
     DL_TRY(dl_columnar_engine_create(&engine, &p->engine, err));
+    if (p->options.reading) { /* the tables alone: the state index is the sync's */
+        return DL_OK;
+    }
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof path, "%s/lake.db", p->options.state_folder);
     return dl_state_open(path, &p->state, err);

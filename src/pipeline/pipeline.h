@@ -72,6 +72,7 @@ typedef struct dl_pipeline_options {
     size_t batch_changes;      /* and their number; 0: 50000 */
     unsigned lock_wait_s;      /* for another sync on the lake */
     bool no_maintenance;       /* no compaction, no vacuum */
+    bool reading;              /* for dl_pipeline_verify alone: works beside a sync on the lake */
     dl_clock clock;
     dl_cancel *cancel;
     void (*on_note)(void *context, const char *note); /* what happened beside: rebuilt, rebased; any thread */

@@ -56,6 +56,7 @@ static dl_status empty_table(dl_pipeline *p, dl_pipeline_table *t, dl_error *err
                               .exclusive = true,
                               .apps = reset,
                               .app_count = reset_count,
+                              .apps_go_back = true,
                               .removes = removes,
                               .remove_count = count};
     dl_delta_result result = {0};
@@ -407,6 +408,7 @@ static dl_status verify_with(dl_pipeline *p, dl_store *lake, const char *folder,
     options.parameters.start_us = initial.start_us;
     options.parameters.end_us = initial.end_us;
     options.no_maintenance = true;
+    options.reading = false;
     options.on_note = NULL;
     size_t count = 0;
     const dl_delta_column *columns = dl_delta_columns(p->tables[0].table, &count);
@@ -451,6 +453,12 @@ dl_status dl_pipeline_verify(dl_pipeline *p, dl_feed_source *source,
         int64_t sequence = 0;
         DL_TRY(dl_pipeline_table_watermark(p, &p->tables[i], &sequence, &time_us, err));
         n.watermark = sequence < n.watermark ? sequence : n.watermark;
+    }
+    int64_t rows = dl_delta_totals_of(p->tables[DL_STATE_INSTANCE].table).row_count;
+    if (n.watermark < 0 && rows != 0) { /* all changes are after it: nothing would be compared */
+        (void)dl_error_set(err, DL_E_CONFLICT, "the tables have rows, but none of this feed");
+        dl_error_hint(err, "name the lake that is synced from it, or sync it first");
+        return DL_E_CONFLICT;
     }
     (void)pthread_mutex_init(&n.lock, NULL);
     dl_store *lake = NULL;
