@@ -364,7 +364,7 @@ static dl_status take_apps(assembly *a, const dl_delta_app **out_apps, dl_error 
         apps[i] = c->apps[i];
         apps[i].updated_ms = a->now_ms;
         int64_t there = dl_delta_app_version(a->table, apps[i].app_id);
-        if (there >= apps[i].version) {
+        if (there >= apps[i].version && !c->apps_go_back) {
             return dl_error_set(err, DL_E_EXISTS,
                                 "the application %.*s is at %lld already, not below "
                                 "%lld",

@@ -295,6 +295,7 @@ typedef struct dl_delta_change {
     const dl_delta_metadata *metadata;
     const dl_delta_app *apps;
     size_t app_count;
+    bool apps_go_back; /* applications may be set to an earlier version: what they did is undone */
     dl_delta_writer *const *writers; /* finished; each becomes an add, but for those without a live
                                         row. They stay the caller's and can be committed again after
                                         DL_E_CONFLICT; a file that no commit took goes with its writer */

@@ -216,10 +216,6 @@ static void *write_thread(void *context)
 static dl_status add_output(dl_pipeline *p, batch_plan *plan, const dl_pipeline_table *t,
                             size_t first, size_t end, dl_error *err)
 {
-    if (plan->output_count == OUTPUT_LIMIT) {
-        return dl_error_set(err, DL_E_LIMIT, "a batch touches more than %d partitions",
-                            DL_PIPELINE_PARTITION_LIMIT);
-    }
     output *o = &plan->outputs[plan->output_count];
     *o = (output){.pipeline = p, .table = t, .plan = plan, .first = first, .end = end};
     plan->output_count++;
@@ -690,16 +686,44 @@ static dl_status again(dl_pipeline *p, dl_status status, int tries, dl_error *er
     return dl_pipeline_catch_up(p, err);
 }
 
+/* The groups from `first` on that belong to so many partitions as one commit may touch. */
+static dl_fold part_of(const dl_fold *fold, size_t first)
+{
+    dl_fold part = *fold;
+    size_t end = first;
+    size_t partitions = 0;
+    dl_str partition = DL_STR_NONE;
+    for (; end < fold->group_count; end++) {
+        dl_str next = fold->groups[end].entries[0]->partition_name;
+        if (!dl_str_eq(next, partition)) {
+            if (partitions == DL_PIPELINE_PARTITION_LIMIT) {
+                break;
+            }
+            partitions++;
+            partition = next;
+        }
+    }
+    part.groups = fold->groups + first;
+    part.group_count = end - first;
+    return part;
+}
+
 dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
 {
     dl_error local;
     err = err == NULL ? &local : err;
-    for (int tries = 0;; tries++) {
-        dl_status status = apply_once(p, fold, err);
-        if (status == DL_OK) {
-            break;
+    for (size_t first = 0; first < fold->group_count;) {
+        dl_fold part = part_of(fold, first);
+        first += part.group_count;
+        if (first < fold->group_count) { /* the watermark is true with the last of them only */
+            part.max_sequence = p->watermark;
+            part.max_time_us = p->watermark_us;
         }
-        DL_TRY(again(p, status, tries, err));
+        dl_status status = apply_once(p, &part, err);
+        for (int tries = 0; status != DL_OK; tries++) {
+            DL_TRY(again(p, status, tries, err));
+            status = apply_once(p, &part, err);
+        }
     }
     return dl_pipeline_settle(p, fold->max_sequence, fold->max_time_us, err);
 }
@@ -724,6 +748,7 @@ typedef struct settling {
     dl_str partition; /* of the last writer */
     settled *rows;
     size_t row_count;
+    bool more; /* dirty rows are left */
 } settling;
 
 static void settling_clear(settling *s)
@@ -740,10 +765,6 @@ static dl_status partition_writer(settling *s, dl_str partition, dl_error *err)
     if (s->writer_count > 0 && dl_str_eq(s->partition, partition)) {
         return DL_OK;
     }
-    if (s->writer_count == DL_PIPELINE_PARTITION_LIMIT) {
-        return dl_error_set(err, DL_E_LIMIT, "a batch touches more than %d partitions",
-                            DL_PIPELINE_PARTITION_LIMIT);
-    }
     if (s->writer_count > 0) {
         DL_TRY(dl_delta_writer_finish(s->writers[s->writer_count - 1], err));
     }
@@ -758,6 +779,11 @@ static dl_status partition_writer(settling *s, dl_str partition, dl_error *err)
 static dl_status settle_row(void *context, const dl_state_row *row, dl_error *err)
 {
     settling *s = context;
+    s->more |= s->writer_count == DL_PIPELINE_PARTITION_LIMIT &&
+               !dl_str_eq(s->partition, row->partition_name);
+    if (s->more) {
+        return DL_OK; /* rows come by partition: the others are for the next commit */
+    }
     settled *one = &s->rows[s->row_count++];
     *one = (settled){.id = row->id, .row = -1, .place = row->place};
     bool has_row = row->place.file != 0;
@@ -849,7 +875,7 @@ static dl_status settle_once(dl_pipeline *p, dl_pipeline_table *t, int64_t seque
     s->table = t;
     dl_status status = settle_plan(p, s, err);
     bool commits = s->writer_count > 0 || s->plan.death_count > 0;
-    *out_more = s->row_count == DL_PIPELINE_DIRTY_LIMIT;
+    *out_more = s->more || s->row_count == DL_PIPELINE_DIRTY_LIMIT;
     if (*out_more) { /* the watermark is true with the last of them only */
         sequence = p->watermark;
         time_us = p->watermark_us;

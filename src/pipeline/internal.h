@@ -25,7 +25,7 @@ enum {
     DL_PIPELINE_DIRTY_LIMIT = 100000, /* series or study rows in one commit */
     DL_PIPELINE_REPLAN_LIMIT = 20,    /* a foreign writer that commits faster than we do */
     DL_PIPELINE_WRITER_THREADS = 2,
-    DL_PIPELINE_PARTITION_LIMIT = 256, /* partitions in one batch */
+    DL_PIPELINE_PARTITION_LIMIT = 128, /* partitions in one commit: each holds a file open */
 };
 
 /** One of the three tables. */
@@ -124,7 +124,7 @@ typedef struct dl_fold_decision {
 } dl_fold_decision;
 
 typedef struct dl_fold_rules {
-    int64_t source; /* number of the feed: sequences of one feed compare */
+    int64_t source;  /* number of the feed: sequences of one feed compare */
     int64_t settled; /* no change up to this sequence is new to the tables; 0: not known */
     bool require_file_path;
 } dl_fold_rules;
@@ -133,7 +133,8 @@ typedef struct dl_fold_rules {
 dl_fold_decision dl_fold_decide(const dl_fold_group *group, const dl_state_instance *known,
                                 const dl_fold_rules *rules);
 
-/** Whether a change has any effect (a Create or Update of an instance that was deleted since has none). */
+/** Whether a change has any effect (a Create or Update of an instance that was deleted since has
+ * none). */
 bool dl_fold_counts(const dl_feed_entry *entry, const dl_fold_rules *rules);
 
 /* ---- ahead.c ---- */
@@ -150,8 +151,8 @@ typedef struct dl_ahead_list {
     size_t count, room;
 } dl_ahead_list;
 
-/** Correct a decision's created_us where windows went ahead of the watermark; what must be remembered for it is
- * appended to `list`, to be recorded with the rows. */
+/** Correct a decision's created_us where windows went ahead of the watermark; what must be
+ * remembered for it is appended to `list`, to be recorded with the rows. */
 DL_NODISCARD dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
                                        const dl_state_instance *known, const dl_fold_rules *rules,
                                        dl_ahead_list *list, dl_fold_decision *decision,

@@ -14,6 +14,7 @@
  * again. */
 #define OVERLAP_US ((int64_t)15 * 60 * 1000000)
 enum {
+    READ_TRIES = 5,           /* of a window that changes while it is read */
     FOLLOW_INTERVAL_MS = 300, /* most commits a second while following: about three */
     FOLLOW_WAIT_MS = 250,     /* asking for news */
     FOLLOW_DOWN_MS = 2000,    /* the source is down */
@@ -175,11 +176,22 @@ static dl_status read_all(run *r, dl_feed_reader *reader, dl_error *err)
 
 static dl_status read_changes(run *r, const dl_feed_reader_options *options, dl_error *err)
 {
-    dl_feed_reader *reader = NULL;
-    DL_TRY(dl_feed_reader_open(options, &reader, err));
-    dl_status status = read_all(r, reader, err);
-    dl_feed_reader_close(reader);
-    return status;
+    dl_error local = {0};
+    err = err == NULL ? &local : err;
+    for (int tries = 1;; tries++) {
+        dl_feed_reader *reader = NULL;
+        DL_TRY(dl_feed_reader_open(options, &reader, err));
+        dl_status status = read_all(r, reader, err);
+        dl_feed_reader_close(reader);
+        if (status != DL_E_CONFLICT || tries == READ_TRIES) {
+            return status;
+        }
+        /* Rows shifted while they were paged: from the start again; what is in the tables stays as
+         * it is. */
+        dl_pipeline_note(r->p, "%s; reading again", err->message);
+        dl_error_clear(err);
+        dl_fold_clear(&r->fold);
+    }
 }
 
 /* ---- the watermark after a run ---- */
@@ -191,7 +203,8 @@ static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, int64_
     dl_pipeline *p = r->p;
     DL_TRY(dl_state_begin(p->state, err));
     dl_status status = DL_OK;
-    *out_end_us = end_us > r->time_us ? end_us : r->time_us;
+    int64_t own_us = end_us > r->time_us ? end_us : r->time_us;
+    *out_end_us = own_us;
     if (!r->contiguous) {
         status = dl_state_window_add(p->state, p->source, start_us, end_us, r->sequence, err);
     } else {
@@ -204,6 +217,9 @@ static dl_status record_windows(run *r, int64_t start_us, int64_t end_us, int64_
     status = status == DL_OK ? dl_state_commit(p->state, err) : status;
     if (status != DL_OK) {
         dl_state_rollback(p->state);
+    }
+    if (*out_end_us == own_us) {
+        *out_end_us = INT64_MIN; /* none went ahead */
     }
     return status;
 }

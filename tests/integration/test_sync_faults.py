@@ -201,3 +201,95 @@ def test_follow(world):
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert json.loads(out)["watermark"] == generator.feed.sequence
+
+
+def test_a_window_that_changes_while_it_is_read(world):
+    """A row comes to light behind the reader: the window is read again, nothing is lost or doubled."""
+    generator, server, lake = world
+    generator.step(600)
+    changed = []
+
+    def fault(handler, query):
+        if int(query["offset"]) > 0 and not changed:
+            changed.append(True)
+            key = ("Microsoft.Default", "9", "9.1", "9.1.1")
+            row = generator.feed.add("Create", key, {}, us=generator.feed.rows[3]["us"])
+            generator.feed.us = max(r["us"] for r in generator.feed.rows)
+            assert row["sequence"] == generator.feed.sequence
+        return False
+
+    server.faults.append(pages_only(fault))
+    lake.sync("--BatchSize", 50)
+    assert changed
+    assert not differences(lake.folder, generator.feed)
+
+
+def test_a_feed_that_goes_backwards(world):
+    """For ever: an error after a few tries, not a loop; what was committed stays."""
+    generator, server, lake = world
+    lake.sync()
+    generator.step(20)
+
+    def fault(handler, query):
+        rows = [server.feed.json(r) for r in reversed(generator.feed.ordered())]
+        FeedServer.send(handler, 200, json.dumps(rows).encode())
+        return True
+
+    server.faults.append(pages_only(fault))
+    said = lake.fails()
+    assert "sequence" in said, said
+    server.faults.clear()
+    lake.sync()
+    assert not differences(lake.folder, generator.feed)
+
+
+def test_rebuild(world):
+    """Emptied and taken in again: the same rows, old versions still read, and the sync after it goes on."""
+    from support.fold import read_table
+
+    generator, server, lake = world
+    lake.sync()
+    old = lake.table("show", "instance")["version"]
+    before = read_table(lake.path("instance"))
+    generator.step(10)
+    out = lake.sync("--rebuild")
+    assert out["changes"] == len(generator.feed.rows)
+    assert not differences(lake.folder, generator.feed)
+    order = lambda r: (r["partitionName"], r["studyinstanceuid"], r["seriesinstanceuid"], r["sopinstanceuid"])  # noqa: E731
+    assert sorted(read_table(lake.path("instance"), old), key=order) == sorted(before, key=order)
+    generator.step(10)
+    assert lake.sync()["changes"] < len(generator.feed.rows)
+    assert not differences(lake.folder, generator.feed)
+
+
+def test_full_disk(world, tmp_path):
+    """No room: a clear error, nothing half-written is visible, and the next sync goes on."""
+    import os
+
+    generator, server, lake = world
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        small = Lake(disk / "lake", url=server.url)
+        filler = disk / "filler"
+        small.sync("--batch-changes", 20)
+        filler.write_bytes(b"x" * 4096)
+        fd = os.open(filler, os.O_WRONLY | os.O_APPEND)
+        try:
+            while True:
+                os.write(fd, b"x" * 4096)
+        except OSError:
+            os.close(fd)
+        generator.step(40)
+        said = small.fails()
+        assert "space" in said.lower(), said
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        small.sync()
+        assert not differences(small.folder, generator.feed)
+        for name in ("instance", "series", "study"):
+            assert small.table("check", name) == []
+    finally:
+        subprocess.run(["umount", disk])

@@ -116,3 +116,18 @@ def test_watermark_is_one(tmp_path):
                 newest = next(h for h in lake.table("history", name) if h["userMetadata"])
                 assert f'"seq":{marks[-1]},' in newest["userMetadata"]
             assert marks == [out["watermark"]] * 3 == [generator.feed.sequence] * 3
+
+
+@pytest.mark.parametrize("mode", ["dv", "compat"])
+def test_many_partitions(mode, tmp_path):
+    """More partitions in one batch than a commit may touch."""
+    generator = Generator(6, partitions=[f"p{n}" for n in range(300)], studies=300)
+    generator.step(900)
+    assert len({key[0] for key in generator.feed.current}) > 128
+    with FeedServer(generator.feed) as server:
+        lake = Lake(tmp_path / "lake", url=server.url, mode=mode)
+        lake.sync()
+        assert not differences(lake.folder, generator.feed)
+        generator.step(300)
+        lake.sync()
+        assert not differences(lake.folder, generator.feed)
