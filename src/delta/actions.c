@@ -18,7 +18,6 @@ typedef enum kind {
     TRISTATE, /* int: 1, 0 */
     PAIRS,
     NAMES,
-    VECTOR, /* dl_delta_dv */
 } kind;
 
 typedef struct field {
@@ -37,7 +36,6 @@ static const field add_fields[] = {
     {"dataChange",              FLAG,   false, offsetof(dl_delta_file, data_change)},
     {"stats",                   TEXT,   false, offsetof(dl_delta_file, stats)},
     {"tags",                    PAIRS,  false, offsetof(dl_delta_file, tags)},
-    {"deletionVector",          VECTOR, false, offsetof(dl_delta_file, dv)},
     {"baseRowId",               LONG,   false, offsetof(dl_delta_file, base_row_id)},
     {"defaultRowCommitVersion", LONG,   false, offsetof(dl_delta_file, default_row_commit_version)},
 };
@@ -49,7 +47,6 @@ static const field remove_fields[] = {
     {"dataChange",              FLAG,   false, offsetof(dl_delta_file, data_change)},
     {"stats",                   TEXT,   false, offsetof(dl_delta_file, stats)},
     {"tags",                    PAIRS,  false, offsetof(dl_delta_file, tags)},
-    {"deletionVector",          VECTOR, false, offsetof(dl_delta_file, dv)},
     {"baseRowId",               LONG,   false, offsetof(dl_delta_file, base_row_id)},
     {"defaultRowCommitVersion", LONG,   false, offsetof(dl_delta_file, default_row_commit_version)},
 };
@@ -272,7 +269,6 @@ static dl_status read_flag(parser *p, const field *f, dl_str value, void *out)
     return DL_OK;
 }
 
-/* Everything but a deletion vector, which is made of fields itself. */
 static dl_status read_value(parser *p, const field *f, dl_str value, void *out)
 {
     static const dl_json_kind kinds[] = {
@@ -299,13 +295,10 @@ static dl_status read_value(parser *p, const field *f, dl_str value, void *out)
         return read_pairs(p, value, out);
     case NAMES:
         return read_names(p, f->name, value, out);
-    case VECTOR:
     default:
         return corrupt_field(p, f->name, "cannot stand here");
     }
 }
-
-static dl_status read_vector(parser *p, const char *name, dl_str value, dl_delta_dv *out);
 
 static dl_status read_fields(parser *p, dl_str object, const field *fields, size_t count,
                              void *target)
@@ -320,8 +313,7 @@ static dl_status read_fields(parser *p, dl_str object, const field *fields, size
         for (size_t i = 0; i < count; i++) {
             if (dl_str_eq(key, dl_str_of(fields[i].name))) {
                 void *out = (char *)target + fields[i].offset;
-                DL_TRY(fields[i].kind == VECTOR ? read_vector(p, fields[i].name, value, out)
-                                                : read_value(p, &fields[i], value, out));
+                DL_TRY(read_value(p, &fields[i], value, out));
                 seen |= 1U << i;
                 break;
             }
@@ -335,10 +327,15 @@ static dl_status read_fields(parser *p, dl_str object, const field *fields, size
     return DL_OK;
 }
 
-/* Vectors hold no vectors: the recursion ends here. */
-static dl_status read_vector(parser *p, const char *name, dl_str value, dl_delta_dv *out)
+static dl_status read_vector(parser *p, dl_delta_dv *out)
 {
+    static const char name[] = "deletionVector";
+    dl_str value = DL_STR_NONE;
     storage s = {.dv = {.offset = -1}};
+    if (!dl_json_get(p->item->body, dl_str_of(name), &value) ||
+        dl_json_kind_of(value) == DL_JSON_NULL) {
+        return DL_OK;
+    }
     if (dl_json_kind_of(value) != DL_JSON_OBJECT) {
         return corrupt_field(p, name, "is no object");
     }
@@ -369,6 +366,7 @@ static dl_status read_file(parser *p, dl_delta_file *out)
                           .deletion_ms = -1};
     DL_TRY(add ? read_fields(p, p->item->body, add_fields, DL_COUNT_OF(add_fields), &file)
                : read_fields(p, p->item->body, remove_fields, DL_COUNT_OF(remove_fields), &file));
+    DL_TRY(read_vector(p, &file.dv));
     if (file.path.len == 0) {
         return corrupt_field(p, "path", "is empty");
     }
@@ -592,8 +590,7 @@ static dl_status read_item(parser *p, lists *l, dl_delta_info *out_info)
 
 dl_status dl_delta_actions_parse_checkpoint(dl_str text, int64_t version, dl_arena *arena,
                                             dl_delta_commit *out_commit,
-                                            dl_delta_sidecar **out_sidecars, size_t *out_count,
-                                            dl_error *err)
+                                            dl_delta_sidecars *out_sidecars, dl_error *err)
 {
     parser p = {.arena = arena, .err = err, .version = version};
     p.last = &p.first;
@@ -618,16 +615,13 @@ dl_status dl_delta_actions_parse_checkpoint(dl_str text, int64_t version, dl_are
         .removes = l.removes,
         .remove_count = p.counts[REMOVE],
     };
-    *out_sidecars = l.sidecars;
-    *out_count = p.counts[SIDECAR];
+    *out_sidecars = (dl_delta_sidecars){l.sidecars, p.counts[SIDECAR]};
     return DL_OK;
 }
 
 dl_status dl_delta_actions_parse(dl_str text, int64_t version, dl_arena *arena,
                                  dl_delta_commit *out_commit, dl_error *err)
 {
-    dl_delta_sidecar *sidecars = NULL;
-    size_t count = 0;
-    return dl_delta_actions_parse_checkpoint(text, version, arena, out_commit, &sidecars, &count,
-                                             err);
+    dl_delta_sidecars sidecars = {0};
+    return dl_delta_actions_parse_checkpoint(text, version, arena, out_commit, &sidecars, err);
 }

@@ -184,8 +184,7 @@ static dl_status load_shadow(const dl_delta_checker *c, int64_t version, int64_t
 {
     *shadow = *c->table;
     shadow->live = NULL;
-    return dl_delta_log_load_limited(shadow, version, limit, &shadow->version,
-                                     &shadow->timestamp_ms, &shadow->checkpoint_version, err);
+    return dl_delta_log_load(shadow, version, limit, err);
 }
 
 static dl_status check_checkpoint(const dl_delta_checker *c, int64_t version, dl_error *err)

@@ -225,7 +225,7 @@ dl_status dl_delta_check_stats(const dl_delta_checker *c, const dl_delta_file *f
         s.text = DL_STR_NONE;
     }
     dl_str *names = dl_arena_alloc(arena, all + 1, sizeof *names);
-    const dl_delta_column **wanted = dl_arena_alloc(arena, all + 1, sizeof *wanted);
+    const dl_delta_column **wanted = dl_arena_alloc(arena, all + 1, sizeof(dl_delta_column *));
     if (names == NULL || wanted == NULL) {
         return dl_arena_full(arena, err);
     }

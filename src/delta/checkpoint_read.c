@@ -477,15 +477,14 @@ static dl_status read_json(reader *r, dl_str relative, dl_error *err)
     DL_AUTO_BUF text = {0};
     dl_str key = DL_STR_NONE;
     dl_delta_commit commit = {0};
-    dl_delta_sidecar *sidecars = NULL;
-    size_t count = 0;
+    dl_delta_sidecars sidecars = {0};
     dl_buf_init(&text, DL_DELTA_COMMIT_LIMIT_BYTES);
     DL_TRY(dl_delta_key(r->table, relative, r->arena, &key, err));
     DL_TRY(dl_store_get(r->table->open.store, key, &text, err));
     DL_TRY(dl_delta_actions_parse_checkpoint(dl_buf_str(&text), r->version, r->arena, &commit,
-                                             &sidecars, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        DL_TRY(add_sidecar(r, sidecars[i].name, sidecars[i].size_bytes, err));
+                                             &sidecars, err));
+    for (size_t i = 0; i < sidecars.count; i++) {
+        DL_TRY(add_sidecar(r, sidecars.items[i].name, sidecars.items[i].size_bytes, err));
     }
     DL_TRY(dl_delta_relative_paths(r->table, &commit, r->arena, err));
     return dl_delta_live_apply(r->table->live, &commit, err);

@@ -90,12 +90,16 @@ typedef struct dl_delta_sidecar {
     dl_str name; /* decoded */
     int64_t size_bytes;
 } dl_delta_sidecar;
+typedef struct dl_delta_sidecars {
+    const dl_delta_sidecar *items;
+    size_t count;
+} dl_delta_sidecars;
 /** As dl_delta_actions_parse for the text of a v2 checkpoint. */
 DL_NODISCARD dl_status dl_delta_actions_parse_checkpoint(dl_str text, int64_t version,
                                                          dl_arena *arena,
                                                          dl_delta_commit *out_commit,
-                                                         dl_delta_sidecar **out_sidecars,
-                                                         size_t *out_count, dl_error *err);
+                                                         dl_delta_sidecars *out_sidecars,
+                                                         dl_error *err);
 /** commitInfo first, then protocol, metaData, txn, domainMetadata, remove, add; one a line. */
 DL_NODISCARD dl_status dl_delta_actions_write(const dl_delta_commit *commit, dl_buf *out,
                                               dl_error *err);
@@ -115,15 +119,11 @@ DL_NODISCARD dl_status dl_delta_relative_paths(const dl_delta_table *table,
 /** commitInfo alone. Errors: DL_E_CORRUPT (the commit is not there, does not parse). */
 DL_NODISCARD dl_status dl_delta_log_info(dl_delta_table *table, int64_t version, dl_arena *arena,
                                          dl_delta_info *out_info, dl_error *err);
-/** Fill table->live anew from the log at `target` (-1: the newest). */
-DL_NODISCARD dl_status dl_delta_log_load(dl_delta_table *table, int64_t target,
-                                         int64_t *out_version, int64_t *out_timestamp_ms,
-                                         int64_t *out_checkpoint, dl_error *err);
-/** The same by checkpoints of versions up to `limit` only. */
-DL_NODISCARD dl_status dl_delta_log_load_limited(dl_delta_table *table, int64_t target,
-                                                 int64_t limit, int64_t *out_version,
-                                                 int64_t *out_timestamp_ms,
-                                                 int64_t *out_checkpoint, dl_error *err);
+/** Fill table->live anew from the log at `target` (-1: the newest), by checkpoints of versions up to
+ * `limit` only; sets version, timestamp_ms and checkpoint_version (-1: none was used) of the table.
+ * On failure table->live is what had been read, or NULL. */
+DL_NODISCARD dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t limit,
+                                         dl_error *err);
 /** The newest version not after that time. Errors: DL_E_NOT_FOUND (all are after it). */
 DL_NODISCARD dl_status dl_delta_log_version_at(dl_delta_table *table, int64_t timestamp_us,
                                                int64_t *out_version, dl_error *err);

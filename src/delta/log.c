@@ -243,9 +243,8 @@ static int64_t read_hint(const dl_delta_table *table, dl_arena *arena)
 
 /* Of the names of one version: the files of a complete checkpoint, classic before v2 before parts.
  */
-static dl_status complete_checkpoint(const dl_delta_log_name *names, size_t count, dl_arena *arena,
-                                     const dl_delta_log_name **out_files, size_t *out_count,
-                                     dl_error *err)
+static void complete_checkpoint(const dl_delta_log_name *names, size_t count, dl_arena *arena,
+                                const dl_delta_log_name **out_files, size_t *out_count)
 {
     static const dl_delta_log_kind single[] = {DL_DELTA_LOG_CHECKPOINT, DL_DELTA_LOG_CHECKPOINT_V2};
     *out_count = 0;
@@ -254,7 +253,7 @@ static dl_status complete_checkpoint(const dl_delta_log_name *names, size_t coun
             if (names[i].kind == single[k] && names[i].size_bytes > 0) {
                 *out_files = &names[i];
                 *out_count = 1;
-                return DL_OK;
+                return;
             }
         }
     }
@@ -277,31 +276,9 @@ static dl_status complete_checkpoint(const dl_delta_log_name *names, size_t coun
         if (next == parts + 1) {
             *out_files = files;
             *out_count = (size_t)parts;
-            return DL_OK;
+            return;
         }
     }
-    (void)err;
-    return DL_OK;
-}
-
-/* The newest complete checkpoint at or below `limit`; count 0: none. */
-static dl_status find_checkpoint(const dl_delta_log_name *names, size_t count, int64_t limit,
-                                 dl_arena *arena, const dl_delta_log_name **out_files,
-                                 size_t *out_count, dl_error *err)
-{
-    *out_count = 0;
-    for (size_t end = count; end > 0 && *out_count == 0;) {
-        size_t begin = end - 1;
-        while (begin > 0 && names[begin - 1].version == names[end - 1].version) {
-            begin--;
-        }
-        if (names[end - 1].version <= limit) {
-            DL_TRY(
-                complete_checkpoint(names + begin, end - begin, arena, out_files, out_count, err));
-        }
-        end = begin;
-    }
-    return DL_OK;
 }
 
 /* ---- a snapshot ---- */
@@ -320,6 +297,23 @@ typedef struct loader {
     int64_t timestamp_ms;
     bool in_commit;
 } loader;
+
+/* The newest complete checkpoint at or below `limit`; count 0: none. */
+static void find_checkpoint(loader *l, int64_t limit)
+{
+    l->checkpoint_count = 0;
+    for (size_t end = l->count; end > 0 && l->checkpoint_count == 0;) {
+        size_t begin = end - 1;
+        while (begin > 0 && l->names[begin - 1].version == l->names[end - 1].version) {
+            begin--;
+        }
+        if (l->names[begin].version <= limit) {
+            complete_checkpoint(l->names + begin, end - begin, l->arena, &l->checkpoint,
+                                &l->checkpoint_count);
+        }
+        end = begin;
+    }
+}
 
 static dl_status list_log(loader *l, int64_t from, dl_error *err)
 {
@@ -361,9 +355,8 @@ static int64_t oldest_version(const loader *l)
                 return 0;
             }
         }
-        if (complete_checkpoint(l->names + begin, end - begin, l->arena, &found, &files, NULL) ==
-                DL_OK &&
-            files > 0) {
+        complete_checkpoint(l->names + begin, end - begin, l->arena, &found, &files);
+        if (files > 0) {
             return l->names[begin].version;
         }
         begin = end;
@@ -371,35 +364,50 @@ static int64_t oldest_version(const loader *l)
     return 0;
 }
 
-/* How far the commits after the checkpoint go, and when the last one was made. */
+/* When the version of the checkpoint was made: by its commit, else by the checkpoint itself. */
+static int64_t base_time_ms(const loader *l)
+{
+    int64_t time_ms = INT64_MIN;
+    for (size_t i = 0; i < l->count && l->names[i].version <= l->base; i++) {
+        bool commit = l->names[i].kind == DL_DELTA_LOG_COMMIT;
+        if (l->names[i].version == l->base && (commit || time_ms == INT64_MIN)) {
+            time_ms = l->names[i].modified_us / 1000;
+        }
+    }
+    return time_ms;
+}
+
+/* What there is does not reach the target, or nothing begins. */
+static dl_status cannot_reach(const loader *l, int64_t at, dl_error *err)
+{
+    int64_t oldest = oldest_version(l), newest = at;
+    for (size_t i = 0; i < l->count; i++) {
+        newest = l->names[i].version > newest ? l->names[i].version : newest;
+    }
+    if (l->target >= 0 && (l->target < oldest || l->target > newest)) {
+        return not_there(l, oldest, newest, err);
+    }
+    return missing_commit(at + 1, err);
+}
+
+/* How far the commits after the checkpoint go without a gap, and when the last one was made. */
 static dl_status find_version(loader *l, dl_error *err)
 {
-    int64_t at = l->base, time_ms = INT64_MIN;
-    for (size_t i = 0; i < l->count; i++) {
+    int64_t at = l->base, time_ms = base_time_ms(l);
+    for (size_t i = 0; i < l->count && (l->target < 0 || at < l->target); i++) {
         const dl_delta_log_name *name = &l->names[i];
-        bool commit = name->kind == DL_DELTA_LOG_COMMIT;
-        if (name->version == l->base && (commit || time_ms == INT64_MIN)) {
-            time_ms = name->modified_us / 1000;
-        }
-        if (!commit || name->version <= at) {
+        if (name->kind != DL_DELTA_LOG_COMMIT || name->version <= at) {
             continue;
         }
-        if (l->target >= 0 && at >= l->target) {
-            break;
-        }
         if (name->version != at + 1) {
-            if (l->base < 0 && at < 0 && l->target >= 0 && l->target < oldest_version(l)) {
-                return not_there(l, oldest_version(l), l->names[l->count - 1].version, err);
-            }
-            return missing_commit(at + 1, err);
+            return cannot_reach(l, at, err);
         }
         at = name->version;
         int64_t file_ms = name->modified_us / 1000;
         time_ms = time_ms != INT64_MIN && file_ms <= time_ms ? time_ms + 1 : file_ms;
     }
-    if (at < 0 || (l->target >= 0 && at < l->target)) {
-        return at < 0 && l->target < 0 ? missing_commit(0, err)
-                                       : not_there(l, oldest_version(l), at, err);
+    if (at < 0 || at < l->target) {
+        return cannot_reach(l, at, err);
     }
     l->version = at;
     l->timestamp_ms = time_ms;
@@ -539,8 +547,7 @@ static dl_status load(loader *l, dl_error *err)
     DL_TRY(list_log(l, from, err));
     for (;;) {
         bool bad = false;
-        DL_TRY(find_checkpoint(l->names, l->count, limit, l->arena, &l->checkpoint,
-                               &l->checkpoint_count, err));
+        find_checkpoint(l, limit);
         if (l->checkpoint_count == 0 && from > 0) {
             from = 0;
             DL_TRY(list_log(l, 0, err));
@@ -568,9 +575,7 @@ static dl_status load(loader *l, dl_error *err)
     }
 }
 
-dl_status dl_delta_log_load_limited(dl_delta_table *table, int64_t target, int64_t limit,
-                                    int64_t *out_version, int64_t *out_timestamp_ms,
-                                    int64_t *out_checkpoint, dl_error *err)
+dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t limit, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_LIMIT_BYTES);
     if (arena == NULL) {
@@ -578,15 +583,8 @@ dl_status dl_delta_log_load_limited(dl_delta_table *table, int64_t target, int64
     }
     loader l = {.table = table, .arena = arena, .target = target, .limit = limit};
     DL_TRY(load(&l, err));
-    *out_version = l.version;
-    *out_timestamp_ms = l.timestamp_ms;
-    *out_checkpoint = l.base;
+    table->version = l.version;
+    table->timestamp_ms = l.timestamp_ms;
+    table->checkpoint_version = l.base;
     return DL_OK;
-}
-
-dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t *out_version,
-                            int64_t *out_timestamp_ms, int64_t *out_checkpoint, dl_error *err)
-{
-    return dl_delta_log_load_limited(table, target, INT64_MAX, out_version, out_timestamp_ms,
-                                     out_checkpoint, err);
 }

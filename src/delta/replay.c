@@ -110,7 +110,7 @@ static dl_status map_reserve(map *m, size_t extra, dl_error *err)
         return DL_OK;
     }
     map grown = {.cap = cap, .count = m->count, .same = m->same};
-    grown.slots = dl_mem_zalloc(cap, sizeof *grown.slots);
+    grown.slots = dl_mem_zalloc(cap, sizeof(node *));
     if (grown.slots == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "delta: out of memory");
     }
@@ -444,7 +444,7 @@ static bool fresh_make(fresh *f, const dl_delta_commit *c)
     if (c->metadata != NULL && (f->metadata = copy_metadata(c->metadata)) == NULL) {
         return false;
     }
-    if (count > 0 && (f->nodes = dl_mem_zalloc(count, sizeof *f->nodes)) == NULL) {
+    if (count > 0 && (f->nodes = dl_mem_zalloc(count, sizeof(node *))) == NULL) {
         return false;
     }
     for (; f->count < count; f->count++) {

@@ -57,7 +57,7 @@ static const dl_delta_column *find_column(const dl_delta_table *table, dl_str na
 static dl_status find_columns(const dl_delta_table *table, const dl_delta_scan *scan, plan *p,
                               dl_arena *arena, dl_error *err)
 {
-    p->columns = dl_arena_alloc(arena, scan->column_count + 1, sizeof *p->columns);
+    p->columns = dl_arena_alloc(arena, scan->column_count + 1, sizeof(dl_delta_column *));
     p->file_fields = dl_arena_alloc(arena, scan->column_count + 1, sizeof *p->file_fields);
     if (p->columns == NULL || p->file_fields == NULL) {
         return dl_arena_full(arena, err);
@@ -286,7 +286,7 @@ static dl_status reading_init(reading *r, dl_arena *arena, dl_error *err)
     r->constants = dl_arena_alloc(arena, leaves, sizeof *r->constants);
     r->nulls = dl_arena_alloc(arena, leaves, sizeof *r->nulls);
     r->entries = dl_arena_alloc(arena, leaves, sizeof *r->entries);
-    r->values = dl_arena_alloc(arena, leaves, sizeof *r->values);
+    r->values = dl_arena_alloc(arena, leaves, sizeof(dl_columnar_value *));
     r->defs = dl_arena_alloc(arena, leaves, sizeof *r->defs);
     if (r->constants == NULL || r->nulls == NULL || r->entries == NULL || r->values == NULL ||
         r->defs == NULL) {
@@ -305,14 +305,14 @@ dl_status dl_delta_files_by_path(const dl_delta_table *table, dl_arena *arena,
                                  const dl_delta_file ***out_files, size_t *out_count, dl_error *err)
 {
     size_t count = dl_delta_file_count(table), cursor = 0, at = 0;
-    const dl_delta_file **files = dl_arena_alloc(arena, count + 1, sizeof *files);
+    const dl_delta_file **files = dl_arena_alloc(arena, count + 1, sizeof(dl_delta_file *));
     if (files == NULL) {
         return dl_arena_full(arena, err);
     }
     while (at < count && dl_delta_next_file(table, &cursor, &files[at])) {
         at++;
     }
-    qsort(files, at, sizeof *files, compare_paths);
+    qsort(files, at, sizeof(dl_delta_file *), compare_paths);
     *out_files = files;
     *out_count = at;
     return DL_OK;

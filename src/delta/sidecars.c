@@ -79,13 +79,12 @@ static dl_status names_of_json(sidecars *s, dl_str key, int64_t version, dl_erro
     dl_buf_init(&text, CHECKPOINT_TEXT_LIMIT_BYTES);
     DL_TRY(dl_store_get(s->table->open.store, key, &text, err));
     dl_delta_commit commit = {0};
-    dl_delta_sidecar *found = NULL;
-    size_t count = 0;
+    dl_delta_sidecars found = {0};
     DL_TRY(dl_delta_actions_parse_checkpoint(dl_buf_str(&text), version, s->arena, &commit, &found,
-                                             &count, err));
-    for (size_t i = 0; i < count; i++) {
+                                             err));
+    for (size_t i = 0; i < found.count; i++) {
         dl_str name = DL_STR_NONE;
-        DL_TRY(dl_arena_copy(s->arena, name_of(found[i].name), &name, err));
+        DL_TRY(dl_arena_copy(s->arena, name_of(found.items[i].name), &name, err));
         DL_TRY(dl_buf_append(&s->named, &name, sizeof name, err));
     }
     return DL_OK;

@@ -41,8 +41,7 @@ static void expire(dl_delta_table *table)
 
 static dl_status load(dl_delta_table *table, int64_t version, dl_error *err)
 {
-    DL_TRY(dl_delta_log_load(table, version, &table->version, &table->timestamp_ms,
-                             &table->checkpoint_version, err));
+    DL_TRY(dl_delta_log_load(table, version, INT64_MAX, err));
     const dl_delta_metadata *metadata = dl_delta_live_metadata(table->live);
     DL_TRY(dl_delta_check_readable(dl_delta_live_protocol(table->live), metadata, err));
     dl_arena *arena = NULL;
