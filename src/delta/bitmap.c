@@ -134,6 +134,7 @@ static dl_status to_bits(container *c, dl_error *err)
 static dl_status container_add(container *c, uint16_t low, bool *out_new, dl_error *err)
 {
     if (c->bits == NULL) {
+        DL_ASSERT(c->count == 0 || c->array != NULL);
         uint32_t at = array_find(c, low);
         *out_new = at == c->count || c->array[at] != low;
         if (!*out_new) {
@@ -141,6 +142,7 @@ static dl_status container_add(container *c, uint16_t low, bool *out_new, dl_err
         }
         if (c->count < ARRAY_LIMIT) {
             DL_TRY(array_reserve(c, c->count + 1, err));
+            DL_ASSERT(c->array != NULL);
             memmove(c->array + at + 1, c->array + at, (c->count - at) * sizeof *c->array);
             c->array[at] = low;
             c->count++;
@@ -148,6 +150,7 @@ static dl_status container_add(container *c, uint16_t low, bool *out_new, dl_err
         }
         DL_TRY(to_bits(c, err));
     }
+    DL_ASSERT(c->bits != NULL);
     *out_new = !bits_has(c->bits, low);
     c->bits[low / 64] |= 1ULL << (low % 64);
     c->count += *out_new;
@@ -264,6 +267,16 @@ static dl_status reserve_containers(dl_delta_bitmap *bitmap, size_t count, dl_er
     return DL_OK;
 }
 
+/* There is room. */
+static void insert_container(dl_delta_bitmap *bitmap, size_t at, const container *take)
+{
+    DL_ASSERT(bitmap->items != NULL);
+    memmove(bitmap->items + at + 1, bitmap->items + at,
+            (bitmap->count - at) * sizeof *bitmap->items);
+    bitmap->items[at] = *take;
+    bitmap->count++;
+}
+
 dl_status dl_delta_bitmap_add(dl_delta_bitmap *bitmap, uint64_t row, bool *out_new, dl_error *err)
 {
     if (row >= row_limit) {
@@ -278,10 +291,7 @@ dl_status dl_delta_bitmap_add(dl_delta_bitmap *bitmap, uint64_t row, bool *out_n
         container fresh = {.key = key};
         DL_TRY(reserve_containers(bitmap, bitmap->count + 1, err));
         DL_TRY(container_add(&fresh, (uint16_t)row, &is_new, err));
-        memmove(bitmap->items + at + 1, bitmap->items + at,
-                (bitmap->count - at) * sizeof *bitmap->items);
-        bitmap->items[at] = fresh;
-        bitmap->count++;
+        insert_container(bitmap, at, &fresh);
     }
     bitmap->members += is_new;
     if (out_new != NULL) {
@@ -303,10 +313,7 @@ static dl_status take_container(dl_delta_bitmap *bitmap, container *take, dl_err
         return DL_OK;
     }
     DL_TRY(reserve_containers(bitmap, bitmap->count + 1, err));
-    memmove(bitmap->items + at + 1, bitmap->items + at,
-            (bitmap->count - at) * sizeof *bitmap->items);
-    bitmap->items[at] = *take;
-    bitmap->count++;
+    insert_container(bitmap, at, take);
     bitmap->members += take->count;
     *take = (container){0};
     return DL_OK;
@@ -567,6 +574,7 @@ static dl_status read_array(dl_cursor *in, container *c, dl_error *err)
         return corrupt(err, "it ends in an array");
     }
     DL_TRY(array_reserve(c, c->count, err));
+    DL_ASSERT(c->array != NULL);
     for (uint32_t i = 0; i < c->count; i++) {
         c->array[i] = dl_le16(p + 2 * (size_t)i);
         if (i > 0 && c->array[i] <= c->array[i - 1]) {

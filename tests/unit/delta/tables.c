@@ -76,7 +76,7 @@ void tables_clear(tables *t)
     dl_columnar_engine_destroy(t->engine);
     dl_store_close(t->store);
     if (t->folder[0] != '\0') {
-        (void)nftw(t->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        (void)nftw(t->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* NOLINT: one thread */
     }
     *t = (tables){0};
 }

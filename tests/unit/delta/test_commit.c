@@ -508,7 +508,8 @@ static dl_status race(dl_store *store, int who, bool exclusive, dl_error *err)
     DL_TRY(tables_open(&mine, "race", &table, err));
     for (int64_t i = 0; i < RACE_COMMITS; i++) {
         DL_AUTO(dl_delta_writer) writer = NULL;
-        int64_t first = 1000 + who * 1000 + i * RACE_ROWS, dead = who * RACE_COMMITS + i;
+        int64_t first = 1000 + (int64_t)who * 1000 + i * RACE_ROWS;
+        int64_t dead = (int64_t)who * RACE_COMMITS + i;
         DL_TRY(tables_write(table, "p", first, RACE_ROWS, &writer, err));
         DL_AUTO(dl_delta_bitmap) rows = tables_rows(&dead, 1);
         dl_status status = DL_E_CONFLICT;
@@ -533,7 +534,7 @@ static dl_status race(dl_store *store, int who, bool exclusive, dl_error *err)
     return DL_OK;
 }
 
-static void check_race(int racers)
+static void check_race(int64_t racers)
 {
     dl_error err = {0};
     DL_AUTO_TABLE table = NULL;

@@ -32,21 +32,20 @@ TAP_CASE(z85)
 static dl_delta_table place; /* only what keys need */
 
 static const struct {
-    const char *name;
-    char storage;
-    const char *text, *key; /* NULL: `want` */
+    const char *name, *text, *key; /* key NULL: `want` */
     dl_status want;
+    char storage;
 } keys[] = {
     /* clang-format off */
-    {"PROTOCOL.md's example",  'u', "ab^-aqEH.-t@S}K{vb[*k^", "t/ab/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin", DL_OK},
-    {"without a prefix",       'u', "^-aqEH.-t@S}K{vb[*k^",   "t/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin", DL_OK},
-    {"inline",                 'i', "abcde",                  NULL, DL_OK},
-    {"nineteen characters",    'u', "-aqEH.-t@S}K{vb[*k^",    NULL, DL_E_CORRUPT},
-    {"not Z85",                'u', "^-aqEH.-t@S}K{vb[*k\"",  NULL, DL_E_CORRUPT},
-    {"a path that is relative", 'p', "a/b.bin",               NULL, DL_E_CORRUPT},
-    {"a path elsewhere",       'p', "s3://bucket/b.bin",      NULL, DL_E_UNSUPPORTED},
-    {"a path elsewhere here",  'p', "file:/nowhere/b.bin",    NULL, DL_E_UNSUPPORTED},
-    {"another storage",        'r', "a",                      NULL, DL_E_UNSUPPORTED},
+    {"PROTOCOL.md's example",  "ab^-aqEH.-t@S}K{vb[*k^", "t/ab/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin", DL_OK, 'u'},
+    {"without a prefix",       "^-aqEH.-t@S}K{vb[*k^",   "t/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin", DL_OK, 'u'},
+    {"inline",                 "abcde",                  NULL, DL_OK, 'i'},
+    {"nineteen characters",    "-aqEH.-t@S}K{vb[*k^",    NULL, DL_E_CORRUPT, 'u'},
+    {"not Z85",                "^-aqEH.-t@S}K{vb[*k\"",  NULL, DL_E_CORRUPT, 'u'},
+    {"a path that is relative", "a/b.bin",               NULL, DL_E_CORRUPT, 'p'},
+    {"a path elsewhere",       "s3://bucket/b.bin",      NULL, DL_E_UNSUPPORTED, 'p'},
+    {"a path elsewhere here",  "file:/nowhere/b.bin",    NULL, DL_E_UNSUPPORTED, 'p'},
+    {"another storage",        "a",                      NULL, DL_E_UNSUPPORTED, 'r'},
     /* clang-format on */
 };
 

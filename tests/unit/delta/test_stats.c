@@ -94,14 +94,14 @@ static const struct {
 };
 /* clang-format on */
 
-static void write_stats(const dl_delta_metadata *metadata, const dl_delta_column *cols,
-                        size_t count, const dl_columnar_stat *stats, size_t leaf_count,
-                        dl_arena *arena, dl_str *out)
+static void write_stats(dl_delta_stats_input *input, const dl_columnar_stat *stats,
+                        size_t leaf_count, dl_arena *arena, dl_str *out)
 {
     dl_error err = {0};
     dl_columnar_summary summary = {.row_count = 10, .stats = stats, .leaf_count = leaf_count};
-    dl_delta_stats_input input = {metadata, cols, count, &summary};
-    TAP_OK(dl_delta_stats_write(&input, true, arena, out, &err), err);
+    input->summary = &summary;
+    TAP_OK(dl_delta_stats_write(input, true, arena, out, &err), err);
+    input->summary = NULL;
 }
 
 static void run_column(size_t i)
@@ -114,7 +114,8 @@ static void run_column(size_t i)
                                        .precision = columns[i].precision,
                                        .scale = columns[i].scale};
     dl_str stats = DL_STR_NONE, want = DL_STR_NONE;
-    write_stats(&metadata, &column, 1, &columns[i].stat, 1, arena, &stats);
+    dl_delta_stats_input input = {&metadata, &column, 1, NULL};
+    write_stats(&input, &columns[i].stat, 1, arena, &stats);
     const char *min = columns[i].min, *max = columns[i].max, *nulls = columns[i].nulls;
     dl_error err = {0};
     TAP_OK(dl_arena_printf(arena, &want, &err,
@@ -197,8 +198,8 @@ static void run_choice(size_t i)
         "\"type\":{\"type\":\"struct\",\"fields\":[{\"name\":\"c\",\"type\":\"long\"},"
         "{\"name\":\"d\",\"type\":\"long\"}]}}]}");
     dl_str stats = DL_STR_NONE, want = DL_STR_NONE;
-    write_stats(&metadata, wide, DL_COUNT_OF(wide), wide_stats, DL_COUNT_OF(wide_stats), arena,
-                &stats);
+    dl_delta_stats_input input = {&metadata, wide, DL_COUNT_OF(wide), NULL};
+    write_stats(&input, wide_stats, DL_COUNT_OF(wide_stats), arena, &stats);
     dl_error err = {0};
     TAP_OK(dl_arena_printf(arena, &want, &err,
                            "{\"numRecords\":10,\"minValues\":{%s},\"maxValues\":{%s},"
