@@ -371,17 +371,22 @@ static dl_status take_add(reader *r, const dl_columnar_batch *b, dl_arena *arena
     return DL_OK;
 }
 
-static dl_status take_file_row(reader *r, const dl_columnar_batch *b, dl_arena *arena,
-                               dl_delta_file *adds, dl_delta_file *removes, dl_delta_commit *commit,
-                               dl_error *err)
+/* The files of a batch. */
+typedef struct files {
+    dl_arena *arena;
+    dl_delta_commit commit;
+    dl_delta_file *adds, *removes;
+} files;
+
+static dl_status take_file_row(reader *r, const dl_columnar_batch *b, files *f, dl_error *err)
 {
     size_t remove_first = r->leaf_count - REMOVE_LEAVES;
     if (has(r, b, F_PATH)) {
-        return take_add(r, b, arena, &adds[commit->add_count++], err);
+        return take_add(r, b, f->arena, &f->adds[f->commit.add_count++], err);
     }
     if (has(r, b, remove_first + F_PATH)) {
-        dl_delta_file *file = &removes[commit->remove_count++];
-        DL_TRY(take_file(r, b, remove_first, arena, file, err));
+        dl_delta_file *file = &f->removes[f->commit.remove_count++];
+        DL_TRY(take_file(r, b, remove_first, f->arena, file, err));
         file->deletion_ms = int_of(r, b, remove_first + R_DELETED, -1);
     }
     return DL_OK;
@@ -394,21 +399,21 @@ static dl_status take_files(void *context, const dl_columnar_batch *batch, dl_er
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "delta: out of memory");
     }
-    dl_delta_commit commit = {.info.version = r->version};
-    dl_delta_file *adds = dl_arena_alloc(arena, batch->row_count + 1, sizeof *adds);
-    dl_delta_file *removes = dl_arena_alloc(arena, batch->row_count + 1, sizeof *removes);
-    if (adds == NULL || removes == NULL) {
+    files f = {.arena = arena, .commit.info.version = r->version};
+    f.adds = dl_arena_alloc(arena, batch->row_count + 1, sizeof *f.adds);
+    f.removes = dl_arena_alloc(arena, batch->row_count + 1, sizeof *f.removes);
+    if (f.adds == NULL || f.removes == NULL) {
         return dl_arena_full(arena, err);
     }
     memset(r->ends, 0, r->leaf_count * sizeof *r->ends);
     for (size_t i = 0; i < batch->row_count; i++) {
         next_row(r, batch);
-        DL_TRY(take_file_row(r, batch, arena, adds, removes, &commit, err));
+        DL_TRY(take_file_row(r, batch, &f, err));
     }
-    commit.adds = adds;
-    commit.removes = removes;
-    DL_TRY(dl_delta_relative_paths(r->table, &commit, arena, err));
-    return dl_delta_live_apply(r->table->live, &commit, err);
+    f.commit.adds = f.adds;
+    f.commit.removes = f.removes;
+    DL_TRY(dl_delta_relative_paths(r->table, &f.commit, arena, err));
+    return dl_delta_live_apply(r->table->live, &f.commit, err);
 }
 
 /* ---- passes over a file ---- */
