@@ -134,9 +134,8 @@ static dl_status to_bits(container *c, dl_error *err)
 static dl_status container_add(container *c, uint16_t low, bool *out_new, dl_error *err)
 {
     if (c->bits == NULL) {
-        DL_ASSERT(c->count == 0 || c->array != NULL);
         uint32_t at = array_find(c, low);
-        *out_new = at == c->count || c->array[at] != low;
+        *out_new = c->array == NULL || at == c->count || c->array[at] != low;
         if (!*out_new) {
             return DL_OK;
         }
