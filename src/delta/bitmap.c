@@ -121,7 +121,7 @@ static dl_status to_bits(container *c, dl_error *err)
     if (bits == NULL) {
         return no_memory(err);
     }
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; c->array != NULL && i < c->count; i++) {
         bits[c->array[i] / 64] |= 1ULL << (c->array[i] % 64);
     }
     dl_mem_free(c->array);
