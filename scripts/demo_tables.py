@@ -1,0 +1,80 @@
+"""What DuckDB sees in the tables of a home; a part of scripts/demo.sh.
+
+    demo_tables.py TABLES queries     the queries of Microsoft's article, word for word
+    demo_tables.py TABLES studies     counts per study
+    demo_tables.py - versions         what `dicomlake table list --json` says, from standard input:
+                                      each table's version and the change that it reaches to
+"""
+
+import json
+import pathlib
+import sys
+
+import duckdb
+import duckdb_extension_delta
+
+TABLES = ("instance", "series", "study")
+ROWS = 4  # shown of each answer
+WIDTH = 118  # of a line
+CELL = 12  # of a column
+ARTICLE = ["SELECT * FROM instance", "SELECT sopInstanceUid, filePath FROM instance"]
+STUDIES = (
+    "SELECT studyInstanceUid, studyDate, seriesCount, instanceCount FROM study"
+    " ORDER BY instanceCount DESC, studyInstanceUid"
+)
+
+
+def connect(folder):
+    """A session in which each table is a view on its folder; DuckDB reads the Delta log itself."""
+    package = pathlib.Path(duckdb_extension_delta.__file__).parent
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute(f"LOAD '{next(package.rglob('delta.duckdb_extension'))}'")
+    for table in TABLES:
+        con.execute(f"CREATE VIEW {table} AS FROM delta_scan('{folder / table}')")
+    return con
+
+
+def cut(value, width):
+    text = "NULL" if value is None else str(value)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def show(con, query, cell=CELL):
+    """The first rows of the answer; whole columns as far as a line takes them."""
+    print(f"\nduckdb> {query};")
+    answer = con.execute(query).to_arrow_table()
+    names = answer.column_names
+    rows = [row.values() for row in answer.slice(0, ROWS).to_pylist()]
+    lines = [[cut(value, cell) for value in line] for line in [names, *rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    fit = len(names)
+    while sum(widths[:fit]) + 2 * (fit - 1) > WIDTH:
+        fit -= 1
+    for line in lines:
+        cells = [text.ljust(width) for text, width in zip(line, widths)][:fit]
+        print("  ".join(cells + ["…"] * (fit < len(names))).rstrip())
+    more = f"{fit} of {len(names)} columns" if fit < len(names) else f"{len(names)} columns"
+    print(f"({len(rows)} of {answer.num_rows} rows, {more})")
+
+
+def show_versions(tables):
+    for table in tables:
+        own = [app for app in table["applications"] if app.endswith(":" + table["table"])]
+        reached = ", ".join(str(table["applications"][app]) for app in own)
+        print(f"{table['table']:<9} version {table['version']:<3} has all changes up to {reached}")
+
+
+def main():
+    if sys.argv[2] == "versions":
+        show_versions(json.load(sys.stdin))
+        return
+    con = connect(pathlib.Path(sys.argv[1]))
+    if sys.argv[2] == "queries":
+        show(con, ARTICLE[0])
+        show(con, ARTICLE[1], 57)
+    else:
+        show(con, STUDIES, 64)
+
+
+main()
