@@ -251,12 +251,10 @@ static dl_status try_once(attempt *a, dl_delta_commit *out_commit, dl_arena *are
 static dl_status meet_winner(void *context, const dl_delta_commit *winner, dl_error *err)
 {
     attempt *a = context;
-    const char *reason = NULL;
-    dl_delta_conflict verdict = dl_delta_conflict_check(a->commit, a->exclusive, winner, &reason);
-    if (verdict != DL_DELTA_GO_ON && a->verdict != DL_DELTA_DONE &&
-        (a->verdict == DL_DELTA_GO_ON || verdict == DL_DELTA_DONE)) {
-        a->verdict = verdict;
-        a->reason = reason;
+    /* After the first verdict no more: the winner may take away the very files whose text our
+     * actions borrow. */
+    if (a->verdict == DL_DELTA_GO_ON) {
+        a->verdict = dl_delta_conflict_check(a->commit, a->exclusive, winner, &a->reason);
         a->reason_version = winner->info.version;
     }
     return dl_delta_table_apply(a->table, winner, err);
