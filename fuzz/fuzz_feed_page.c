@@ -1,5 +1,6 @@
-/* A page of the change feed from anywhere: what is read keeps its promises, the metadata of its rows
- * is taken apart or refused, and what is taken apart is JSON. The same bytes also go in as metadata. */
+/* A page of the change feed from anywhere: what is read keeps its promises, the metadata of its
+ * rows is taken apart or refused, and what is taken apart is JSON. The same bytes also go in as
+ * metadata. */
 #include "feed/feed.h"
 #include "json/json.h"
 

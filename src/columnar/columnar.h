@@ -12,7 +12,8 @@
  *       metadata.key_value.value.vr                           vr              1, 4
  *       metadata.key_value.value.Value.list.element           element         2, 6
  *
- * (every node optional but a map's key; a list or map adds one definition level for "has an entry".)
+ * (every node optional but a map's key; a list or map adds one definition level for "has an
+ * entry".)
  *
  * Writing is our own (page V1, zstd or snappy or plain, dictionary where it pays, one thread,
  * memory bounded by one row group); reading goes through libduckdb. Why: docs/decisions/0008.
@@ -31,22 +32,22 @@
 /* ---- schema ---- */
 
 typedef enum dl_columnar_type {
-    DL_COLUMNAR_STRING,        /* UTF-8 */
+    DL_COLUMNAR_STRING, /* UTF-8 */
     DL_COLUMNAR_BINARY,
     DL_COLUMNAR_BOOL,
-    DL_COLUMNAR_INT8,          /* stored as int32, as all below */
+    DL_COLUMNAR_INT8, /* stored as int32, as all below */
     DL_COLUMNAR_INT16,
     DL_COLUMNAR_INT32,
     DL_COLUMNAR_INT64,
     DL_COLUMNAR_FLOAT,
     DL_COLUMNAR_DOUBLE,
-    DL_COLUMNAR_DECIMAL,       /* up to 18 digits in `i`, unscaled; up to 38: text in `s` (reading) */
-    DL_COLUMNAR_DATE,          /* days since 1970-01-01 */
-    DL_COLUMNAR_TIMESTAMP,     /* microseconds since 1970 UTC; isAdjustedToUTC = true */
+    DL_COLUMNAR_DECIMAL,   /* up to 18 digits in `i`, unscaled; up to 38: text in `s` (reading) */
+    DL_COLUMNAR_DATE,      /* days since 1970-01-01 */
+    DL_COLUMNAR_TIMESTAMP, /* microseconds since 1970 UTC; isAdjustedToUTC = true */
     DL_COLUMNAR_TIMESTAMP_NTZ, /* microseconds; isAdjustedToUTC = false */
     DL_COLUMNAR_STRUCT,
-    DL_COLUMNAR_LIST,          /* one child: the element */
-    DL_COLUMNAR_MAP,           /* two children: key, value */
+    DL_COLUMNAR_LIST, /* one child: the element */
+    DL_COLUMNAR_MAP,  /* two children: key, value */
 } dl_columnar_type;
 
 enum { DL_COLUMNAR_DEPTH_LIMIT = 32, DL_COLUMNAR_LEAF_LIMIT = 4096 };
@@ -55,10 +56,10 @@ enum { DL_COLUMNAR_DEPTH_LIMIT = 32, DL_COLUMNAR_LEAF_LIMIT = 4096 };
 typedef struct dl_columnar_field {
     dl_str name;
     dl_columnar_type type;
-    bool required;     /* no definition level of its own (map keys always are) */
-    int32_t field_id;  /* Parquet field_id; 0: none */
+    bool required;            /* no definition level of its own (map keys always are) */
+    int32_t field_id;         /* Parquet field_id; 0: none */
     uint8_t precision, scale; /* DECIMAL */
-    bool as_json;      /* reading: whatever the file has there, as its JSON text; type is STRING */
+    bool as_json; /* reading: whatever the file has there, as its JSON text; type is STRING */
     const struct dl_columnar_field *children;
     size_t child_count;
 } dl_columnar_field;
@@ -66,7 +67,7 @@ typedef struct dl_columnar_field {
 /** A leaf of a schema, in depth-first order. */
 typedef struct dl_columnar_leaf {
     const dl_columnar_field *field;
-    size_t column;     /* index of the top-level field it belongs to */
+    size_t column; /* index of the top-level field it belongs to */
     uint8_t max_rep, max_def;
 } dl_columnar_leaf;
 
@@ -87,7 +88,7 @@ typedef union dl_columnar_value {
 enum {
     /* What one row may bring in one leaf: bytes of texts, and 4 to 8 for each entry besides. */
     DL_COLUMNAR_ROW_LIMIT_BYTES = 128 << 20,
-    DL_COLUMNAR_ROW_GROUP_LIMIT_BYTES = 1 << 30, /* of row_group_limit_bytes */
+    DL_COLUMNAR_ROW_GROUP_LIMIT_BYTES = 1 << 30,   /* of row_group_limit_bytes */
     DL_COLUMNAR_STRING_STAT_LIMIT_BYTES = 1 << 16, /* of string_stat_limit_bytes */
 };
 
@@ -103,9 +104,9 @@ typedef struct dl_columnar_writer_options {
     const dl_columnar_field *fields; /* borrowed until the writer is destroyed, names and all */
     size_t field_count;
     dl_columnar_codec codec;
-    int zstd_level;                /* 0: 1 */
-    size_t row_group_rows;         /* 0: 8192 */
-    size_t row_group_limit_bytes;  /* a group is closed when its raw values reach this; 0: 64 MiB */
+    int zstd_level;               /* 0: 1 */
+    size_t row_group_rows;        /* 0: 8192 */
+    size_t row_group_limit_bytes; /* a group is closed when its raw values reach this; 0: 64 MiB */
     size_t string_stat_limit_bytes; /* how much of a string min/max is kept; 0: 512 */
     /* The file, piece after piece, in order. Borrowed until it returns. */
     dl_status (*write)(void *context, dl_bytes piece, dl_error *err);
@@ -115,9 +116,9 @@ typedef struct dl_columnar_writer_options {
 
 /** What is known of one leaf over the whole file. */
 typedef struct dl_columnar_stat {
-    int64_t null_count;   /* entries without a value */
-    bool has_range;       /* some value was there, and its type has an order (not BOOL, BINARY) */
-    bool has_nan;         /* FLOAT, DOUBLE: left out of the range */
+    int64_t null_count; /* entries without a value */
+    bool has_range;     /* some value was there, and its type has an order (not BOOL, BINARY) */
+    bool has_nan;       /* FLOAT, DOUBLE: left out of the range */
     dl_columnar_value min, max; /* strings: by UTF-8 bytes, owned by the writer */
     bool min_cut, max_cut;      /* the string went on beyond string_stat_limit_bytes; what is kept
                                  * may then end within a character */
@@ -195,14 +196,14 @@ typedef struct dl_columnar_entries {
 
 typedef struct dl_columnar_batch {
     size_t row_count;
-    const int64_t *row_numbers;         /* 0-based physical positions in the file, ascending */
-    const dl_columnar_entries *leaves;  /* one a leaf of the wanted fields, depth first */
+    const int64_t *row_numbers;        /* 0-based physical positions in the file, ascending */
+    const dl_columnar_entries *leaves; /* one a leaf of the wanted fields, depth first */
     size_t leaf_count;
 } dl_columnar_batch;
 
 typedef struct dl_columnar_scan {
-    dl_str location;                  /* as dl_store_location gives it: an absolute path */
-    const dl_columnar_field *fields;  /* what is wanted, in this order */
+    dl_str location;                 /* as dl_store_location gives it: an absolute path */
+    const dl_columnar_field *fields; /* what is wanted, in this order */
     size_t field_count;
     /* How wanted fields find the file's columns: by name (exact first, then without case; also in
      * structs), or by field_id where by_field_id is set. A column that the file lacks is NULL; one

@@ -34,7 +34,7 @@ typedef struct dl_db_options {
     unsigned busy_timeout_ms; /* 0: 10000 */
     unsigned cache_kib;       /* page cache; 0: 2048 */
     bool no_auto_checkpoint;  /* the caller calls dl_db_checkpoint */
-    bool relaxed;             /* synchronous NORMAL: power loss may undo the last commits, for caches */
+    bool relaxed; /* synchronous NORMAL: power loss may undo the last commits, for caches */
 } dl_db_options;
 
 DL_NODISCARD dl_status dl_db_open(const char *path, const dl_db_options *options, dl_db **out_db,

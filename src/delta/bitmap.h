@@ -13,8 +13,8 @@
 
 typedef struct dl_delta_bitmap dl_delta_bitmap;
 
-/* Groups of 65536 neighbouring rows that have members, which bounds the memory at 256 MiB: all rows of
- * a file of 2^31, far beyond any; one more is DL_E_LIMIT. */
+/* Groups of 65536 neighbouring rows that have members, which bounds the memory at 256 MiB: all rows
+ * of a file of 2^31, far beyond any; one more is DL_E_LIMIT. */
 enum { DL_DELTA_BITMAP_CONTAINER_LIMIT = 32768 };
 
 DL_NODISCARD dl_status dl_delta_bitmap_create(dl_delta_bitmap **out_bitmap, dl_error *err);

@@ -1,15 +1,15 @@
 /**
  * Delta: a Delta Lake table: its log read and replayed, and commits written to it.
  *
- * A `dl_delta_table` is a table at one version. It opens at the newest (or an asked-for) version and
- * moves forward with dl_delta_update(), which applies only the commits that are new: cost is in
+ * A `dl_delta_table` is a table at one version. It opens at the newest (or an asked-for) version
+ * and moves forward with dl_delta_update(), which applies only the commits that are new: cost is in
  * proportion to them. Everything that was read from it (files, metadata) stays valid until the
  * next call that may move it (update, commit) and no longer.
  *
  * Committing is one put-if-absent of `_delta_log/<v>.json`. When somebody else took the version,
  * their commits are read and applied, the rules of conflict (conflict.c, pure) decide, and either
- * the same actions go to the next version or the caller gets DL_E_CONFLICT and plans anew: the table
- * is then at the newest version. Files and deletion vectors are durable before the commit.
+ * the same actions go to the next version or the caller gets DL_E_CONFLICT and plans anew: the
+ * table is then at the newest version. Files and deletion vectors are durable before the commit.
  * Nothing that was ever committed is changed.
  *
  * Of the store it asks what object stores promise: put, put-if-absent, ranged get, list by prefix.
@@ -64,27 +64,27 @@ typedef struct dl_delta_metadata {
 
 /** Deletion vector descriptor; storage 0: none. */
 typedef struct dl_delta_dv {
-    char storage;          /* 0, 'u', 'p' or 'i' */
+    char storage; /* 0, 'u', 'p' or 'i' */
     dl_str path_or_inline;
-    int64_t offset;        /* -1: absent */
+    int64_t offset; /* -1: absent */
     int32_t size_bytes;
     int64_t cardinality;
 } dl_delta_dv;
 
 /** A logical file: add or remove. */
 typedef struct dl_delta_file {
-    dl_str path;                       /* decoded; relative to the table, or absolute with scheme */
-    dl_delta_pairs partition_values;   /* by physical name */
+    dl_str path;                     /* decoded; relative to the table, or absolute with scheme */
+    dl_delta_pairs partition_values; /* by physical name */
     int64_t size_bytes;
     int64_t modified_ms;
     bool data_change;
-    dl_str stats;                      /* JSON text; ptr NULL: none */
-    int64_t row_count;                 /* numRecords of stats; -1: unknown */
+    dl_str stats;      /* JSON text; ptr NULL: none */
+    int64_t row_count; /* numRecords of stats; -1: unknown */
     dl_delta_dv dv;
     dl_delta_pairs tags;
     int64_t base_row_id, default_row_commit_version; /* -1: absent */
     /* remove only */
-    int64_t deletion_ms;               /* -1: absent */
+    int64_t deletion_ms; /* -1: absent */
 } dl_delta_file;
 
 typedef struct dl_delta_app {
@@ -101,14 +101,14 @@ typedef struct dl_delta_domain {
 /** commitInfo as it is shown in a history. Values are text, or JSON text where they were not. */
 typedef struct dl_delta_info {
     int64_t version;
-    int64_t timestamp_ms;         /* in-commit timestamp where active, else commitInfo's, else the
-                                     file's time */
-    dl_str operation;             /* ptr NULL: absent, as all below */
+    int64_t timestamp_ms; /* in-commit timestamp where active, else commitInfo's, else the
+                             file's time */
+    dl_str operation;     /* ptr NULL: absent, as all below */
     dl_delta_pairs parameters, metrics;
     dl_str user_metadata, engine_info, txn_id, isolation_level;
-    int64_t read_version;         /* -1: absent */
-    int blind_append;             /* 1, 0, or -1: absent */
-    bool in_commit;               /* timestamp_ms is (or shall be written as) the in-commit timestamp */
+    int64_t read_version; /* -1: absent */
+    int blind_append;     /* 1, 0, or -1: absent */
+    bool in_commit;       /* timestamp_ms is (or shall be written as) the in-commit timestamp */
 } dl_delta_info;
 
 /** One commit as it was read, or as we wrote it. */
@@ -128,12 +128,12 @@ typedef struct dl_delta_commit {
 /* ---- opening and reading ---- */
 
 typedef struct dl_delta_open {
-    dl_store *store;                 /* borrowed */
-    dl_str root;                     /* key prefix of the table without trailing '/'; empty: the store's root */
-    dl_columnar_engine *engine;      /* borrowed; reads checkpoints and data */
+    dl_store *store; /* borrowed */
+    dl_str root;     /* key prefix of the table without trailing '/'; empty: the store's root */
+    dl_columnar_engine *engine; /* borrowed; reads checkpoints and data */
     dl_clock clock;
-    int64_t version;                 /* -1: the newest */
-    int64_t timestamp_us;            /* INT64_MIN: not by time; else the newest version not after it */
+    int64_t version;      /* -1: the newest */
+    int64_t timestamp_us; /* INT64_MIN: not by time; else the newest version not after it */
     dl_cancel *cancel;
     /* Called for every commit that is applied to the table after it was opened, ours too, in order;
      * may be NULL. It must not call the table. */
@@ -146,8 +146,8 @@ typedef struct dl_delta_open {
  * are), DL_E_CORRUPT (gap in the log, a line that does not parse: says version and line),
  * DL_E_UNSUPPORTED (a reader feature we do not know, by its name).
  */
-DL_NODISCARD dl_status dl_delta_table_open(const dl_delta_open *options,
-                                           dl_delta_table **out_table, dl_error *err);
+DL_NODISCARD dl_status dl_delta_table_open(const dl_delta_open *options, dl_delta_table **out_table,
+                                           dl_error *err);
 void dl_delta_table_close(dl_delta_table *table);
 static inline DL_UNUSED void dl_delta_table_closep(dl_delta_table **table)
 {
@@ -174,14 +174,15 @@ bool dl_delta_app_at(const dl_delta_table *table, size_t i, dl_delta_app *out_ap
 
 size_t dl_delta_file_count(const dl_delta_table *table);
 /** Live files, in no order, each once: start with *cursor = 0; false at the end. */
-bool dl_delta_next_file(const dl_delta_table *table, size_t *cursor, const dl_delta_file **out_file);
+bool dl_delta_next_file(const dl_delta_table *table, size_t *cursor,
+                        const dl_delta_file **out_file);
 /** NULL when no live file has that path. */
 const dl_delta_file *dl_delta_file_by_path(const dl_delta_table *table, dl_str path);
 
 typedef struct dl_delta_totals {
     int64_t file_count, size_bytes;
-    int64_t row_count;     /* physical rows less deleted; -1 when a file has no numRecords */
-    int64_t deleted_rows;  /* in deletion vectors */
+    int64_t row_count;    /* physical rows less deleted; -1 when a file has no numRecords */
+    int64_t deleted_rows; /* in deletion vectors */
     int64_t dv_count;
 } dl_delta_totals;
 dl_delta_totals dl_delta_totals_of(const dl_delta_table *table);
@@ -190,11 +191,11 @@ dl_delta_totals dl_delta_totals_of(const dl_delta_table *table);
 
 /** A column of the table; nested fields too. */
 typedef struct dl_delta_column {
-    dl_str name;                 /* logical */
-    dl_columnar_field field;     /* physical: what stands in the files (column mapping), and type */
+    dl_str name;             /* logical */
+    dl_columnar_field field; /* physical: what stands in the files (column mapping), and type */
     bool nullable;
-    bool partition;              /* not in the files */
-    dl_str type_json;            /* the type as the schema spells it */
+    bool partition;   /* not in the files */
+    dl_str type_json; /* the type as the schema spells it */
 } dl_delta_column;
 
 /** In order of the schema; owned by the table until it moves. */
@@ -213,9 +214,9 @@ DL_NODISCARD dl_status dl_delta_schema_merge(dl_str current, dl_str incoming, dl
 /** A batch of live rows of one file. */
 typedef struct dl_delta_batch {
     const dl_delta_file *file;
-    size_t row_count;              /* rows in the batch, deleted ones included */
-    const int64_t *row_numbers;    /* physical */
-    const bool *live;              /* one a row: not in the deletion vector */
+    size_t row_count;                  /* rows in the batch, deleted ones included */
+    const int64_t *row_numbers;        /* physical */
+    const bool *live;                  /* one a row: not in the deletion vector */
     const dl_columnar_entries *leaves; /* of the wanted columns, depth first; partition columns have
                                           their value in every row */
     size_t leaf_count;
@@ -224,9 +225,9 @@ typedef struct dl_delta_batch {
 typedef struct dl_delta_scan {
     const dl_str *columns; /* logical top-level names; count 0: none (row numbers only) */
     size_t column_count;
-    const dl_delta_file *file;     /* this file only; NULL: every live file, by path */
-    const dl_delta_dv *dv;         /* with `file`: apply this one instead of the file's; NULL: its own */
-    int64_t first_row, end_row;    /* with `file`: physical rows first <= n < end; end 0: all */
+    const dl_delta_file *file; /* this file only; NULL: every live file, by path */
+    const dl_delta_dv *dv; /* with `file`: apply this one instead of the file's; NULL: its own */
+    int64_t first_row, end_row; /* with `file`: physical rows first <= n < end; end 0: all */
     dl_cancel *cancel;
 } dl_delta_scan;
 
@@ -235,8 +236,8 @@ DL_NODISCARD dl_status dl_delta_scan_leaves(const dl_delta_table *table, const d
                                             dl_arena *arena, dl_columnar_leaf **out_leaves,
                                             size_t *out_count, dl_error *err);
 /**
- * Errors: DL_E_NOT_FOUND naming a column that is not there, or a file that is gone ("vacuumed" in the
- * message); DL_E_CORRUPT; DL_E_UNSUPPORTED; DL_E_CANCELED; what `visit` returned.
+ * Errors: DL_E_NOT_FOUND naming a column that is not there, or a file that is gone ("vacuumed" in
+ * the message); DL_E_CORRUPT; DL_E_UNSUPPORTED; DL_E_CANCELED; what `visit` returned.
  */
 DL_NODISCARD dl_status dl_delta_read(dl_delta_table *table, const dl_delta_scan *scan,
                                      dl_status (*visit)(void *context, const dl_delta_batch *batch,
@@ -282,32 +283,34 @@ typedef struct dl_delta_kill {
 /* ---- committing ---- */
 
 typedef struct dl_delta_change {
-    /* Provenance. Values of parameters and metrics are text. Metrics of files, bytes, rows and deletion vectors
-     * (numTargetFilesAdded, numOutputRows, ...) are counted by the commit itself for the operation's
-     * set; what stands here comes beside them, or in place of one of the same name. */
-    const char *operation;         /* "MERGE", "WRITE", "OPTIMIZE", ... */
+    /* Provenance. Values of parameters and metrics are text. Metrics of files, bytes, rows and
+     * deletion vectors (numTargetFilesAdded, numOutputRows, ...) are counted by the commit itself
+     * for the operation's set; what stands here comes beside them, or in place of one of the same
+     * name. */
+    const char *operation; /* "MERGE", "WRITE", "OPTIMIZE", ... */
     dl_delta_pairs parameters;
     dl_delta_pairs metrics;
-    dl_str user_metadata;          /* ptr NULL: none */
-    bool data_change;              /* false: rows only move */
+    dl_str user_metadata; /* ptr NULL: none */
+    bool data_change;     /* false: rows only move */
     /* What changes. */
     const dl_delta_protocol *protocol;
     const dl_delta_metadata *metadata;
     const dl_delta_app *apps;
     size_t app_count;
     bool apps_go_back; /* applications may be set to an earlier version: what they did is undone */
-    dl_delta_writer *const *writers; /* finished; each becomes an add, but for those without a live
-                                        row. They stay the caller's and can be committed again after
-                                        DL_E_CONFLICT; a file that no commit took goes with its writer */
+    dl_delta_writer *const
+        *writers; /* finished; each becomes an add, but for those without a live
+                     row. They stay the caller's and can be committed again after
+                     DL_E_CONFLICT; a file that no commit took goes with its writer */
     size_t writer_count;
     const dl_delta_bitmap *const *writer_dead; /* rows dead from the start, one a writer; NULL or
                                                   entries NULL: none (needs deletion vectors) */
-    const dl_delta_kill *kills;      /* become deletion vectors, or removes where every row is dead.
-                                        Needs dl_delta_makes_dvs(), except where every row is dead */
+    const dl_delta_kill *kills; /* become deletion vectors, or removes where every row is dead.
+                                   Needs dl_delta_makes_dvs(), except where every row is dead */
     size_t kill_count;
-    const dl_str *removes;           /* paths of live files to remove whole */
+    const dl_str *removes; /* paths of live files to remove whole */
     size_t remove_count;
-    const dl_delta_file *restores;   /* adds of files that exist already (restore) */
+    const dl_delta_file *restores; /* adds of files that exist already (restore) */
     size_t restore_count;
     /* Give up rather than go on past any foreign commit that changes data (upserts), or only past
      * those that touch the same files (optimize). */
@@ -328,19 +331,19 @@ dl_str dl_delta_writer_path(const dl_delta_writer *writer);
  * Make it durable, then visible. After DL_OK the table is at the new version.
  * Errors: DL_E_CONFLICT (table moved to the newest version: plan anew), DL_E_EXISTS (an application
  * of `apps` is at that version or further already: nothing to do), DL_E_UNSUPPORTED (a writer
- * feature by name; appendOnly), DL_E_IO (full disk: nothing visible), DL_E_UNAVAILABLE (the outcome is
- * unknown and could not be found out: open anew).
+ * feature by name; appendOnly), DL_E_IO (full disk: nothing visible), DL_E_UNAVAILABLE (the outcome
+ * is unknown and could not be found out: open anew).
  */
 DL_NODISCARD dl_status dl_delta_commit_change(dl_delta_table *table, const dl_delta_change *change,
                                               dl_delta_result *out_result, dl_error *err);
 
 typedef struct dl_delta_create {
-    dl_delta_open open;             /* version and timestamp are not used */
-    dl_str name, description;       /* ptr NULL: none */
+    dl_delta_open open;       /* version and timestamp are not used */
+    dl_str name, description; /* ptr NULL: none */
     dl_str schema_json;
     dl_delta_names partition_columns;
-    dl_delta_pairs configuration;   /* delta.* properties beside what the mode sets */
-    bool compat;                    /* protocol 1/2, copy-on-write; else 3/7 with deletion vectors */
+    dl_delta_pairs configuration; /* delta.* properties beside what the mode sets */
+    bool compat;                  /* protocol 1/2, copy-on-write; else 3/7 with deletion vectors */
 } dl_delta_create;
 /** Version 0. Errors: DL_E_EXISTS (there is a table: open it). */
 DL_NODISCARD dl_status dl_delta_table_create(const dl_delta_create *options,
@@ -348,11 +351,13 @@ DL_NODISCARD dl_status dl_delta_table_create(const dl_delta_create *options,
 
 /* ---- maintenance ---- */
 
-/** Write a checkpoint of the current version, `_last_checkpoint`, and clean the log. Commits do it by
- * themselves every delta.checkpointInterval; a failure there is remembered in `out_skipped`... */
+/** Write a checkpoint of the current version, `_last_checkpoint`, and clean the log. Commits do it
+ * by themselves every delta.checkpointInterval; a failure there is remembered in `out_skipped`...
+ */
 DL_NODISCARD dl_status dl_delta_checkpoint(dl_delta_table *table, dl_error *err);
 /** Delete what delta.logRetentionDuration allows, now. */
-DL_NODISCARD dl_status dl_delta_clean_log(dl_delta_table *table, int64_t *out_deleted, dl_error *err);
+DL_NODISCARD dl_status dl_delta_clean_log(dl_delta_table *table, int64_t *out_deleted,
+                                          dl_error *err);
 
 /**
  * Copies the live rows of some files of one partition into new ones (compaction, copy-on-write).
@@ -365,9 +370,9 @@ typedef struct dl_delta_rewrite_options {
     size_t path_count;
     const dl_delta_kill *kills; /* rows to leave out beside those that are dead (copy-on-write) */
     size_t kill_count;
-    int64_t file_limit_bytes;   /* target of a new file; 0: one file whatever its size */
-    bool per_file;              /* a new file for each old one (copy-on-write): then they may be of
-                                   several partitions; an old file that keeps no row gets none */
+    int64_t file_limit_bytes; /* target of a new file; 0: one file whatever its size */
+    bool per_file;            /* a new file for each old one (copy-on-write): then they may be of
+                                 several partitions; an old file that keeps no row gets none */
     dl_cancel *cancel;
 } dl_delta_rewrite_options;
 
@@ -382,24 +387,25 @@ DL_DEFINE_AUTO(dl_delta_rewrite)
 typedef struct dl_delta_move {
     dl_str old_path, new_path;
     int64_t base;
-    int64_t first_row, end_row;      /* of the old file, physical */
-    const dl_delta_bitmap *dead;     /* of the old file when it was copied */
+    int64_t first_row, end_row;  /* of the old file, physical */
+    const dl_delta_bitmap *dead; /* of the old file when it was copied */
 } dl_delta_move;
 /** new_path is set after the commit. An old file that was split has several. */
 const dl_delta_move *dl_delta_rewrite_moves(const dl_delta_rewrite *rewrite, size_t *out_count);
 /** For commits that also add rows (copy-on-write): what to put into a dl_delta_change. */
-dl_delta_writer *const *dl_delta_rewrite_writers(const dl_delta_rewrite *rewrite, size_t *out_count);
+dl_delta_writer *const *dl_delta_rewrite_writers(const dl_delta_rewrite *rewrite,
+                                                 size_t *out_count);
 /** OPTIMIZE: commit the move alone, dataChange=false, with rows that died since. */
 DL_NODISCARD dl_status dl_delta_rewrite_commit(dl_delta_table *table, dl_delta_rewrite *rewrite,
                                                dl_delta_pairs parameters,
                                                dl_delta_result *out_result, dl_error *err);
 
 typedef struct dl_delta_optimize_options {
-    int64_t target_bytes;    /* 0: 128 MiB */
-    size_t small_limit;      /* most files below half the target in a partition; 0: 18 */
-    double dead_limit;       /* share of deleted rows in a file; 0: 0.2 */
-    int64_t budget_bytes;    /* most bytes to read in one plan; 0: no bound */
-    bool full;               /* everything below the target, not only what is beyond the limits */
+    int64_t target_bytes; /* 0: 128 MiB */
+    size_t small_limit;   /* most files below half the target in a partition; 0: 18 */
+    double dead_limit;    /* share of deleted rows in a file; 0: 0.2 */
+    int64_t budget_bytes; /* most bytes to read in one plan; 0: no bound */
+    bool full;            /* everything below the target, not only what is beyond the limits */
 } dl_delta_optimize_options;
 
 /** One job: files of one partition that should become one. */
@@ -409,16 +415,16 @@ typedef struct dl_delta_job {
     int64_t size_bytes;
 } dl_delta_job;
 
-/** Pure: what is worth compacting, smallest first, tier by tier, so that each row is copied at most a
- * few times in its life. Jobs live in the arena. */
+/** Pure: what is worth compacting, smallest first, tier by tier, so that each row is copied at most
+ * a few times in its life. Jobs live in the arena. */
 DL_NODISCARD dl_status dl_delta_optimize_plan(const dl_delta_table *table,
                                               const dl_delta_optimize_options *options,
                                               dl_arena *arena, dl_delta_job **out_jobs,
                                               size_t *out_count, dl_error *err);
 
 typedef struct dl_delta_vacuum_options {
-    int64_t retention_hours;  /* -1: the table's delta.deletedFileRetentionDuration */
-    bool force;               /* below the property or below 168 h */
+    int64_t retention_hours; /* -1: the table's delta.deletedFileRetentionDuration */
+    bool force;              /* below the property or below 168 h */
     bool dry_run;
     void (*on_file)(void *context, dl_str path, int64_t size_bytes);
     void *context;
@@ -435,8 +441,7 @@ DL_NODISCARD dl_status dl_delta_vacuum(dl_delta_table *table,
 
 /** Newest first, at most `limit` (0: all). */
 DL_NODISCARD dl_status dl_delta_history(dl_delta_table *table, size_t limit,
-                                        dl_status (*visit)(void *context,
-                                                           const dl_delta_info *info,
+                                        dl_status (*visit)(void *context, const dl_delta_info *info,
                                                            dl_error *err),
                                         void *context, dl_error *err);
 
@@ -453,12 +458,12 @@ DL_NODISCARD dl_status dl_delta_set_compat(dl_delta_table *table, bool compat, d
 
 typedef enum dl_delta_verdict {
     DL_DELTA_READS,
-    DL_DELTA_HIDES,  /* reads, but shows something wrong or leaves something out */
+    DL_DELTA_HIDES, /* reads, but shows something wrong or leaves something out */
     DL_DELTA_REFUSES,
 } dl_delta_verdict;
 
-/** Names of the readers in the matrix: "fabric-sql", "spark", "delta-rs", "duckdb", "trino", "powerbi";
- * NULL past the last. */
+/** Names of the readers in the matrix: "fabric-sql", "spark", "delta-rs", "duckdb", "trino",
+ * "powerbi"; NULL past the last. */
 const char *dl_delta_reader_name(size_t i);
 /** Calls `visit` for each reason; none: it reads the table as it is. Errors: DL_E_INVALID (unknown
  * reader). */
@@ -467,8 +472,8 @@ DL_NODISCARD dl_status dl_delta_check_reader(dl_delta_table *table, const char *
                                                            const char *reason),
                                              void *context, dl_error *err);
 
-/** Read everything and hold it against itself: files there and as large as the log says, row counts,
- * statistics, deletion vectors, checkpoint = replay, .crc. `visit` gets each finding. */
+/** Read everything and hold it against itself: files there and as large as the log says, row
+ * counts, statistics, deletion vectors, checkpoint = replay, .crc. `visit` gets each finding. */
 DL_NODISCARD dl_status dl_delta_check(dl_delta_table *table, dl_cancel *cancel,
                                       void (*visit)(void *context, const char *finding),
                                       void *context, dl_error *err);

@@ -2,8 +2,8 @@
  * What the files of delta/ share.
  *
  *     actions.c     one commit's text <-> dl_delta_commit (pure)
- *     replay.c      the live set: files, tombstones, applications, domains; applying a commit (pure)
- *     log.c         listing, finding a snapshot, reading commits, compactions, checkpoints
+ *     replay.c      the live set: files, tombstones, applications, domains; applying a commit
+ * (pure) log.c         listing, finding a snapshot, reading commits, compactions, checkpoints
  *     table.c       opening, moving on, accessors; travel.c: which version a time means
  *     actions_write.c, schema_merge.c: the other directions of actions.c and schema.c
  *     checkpoint_read.c, checkpoint_write.c
@@ -40,9 +40,9 @@ struct dl_delta_table {
     dl_arena *arena;    /* lives as long as the table */
     dl_delta_live *live;
     int64_t version;
-    int64_t timestamp_ms;         /* of `version` */
-    int64_t checkpoint_version;   /* the newest known; -1: none */
-    dl_delta_column *columns;     /* of the current metadata */
+    int64_t timestamp_ms;       /* of `version` */
+    int64_t checkpoint_version; /* the newest known; -1: none */
+    dl_delta_column *columns;   /* of the current metadata */
     size_t column_count;
     dl_arena *columns_arena;
     int64_t own_version;          /* of the last own commit, whose txnId is: */
@@ -55,8 +55,8 @@ struct dl_delta_table {
 
 DL_NODISCARD dl_status dl_delta_live_create(dl_delta_live **out_live, dl_error *err);
 void dl_delta_live_destroy(dl_delta_live *live);
-/** Apply a commit: its removes, then its adds; protocol, metadata, apps, domains. Copies what it keeps.
- * Errors: DL_E_NOMEM, DL_E_CORRUPT. */
+/** Apply a commit: its removes, then its adds; protocol, metadata, apps, domains. Copies what it
+ * keeps. Errors: DL_E_NOMEM, DL_E_CORRUPT. */
 DL_NODISCARD dl_status dl_delta_live_apply(dl_delta_live *live, const dl_delta_commit *commit,
                                            dl_error *err);
 const dl_delta_protocol *dl_delta_live_protocol(const dl_delta_live *live); /* NULL: none yet */
@@ -81,8 +81,8 @@ void dl_delta_live_expire(dl_delta_live *live, int64_t before_ms);
 
 /* ---- actions.c (pure) ---- */
 
-/** `text` is the content of a commit. Everything lives in the arena or in the text. Errors: DL_E_CORRUPT
- * with the line. info.version is set to `version`. */
+/** `text` is the content of a commit. Everything lives in the arena or in the text. Errors:
+ * DL_E_CORRUPT with the line. info.version is set to `version`. */
 DL_NODISCARD dl_status dl_delta_actions_parse(dl_str text, int64_t version, dl_arena *arena,
                                               dl_delta_commit *out_commit, dl_error *err);
 /** A file that a v2 checkpoint goes on in: a bare name in _delta_log/_sidecars. */
@@ -113,21 +113,21 @@ DL_NODISCARD dl_status dl_delta_log_read(dl_delta_table *table, int64_t first, i
                                                             dl_error *err),
                                          void *context, dl_error *err);
 /** Paths below the table's own root become relative. */
-DL_NODISCARD dl_status dl_delta_relative_paths(const dl_delta_table *table,
-                                               dl_delta_commit *commit, dl_arena *arena,
-                                               dl_error *err);
+DL_NODISCARD dl_status dl_delta_relative_paths(const dl_delta_table *table, dl_delta_commit *commit,
+                                               dl_arena *arena, dl_error *err);
 /** commitInfo alone. Errors: DL_E_CORRUPT (the commit is not there, does not parse). */
 DL_NODISCARD dl_status dl_delta_log_info(dl_delta_table *table, int64_t version, dl_arena *arena,
                                          dl_delta_info *out_info, dl_error *err);
-/** Fill table->live anew from the log at `target` (-1: the newest), by checkpoints of versions up to
- * `limit` only; sets version, timestamp_ms and checkpoint_version (-1: none was used) of the table.
- * On failure table->live is what had been read, or NULL. */
+/** Fill table->live anew from the log at `target` (-1: the newest), by checkpoints of versions up
+ * to `limit` only; sets version, timestamp_ms and checkpoint_version (-1: none was used) of the
+ * table. On failure table->live is what had been read, or NULL. */
 DL_NODISCARD dl_status dl_delta_log_load(dl_delta_table *table, int64_t target, int64_t limit,
                                          dl_error *err);
 /** The newest version not after that time. Errors: DL_E_NOT_FOUND (all are after it). */
 DL_NODISCARD dl_status dl_delta_log_version_at(dl_delta_table *table, int64_t timestamp_us,
                                                int64_t *out_version, dl_error *err);
-/** Apply to the table: live set, version, timestamp, columns when the metadata changed; then on_commit. */
+/** Apply to the table: live set, version, timestamp, columns when the metadata changed; then
+ * on_commit. */
 DL_NODISCARD dl_status dl_delta_table_apply(dl_delta_table *table, const dl_delta_commit *commit,
                                             dl_error *err);
 /** Every name in _delta_log with what it is, ascending. */
@@ -154,8 +154,8 @@ DL_NODISCARD dl_status dl_delta_log_list(dl_delta_table *table, int64_t from_ver
 
 /* ---- path.c (pure) ---- */
 
-/** "<root>/<relative>" as a key of the store; an absolute path below the store's root works too. Errors:
- * DL_E_UNSUPPORTED (an absolute path elsewhere). */
+/** "<root>/<relative>" as a key of the store; an absolute path below the store's root works too.
+ * Errors: DL_E_UNSUPPORTED (an absolute path elsewhere). */
 DL_NODISCARD dl_status dl_delta_key(const dl_delta_table *table, dl_str relative, dl_arena *arena,
                                     dl_str *out_key, dl_error *err);
 /** "<root>/_delta_log/%020d<suffix>" */
@@ -165,12 +165,12 @@ DL_NODISCARD dl_status dl_delta_log_key(const dl_delta_table *table, int64_t ver
 dl_delta_log_name dl_delta_log_name_parse(dl_str name);
 /** Whether it begins with '/' or "<scheme>:/". */
 bool dl_delta_path_is_absolute(dl_str path);
-/** An absolute path below the table's own root as the relative one that it is; any other as it is. For the
- * decoded path of every add and remove that is read. */
+/** An absolute path below the table's own root as the relative one that it is; any other as it is.
+ * For the decoded path of every add and remove that is read. */
 DL_NODISCARD dl_status dl_delta_path_relative(const dl_delta_table *table, dl_str path,
                                               dl_arena *arena, dl_str *out_path, dl_error *err);
-/** add.path <-> file name: URI percent-encoding, once. Errors: DL_E_CORRUPT (a '%' without two digits,
- * NUL). */
+/** add.path <-> file name: URI percent-encoding, once. Errors: DL_E_CORRUPT (a '%' without two
+ * digits, NUL). */
 DL_NODISCARD dl_status dl_delta_path_encode(dl_str path, dl_arena *arena, dl_str *out_encoded,
                                             dl_error *err);
 DL_NODISCARD dl_status dl_delta_path_decode(dl_str encoded, dl_arena *arena, dl_str *out_path,
@@ -182,8 +182,7 @@ DL_NODISCARD dl_status dl_delta_partition_folder(const dl_delta_pairs *values, d
 enum { DL_DELTA_UUID_SIZE = 37, DL_DELTA_UUID_BYTES = 16 };
 void dl_delta_uuid(char out[DL_DELTA_UUID_SIZE]);
 void dl_delta_uuid_bytes(uint8_t out[DL_DELTA_UUID_BYTES]);
-void dl_delta_uuid_format(const uint8_t bytes[DL_DELTA_UUID_BYTES],
-                          char out[DL_DELTA_UUID_SIZE]);
+void dl_delta_uuid_format(const uint8_t bytes[DL_DELTA_UUID_BYTES], char out[DL_DELTA_UUID_SIZE]);
 
 /* ---- schema.c (pure) ---- */
 
@@ -193,7 +192,8 @@ DL_NODISCARD dl_status dl_delta_schema_columns(const dl_delta_metadata *metadata
 
 /* ---- partition.c (pure) ---- */
 
-/** The file's value of a partition column. `out_value` borrows the file's text. Errors: DL_E_CORRUPT. */
+/** The file's value of a partition column. `out_value` borrows the file's text. Errors:
+ * DL_E_CORRUPT. */
 DL_NODISCARD dl_status dl_delta_partition_value(const dl_delta_column *column,
                                                 const dl_delta_file *file, bool *out_null,
                                                 dl_columnar_value *out_value, dl_error *err);
@@ -222,12 +222,14 @@ DL_NODISCARD dl_status dl_delta_check_writable(const dl_delta_protocol *protocol
 bool dl_delta_has_feature(const dl_delta_protocol *protocol, const char *feature);
 /** Of a metadata's configuration; ptr NULL when not set. */
 dl_str dl_delta_configuration(const dl_delta_metadata *metadata, const char *key);
-/** "interval 30 days", "interval 720 hours 5 minutes", ... in milliseconds; false: not understood. */
+/** "interval 30 days", "interval 720 hours 5 minutes", ... in milliseconds; false: not understood.
+ */
 bool dl_delta_interval_ms(dl_str text, int64_t *out_ms);
 
 /* ---- dv.c ---- */
 
-/** Adds the rows of a deletion vector. Errors: DL_E_CORRUPT (checksum, size, cardinality), DL_E_NOT_FOUND. */
+/** Adds the rows of a deletion vector. Errors: DL_E_CORRUPT (checksum, size, cardinality),
+ * DL_E_NOT_FOUND. */
 DL_NODISCARD dl_status dl_delta_dv_read(dl_delta_table *table, const dl_delta_dv *dv,
                                         dl_delta_bitmap *out_rows, dl_error *err);
 /** The key of the file that holds a 'u' or 'p' vector; ptr NULL for inline. */
@@ -237,7 +239,8 @@ DL_NODISCARD dl_status dl_delta_dv_key(const dl_delta_table *table, const dl_del
 void dl_delta_z85_encode(const uint8_t *bytes, size_t len, char *out);
 bool dl_delta_z85_decode(dl_str text, uint8_t *out);
 
-/** One file that holds the new vectors of a commit, put one after another so that only one is in memory. */
+/** One file that holds the new vectors of a commit, put one after another so that only one is in
+ * memory. */
 typedef struct dl_delta_dv_writer dl_delta_dv_writer;
 DL_NODISCARD dl_status dl_delta_dv_writer_create(dl_delta_table *table,
                                                  dl_delta_dv_writer **out_writer, dl_error *err);
@@ -276,7 +279,8 @@ DL_NODISCARD dl_status dl_delta_stats_with(dl_str stats, int64_t row_count, bool
 size_t dl_delta_stats_prefix(const dl_delta_metadata *metadata);
 /** A lower bound of `text` of at most `units` UTF-16 units. */
 dl_str dl_delta_stats_min_prefix(dl_str text, size_t units);
-/** An upper bound, in `out`; false: there is none of at most twice the units. `cut`: the text went on. */
+/** An upper bound, in `out`; false: there is none of at most twice the units. `cut`: the text went
+ * on. */
 bool dl_delta_stats_max_prefix(dl_str text, bool cut, size_t units, dl_buf *out);
 enum { DL_DELTA_STATS_LIMIT_BYTES = 16 * 1024 * 1024 };
 
@@ -287,8 +291,8 @@ void dl_delta_writer_file(const dl_delta_writer *writer, dl_delta_file *out_file
 bool dl_delta_writer_finished(const dl_delta_writer *writer);
 /** The spool that waits for its name; NULL when it has it already. */
 dl_store_spool *dl_delta_writer_spool(const dl_delta_writer *writer);
-/** What became of its file: it has its name; the log may name it. A file that has its name and that no
- * log can name is removed with the writer. */
+/** What became of its file: it has its name; the log may name it. A file that has its name and that
+ * no log can name is removed with the writer. */
 void dl_delta_writer_published(dl_delta_writer *writer);
 void dl_delta_writer_committed(dl_delta_writer *writer, bool maybe);
 
@@ -299,8 +303,8 @@ typedef enum dl_delta_conflict {
     DL_DELTA_REPLAN, /* DL_E_CONFLICT */
     DL_DELTA_DONE,   /* an application of ours is there already: DL_E_EXISTS */
 } dl_delta_conflict;
-/** May `ours` (its adds, removes, apps, protocol, metadata and domains) follow `winner`? `reason` says why
- * not. `exclusive` as in dl_delta_change. */
+/** May `ours` (its adds, removes, apps, protocol, metadata and domains) follow `winner`? `reason`
+ * says why not. `exclusive` as in dl_delta_change. */
 dl_delta_conflict dl_delta_conflict_check(const dl_delta_commit *ours, bool exclusive,
                                           const dl_delta_commit *winner, const char **out_reason);
 
@@ -314,14 +318,14 @@ DL_NODISCARD dl_status dl_delta_commit_actions(dl_delta_table *table, dl_delta_c
 
 /* ---- maintain.c ---- */
 
-/** After each own commit: checksum, checkpoint when it is due, log cleanup after it. Never fails: what
- * could not be made is counted in the table. Returns bytes written. */
+/** After each own commit: checksum, checkpoint when it is due, log cleanup after it. Never fails:
+ * what could not be made is counted in the table. Returns bytes written. */
 int64_t dl_delta_after_commit(dl_delta_table *table, const dl_delta_commit *commit);
 /** checkpoint_write.c */
 DL_NODISCARD dl_status dl_delta_checkpoint_write(dl_delta_table *table, int64_t *out_bytes,
                                                  dl_error *err);
-/** checkpoint_read.c: apply a checkpoint's actions to an empty live set. `names` are its files (1 or its
- * parts). */
+/** checkpoint_read.c: apply a checkpoint's actions to an empty live set. `names` are its files (1
+ * or its parts). */
 DL_NODISCARD dl_status dl_delta_checkpoint_read(dl_delta_table *table,
                                                 const dl_delta_log_name *names, size_t count,
                                                 dl_error *err);

@@ -1,11 +1,11 @@
 /**
  * Pipeline: the change feed folded into the three Delta tables, exactly once.
  *
- * A `dl_pipeline` is one lake (three tables and their state index) with its parameters. A sync takes
- * changes from a source in batches; each batch is folded to the last change per key by sequence, and
- * ends as at most one commit in each table, in the order instance, series, study. After any crash the
- * next sync goes on where the tables themselves say (their txn versions), never where a file beside
- * them says.
+ * A `dl_pipeline` is one lake (three tables and their state index) with its parameters. A sync
+ * takes changes from a source in batches; each batch is folded to the last change per key by
+ * sequence, and ends as at most one commit in each table, in the order instance, series, study.
+ * After any crash the next sync goes on where the tables themselves say (their txn versions), never
+ * where a file beside them says.
  *
  * Two syncs on one lake exclude each other with a lock; correctness does not lean on it.
  *
@@ -31,24 +31,25 @@ typedef enum dl_pipeline_profile {
 } dl_pipeline_profile;
 
 enum {
-    DL_PIPELINE_TABLES = 3, /* instance, series, study */
+    DL_PIPELINE_TABLES = 3,                     /* instance, series, study */
     DL_PIPELINE_BATCH_LIMIT_ROWS = 100000,      /* BatchSize; a source gives as many as it allows */
     DL_PIPELINE_RETENTION_LIMIT_HOURS = 876000, /* RetentionHours: 100 years */
 };
 
 /** The template's parameters under its names; dl_pipeline_parameter_* read and check them. */
 typedef struct dl_pipeline_parameters {
-    uint64_t batch_size;  /* BatchSize: rows asked for in a page; 1..200, more from our own service */
-    unsigned api_version; /* ApiVersion, >= 2 */
-    int64_t start_us, end_us; /* StartTime, EndTime (exclusive) */
+    uint64_t
+        batch_size; /* BatchSize: rows asked for in a page; 1..200, more from our own service */
+    unsigned api_version;                               /* ApiVersion, >= 2 */
+    int64_t start_us, end_us;                           /* StartTime, EndTime (exclusive) */
     char container[256], path[DL_PIPELINE_TABLES][512]; /* ContainerName, *TablePath */
-    int64_t retention_hours; /* RetentionHours */
+    int64_t retention_hours;                            /* RetentionHours */
 } dl_pipeline_parameters;
 
 /** The defaults of the template. */
 dl_pipeline_parameters dl_pipeline_parameters_default(void);
-/** Set one by its name (without regard to case). Errors: DL_E_INVALID, DL_E_NOT_FOUND (no such name; the
- * hint lists them). */
+/** Set one by its name (without regard to case). Errors: DL_E_INVALID, DL_E_NOT_FOUND (no such
+ * name; the hint lists them). */
 DL_NODISCARD dl_status dl_pipeline_parameter_set(dl_pipeline_parameters *parameters,
                                                  const char *name, const char *value,
                                                  dl_error *err);
@@ -59,36 +60,37 @@ DL_NODISCARD dl_status dl_pipeline_parameters_check(const dl_pipeline_parameters
 const char *dl_pipeline_parameter_name(size_t i);
 
 typedef struct dl_pipeline_options {
-    dl_store *lake;            /* borrowed: tables at {container}/{path} */
-    const char *state_folder;  /* made when missing: state index, lock */
+    dl_store *lake;           /* borrowed: tables at {container}/{path} */
+    const char *state_folder; /* made when missing: state index, lock */
     dl_pipeline_parameters parameters;
     dl_pipeline_profile profile;
-    bool compat;               /* mode of tables that are made; existing ones keep theirs */
+    bool compat;                /* mode of tables that are made; existing ones keep theirs */
     const char *const *columns; /* "name=TagOrKeyword:type" */
     size_t column_count;
     bool require_file_path;
     bool allow_short_retention;
-    size_t batch_bytes;        /* text of changes in one batch; 0: 48 MiB */
-    size_t batch_changes;      /* and their number; 0: 50000 */
-    unsigned lock_wait_s;      /* for another sync on the lake */
-    bool no_maintenance;       /* no compaction, no vacuum */
-    bool reading;              /* for dl_pipeline_verify alone: works beside a sync on the lake */
+    size_t batch_bytes;   /* text of changes in one batch; 0: 48 MiB */
+    size_t batch_changes; /* and their number; 0: 50000 */
+    unsigned lock_wait_s; /* for another sync on the lake */
+    bool no_maintenance;  /* no compaction, no vacuum */
+    bool reading;         /* for dl_pipeline_verify alone: works beside a sync on the lake */
     dl_clock clock;
     dl_cancel *cancel;
-    void (*on_note)(void *context, const char *note); /* what happened beside: rebuilt, rebased; any thread */
+    void (*on_note)(void *context,
+                    const char *note); /* what happened beside: rebuilt, rebased; any thread */
     void *context;
 } dl_pipeline_options;
 
-/** Opens the lake; makes nothing. Errors: DL_E_INVALID (parameters, columns), DL_E_UNAVAILABLE (another
- * sync has the lock), DL_E_UNSUPPORTED (tables). */
+/** Opens the lake; makes nothing. Errors: DL_E_INVALID (parameters, columns), DL_E_UNAVAILABLE
+ * (another sync has the lock), DL_E_UNSUPPORTED (tables). */
 DL_NODISCARD dl_status dl_pipeline_open(const dl_pipeline_options *options,
                                         dl_pipeline **out_pipeline, dl_error *err);
 void dl_pipeline_close(dl_pipeline *pipeline);
 
 typedef struct dl_pipeline_table_counts {
-    int64_t rows_in, rows_out;     /* rows added, rows taken away (a replaced row is both) */
-    int64_t row_count;             /* after */
-    int64_t version;               /* -1: no table */
+    int64_t rows_in, rows_out; /* rows added, rows taken away (a replaced row is both) */
+    int64_t row_count;         /* after */
+    int64_t version;           /* -1: no table */
     int64_t commits, files_added, files_removed, data_bytes, dv_bytes, log_bytes;
 } dl_pipeline_table_counts;
 
@@ -97,17 +99,17 @@ typedef struct dl_pipeline_counts {
     int64_t changes, pages, creates, updates, deletes, skipped, stale, without_path;
     int64_t batches, replans, retries, requests, feed_bytes;
     dl_pipeline_table_counts tables[DL_PIPELINE_TABLES];
-    int64_t watermark, watermark_time_us;   /* 0: none yet */
-    int64_t newest;               /* of the feed when it began: for the time left; 0: unknown */
+    int64_t watermark, watermark_time_us; /* 0: none yet */
+    int64_t newest; /* of the feed when it began: for the time left; 0: unknown */
     int64_t wait_us, fold_us, write_us, commit_us, state_us, maintain_us; /* where the time went */
     int64_t compactions, vacuumed_files;
 } dl_pipeline_counts;
 
 /**
- * Sync from `source`: the window of the parameters when it is not the template's default, else everything
- * new since the watermark. Returns when the source has no more. Counts are also filled on failure.
- * Errors: those of the source, DL_E_CANCELED, DL_E_CONFLICT (a foreign writer changed what we cannot
- * follow: says what), DL_E_IO.
+ * Sync from `source`: the window of the parameters when it is not the template's default, else
+ * everything new since the watermark. Returns when the source has no more. Counts are also filled
+ * on failure. Errors: those of the source, DL_E_CANCELED, DL_E_CONFLICT (a foreign writer changed
+ * what we cannot follow: says what), DL_E_IO.
  */
 DL_NODISCARD dl_status dl_pipeline_sync(dl_pipeline *pipeline, dl_feed_source *source,
                                         dl_pipeline_counts *out_counts, dl_error *err);
@@ -120,12 +122,15 @@ void dl_pipeline_counts_now(dl_pipeline *pipeline, dl_pipeline_counts *out_count
 /** Make the state index anew from the tables. */
 DL_NODISCARD dl_status dl_pipeline_rebuild_state(dl_pipeline *pipeline, dl_error *err);
 
-/** Drop the three tables' rows and the watermark, so that the next sync is a rebuild; old versions stay. */
+/** Drop the three tables' rows and the watermark, so that the next sync is a rebuild; old versions
+ * stay. */
 DL_NODISCARD dl_status dl_pipeline_empty(dl_pipeline *pipeline, dl_error *err);
 
 /**
- * Prove that tables = fold(feed) up to the watermark, row by row. `visit` gets each row that differs
- * ("instance 1.2.3/4/5: column patientid differs": no values). Needs a source with everything from the start.
+ * Prove that tables = fold(feed) up to the watermark, row by row. `visit` gets each row that
+ * differs
+ * ("instance 1.2.3/4/5: column patientid differs": no values). Needs a source with everything from
+ * the start.
  */
 DL_NODISCARD dl_status dl_pipeline_verify(dl_pipeline *pipeline, dl_feed_source *source,
                                           void (*visit)(void *context, const char *finding),

@@ -7,9 +7,8 @@
  *
  * A binding borrows its dl_project. Configured columns are of the instance table alone.
  *
- * Thread: a dl_project and a binding are immutable after creation; calls with a writer are confined with
- * the writer.
- * Standard: docs/tables.md; PS3.18 annex F for the metadata.
+ * Thread: a dl_project and a binding are immutable after creation; calls with a writer are confined
+ * with the writer. Standard: docs/tables.md; PS3.18 annex F for the metadata.
  */
 #ifndef DL_PIPELINE_PROJECT_H
 #define DL_PIPELINE_PROJECT_H
@@ -25,13 +24,15 @@ typedef struct dl_project dl_project;
 typedef struct dl_project_binding dl_project_binding;
 
 /**
- * `columns` are texts "name=TagOrKeyword:type" (dl_pipeline_options.columns). The attribute is 8 hex
- * digits, a keyword of the dictionary, or a path of them with dots, each step into the first item of a
- * sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), at most 8; the last with an optional component
- * ".Alphabetic" (".Ideographic", ".Phonetic") for names, or [n] for the n-th value, from 1. Types: string (as text), long, double, date (DA),
- * timestamp (DT, UTC), boolean, array<string> (all values). What does not parse is NULL. Of an attribute
- * that is a name by the dictionary, Alphabetic is meant where no component is given.
- * Errors: DL_E_INVALID naming the column and what is wrong with it (name, attribute, type, duplicates).
+ * `columns` are texts "name=TagOrKeyword:type" (dl_pipeline_options.columns). The attribute is 8
+ * hex digits, a keyword of the dictionary, or a path of them with dots, each step into the first
+ * item of a sequence ("RequestAttributesSequence.ScheduledProcedureStepID"), at most 8; the last
+ * with an optional component
+ * ".Alphabetic" (".Ideographic", ".Phonetic") for names, or [n] for the n-th value, from 1. Types:
+ * string (as text), long, double, date (DA), timestamp (DT, UTC), boolean, array<string> (all
+ * values). What does not parse is NULL. Of an attribute that is a name by the dictionary,
+ * Alphabetic is meant where no component is given. Errors: DL_E_INVALID naming the column and what
+ * is wrong with it (name, attribute, type, duplicates).
  */
 DL_NODISCARD dl_status dl_project_create(dl_pipeline_profile profile, const char *const *columns,
                                          size_t column_count, dl_project **out_project,
@@ -49,8 +50,8 @@ bool dl_project_recognise(const dl_delta_column *columns, size_t count,
 DL_NODISCARD dl_status dl_project_stats_columns(const dl_project *project, dl_state_kind kind,
                                                 dl_arena *arena, dl_str *out_text, dl_error *err);
 
-/** Errors: DL_E_INVALID naming a column whose type in the table is another one, or a key column that is
- * not there. */
+/** Errors: DL_E_INVALID naming a column whose type in the table is another one, or a key column
+ * that is not there. */
 DL_NODISCARD dl_status dl_project_bind(const dl_project *project, dl_state_kind kind,
                                        const dl_delta_column *columns, size_t column_count,
                                        dl_project_binding **out_binding, dl_error *err);
@@ -81,10 +82,11 @@ uint64_t dl_project_row_hash(dl_state_kind kind, const dl_state_row *row);
 DL_NODISCARD dl_status dl_project_key_columns(const dl_project_binding *binding, dl_arena *arena,
                                               const dl_str **out_columns, size_t *out_count,
                                               dl_error *err);
-/** Row `row` of a batch that was read with those columns. Text borrows from the batch. For an instance:
- * key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what the row says.
- * A date that the table holds typed comes back as text in the arena (16 bytes a row: one arena a batch).
- * Errors: DL_E_UNSUPPORTED when a key or the timestamp of the row is NULL; naming column and file. */
+/** Row `row` of a batch that was read with those columns. Text borrows from the batch. For an
+ * instance: key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what
+ * the row says. A date that the table holds typed comes back as text in the arena (16 bytes a row:
+ * one arena a batch). Errors: DL_E_UNSUPPORTED when a key or the timestamp of the row is NULL;
+ * naming column and file. */
 DL_NODISCARD dl_status dl_project_instance_of(const dl_project_binding *binding,
                                               const dl_delta_batch *batch, size_t row,
                                               dl_arena *arena, dl_state_key *out_key,

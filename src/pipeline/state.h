@@ -1,15 +1,16 @@
 /**
  * State index: where each row of the three tables is, and what the series and study rows must be.
  *
- * A cache in SQLite beside the lake: it says the table versions that it speaks of and can be made anew
- * from the tables alone. It is never more right than the tables. One transaction takes it from one set
- * of versions to the next, so it is whole after a crash, maybe behind.
+ * A cache in SQLite beside the lake: it says the table versions that it speaks of and can be made
+ * anew from the tables alone. It is never more right than the tables. One transaction takes it from
+ * one set of versions to the next, so it is whole after a crash, maybe behind.
  *
- * For each instance: time and sequence of the change that made its row, when it came into being, file
- * and row, and a reference to the values that its series and study show. Removed keys stay as
- * tombstones for a while, so that an old window run again cannot bring them back. Counts of series and
- * studies are kept as instances come and go, and the instance (series) that shows is the first of an
- * index by (time, UID). Series and studies that changed are `dirty` until their row is written.
+ * For each instance: time and sequence of the change that made its row, when it came into being,
+ * file and row, and a reference to the values that its series and study show. Removed keys stay as
+ * tombstones for a while, so that an old window run again cannot bring them back. Counts of series
+ * and studies are kept as instances come and go, and the instance (series) that shows is the first
+ * of an index by (time, UID). Series and studies that changed are `dirty` until their row is
+ * written.
  *
  * Where a row is: (file, row). When files are compacted the old file is forwarded to the new one
  * (dl_delta_move): rows find their way there by rank, and nothing is written for each row.
@@ -38,16 +39,17 @@ enum {
 
 typedef struct dl_state dl_state;
 
-/** Opens or makes the file. A file that is damaged, of another format version or not ours is replaced by
- * an empty one. Damage that shows later is DL_E_CORRUPT from any call: dl_state_clear cures it. */
+/** Opens or makes the file. A file that is damaged, of another format version or not ours is
+ * replaced by an empty one. Damage that shows later is DL_E_CORRUPT from any call: dl_state_clear
+ * cures it. */
 DL_NODISCARD dl_status dl_state_open(const char *path, dl_state **out_state, dl_error *err);
 void dl_state_close(dl_state *state);
-/** Forget everything: an empty file. Not between begin and commit. When it fails, every call fails until
- * a clear succeeds. */
+/** Forget everything: an empty file. Not between begin and commit. When it fails, every call fails
+ * until a clear succeeds. */
 DL_NODISCARD dl_status dl_state_clear(dl_state *state, dl_error *err);
 
-/** Everything below that writes stands between begin and commit; rollback forgets it. After a call that
- * writes has failed, only rollback is left. */
+/** Everything below that writes stands between begin and commit; rollback forgets it. After a call
+ * that writes has failed, only rollback is left. */
 DL_NODISCARD dl_status dl_state_begin(dl_state *state, dl_error *err);
 DL_NODISCARD dl_status dl_state_commit(dl_state *state, dl_error *err);
 void dl_state_rollback(dl_state *state);
@@ -70,8 +72,9 @@ DL_NODISCARD dl_status dl_state_file(dl_state *state, dl_state_kind kind, dl_str
 /** Its path. Errors: DL_E_NOT_FOUND. */
 DL_NODISCARD dl_status dl_state_file_path(dl_state *state, int64_t file, dl_arena *arena,
                                           dl_str *out_path, dl_error *err);
-/** What is known of a file: whether it is in the table, and its deletion vector (storage type, text and
- * offset in one word; empty: none). Part of catching up: what differs from the log is read again. */
+/** What is known of a file: whether it is in the table, and its deletion vector (storage type, text
+ * and offset in one word; empty: none). Part of catching up: what differs from the log is read
+ * again. */
 DL_NODISCARD dl_status dl_state_file_mark(dl_state *state, int64_t file, bool live, dl_str dv,
                                           dl_error *err);
 /** Every live file of a table. `visit` may not write. */
@@ -88,7 +91,8 @@ typedef struct dl_state_place {
     int64_t file; /* 0: nowhere */
     int64_t row;
 } dl_state_place;
-/** Follow the forwarding to where the row is now; a row that was dead when it was copied is nowhere. */
+/** Follow the forwarding to where the row is now; a row that was dead when it was copied is
+ * nowhere. */
 DL_NODISCARD dl_status dl_state_resolve(dl_state *state, dl_state_place *place, dl_error *err);
 
 /* ---- instances ---- */
@@ -104,30 +108,31 @@ typedef struct dl_state_shown {
 } dl_state_shown;
 
 typedef struct dl_state_instance {
-    bool known;            /* there is a row or a tombstone */
-    bool removed;          /* tombstone: timestamp and sequence are those of the removal */
+    bool known;                     /* there is a row or a tombstone */
+    bool removed;                   /* tombstone: timestamp and sequence are those of the removal */
     int64_t timestamp_us, sequence; /* sequence 0: not known */
-    int64_t source;        /* number of the source (dl_state_source) that sequence belongs to; 0: none */
+    int64_t source; /* number of the source (dl_state_source) that sequence belongs to; 0: none */
     int64_t created_us;
-    dl_state_place place;  /* resolved */
+    dl_state_place place; /* resolved */
 } dl_state_instance;
 
 DL_NODISCARD dl_status dl_state_get(dl_state *state, const dl_state_key *key,
                                     dl_state_instance *out_instance, dl_error *err);
-/** A row is (now) there; its series and study become dirty. `instance->known`, `removed` are ignored. */
+/** A row is (now) there; its series and study become dirty. `instance->known`, `removed` are
+ * ignored. */
 DL_NODISCARD dl_status dl_state_put(dl_state *state, const dl_state_key *key,
-                                    const dl_state_instance *instance,
-                                    const dl_state_shown *shown, dl_error *err);
+                                    const dl_state_instance *instance, const dl_state_shown *shown,
+                                    dl_error *err);
 /** The row is gone; leaves a tombstone. */
 DL_NODISCARD dl_status dl_state_remove(dl_state *state, const dl_state_key *key,
                                        int64_t timestamp_us, int64_t sequence, int64_t source,
                                        dl_error *err);
-/** Tombstones of removals before `before_us` go, values that nobody shows, and files that no place leads
- * to: ask dl_state_file anew for numbers after it. */
+/** Tombstones of removals before `before_us` go, values that nobody shows, and files that no place
+ * leads to: ask dl_state_file anew for numbers after it. */
 DL_NODISCARD dl_status dl_state_prune(dl_state *state, int64_t before_us, dl_error *err);
 
-/** Every row of a table whose file is no longer live (after forwarding). The key's series_uid, sop_uid are
- * ptr NULL where the kind has none. `visit` may not write; looks at the whole index. */
+/** Every row of a table whose file is no longer live (after forwarding). The key's series_uid,
+ * sop_uid are ptr NULL where the kind has none. `visit` may not write; looks at the whole index. */
 DL_NODISCARD dl_status dl_state_orphans(dl_state *state, dl_state_kind kind,
                                         dl_status (*visit)(void *context, const dl_state_key *key,
                                                            dl_state_place place, dl_error *err),
@@ -154,22 +159,23 @@ typedef struct dl_state_row {
     int64_t series_count, instance_count;         /* 0 instances: no row */
     int64_t timestamp_us;
     dl_state_shown shown;
-    dl_state_place place;    /* of the row that is there; file 0: none; resolved */
-    uint64_t written_hash;   /* of the row that is there; 0: not known */
+    dl_state_place place;  /* of the row that is there; file 0: none; resolved */
+    uint64_t written_hash; /* of the row that is there; 0: not known */
 } dl_state_row;
 
-/** The dirty ones, ordered by partition name, at most `limit`. The row lives until visit returns; visit
- * may not write. */
+/** The dirty ones, ordered by partition name, at most `limit`. The row lives until visit returns;
+ * visit may not write. */
 DL_NODISCARD dl_status dl_state_dirty(dl_state *state, dl_state_kind kind, size_t limit,
                                       dl_status (*visit)(void *context, const dl_state_row *row,
                                                          dl_error *err),
                                       void *context, dl_error *err);
-/** The row was written (place, hash) or removed (file 0); no longer dirty. A series or study without
- * instances is forgotten when no tombstone needs it. */
+/** The row was written (place, hash) or removed (file 0); no longer dirty. A series or study
+ * without instances is forgotten when no tombstone needs it. */
 DL_NODISCARD dl_status dl_state_written(dl_state *state, dl_state_kind kind, int64_t id,
                                         dl_state_place place, uint64_t hash, dl_error *err);
-/** A row that stands in the series (study) table, found when catching up; dirty when `hash` differs from
- * what was known. The key's series_uid ptr NULL for a study. A second row for the key becomes an extra. */
+/** A row that stands in the series (study) table, found when catching up; dirty when `hash` differs
+ * from what was known. The key's series_uid ptr NULL for a study. A second row for the key becomes
+ * an extra. */
 DL_NODISCARD dl_status dl_state_found(dl_state *state, dl_state_kind kind, const dl_state_key *key,
                                       dl_state_place place, uint64_t hash, dl_error *err);
 /** The row of that key is no longer there (a foreign delete): dirty again. */
@@ -180,7 +186,8 @@ DL_NODISCARD dl_status dl_state_all_dirty(dl_state *state, dl_error *err);
 
 /* ---- changes ahead of the watermark ---- */
 
-/** A change that a window out of order has applied: needed to know when an instance came into being. */
+/** A change that a window out of order has applied: needed to know when an instance came into
+ * being. */
 DL_NODISCARD dl_status dl_state_ahead_add(dl_state *state, const dl_state_key *key, int64_t source,
                                           int64_t sequence, int64_t timestamp_us, bool is_delete,
                                           dl_error *err);
@@ -190,7 +197,8 @@ DL_NODISCARD dl_status dl_state_ahead(dl_state *state, const dl_state_key *key, 
                                                          int64_t timestamp_us, bool is_delete,
                                                          dl_error *err),
                                       void *context, dl_error *err);
-/** Those up to `sequence` are behind the watermark now: forgotten for keys that have none beyond it. */
+/** Those up to `sequence` are behind the watermark now: forgotten for keys that have none beyond
+ * it. */
 DL_NODISCARD dl_status dl_state_ahead_prune(dl_state *state, int64_t source, int64_t sequence,
                                             dl_error *err);
 /** Windows done ahead of the watermark: start, end (us), greatest sequence. */

@@ -61,12 +61,11 @@ dl_status dl_state_ahead_prune(dl_state *state, int64_t source, int64_t sequence
 {
     DL_ASSERT(state->writing);
     dl_db_stmt *q = NULL;
-    DL_TRY(
-        dl_state_query(state,
-                       "DELETE FROM ahead WHERE source = ?1 AND sequence <= ?2 AND NOT EXISTS"
-                       " (SELECT 1 FROM ahead AS later WHERE later.source = ?1"
-                       " AND later.key = ahead.key AND later.sequence > ?2)",
-                       &q, err));
+    DL_TRY(dl_state_query(state,
+                          "DELETE FROM ahead WHERE source = ?1 AND sequence <= ?2 AND NOT EXISTS"
+                          " (SELECT 1 FROM ahead AS later WHERE later.source = ?1"
+                          " AND later.key = ahead.key AND later.sequence > ?2)",
+                          &q, err));
     dl_db_bind_int(q, 1, source);
     dl_db_bind_int(q, 2, sequence);
     return dl_db_run(q, err);

@@ -83,8 +83,8 @@ void dl_service_stop(dl_service *service);
 DL_NODISCARD dl_status dl_service_find(const char *home, dl_arena *arena, dl_str *out_url,
                                        dl_error *err);
 
-/** The change feed of this service as a source inside this process, without HTTP. Close it before the
- * service stops. */
+/** The change feed of this service as a source inside this process, without HTTP. Close it before
+ * the service stops. */
 DL_NODISCARD dl_status dl_service_feed_open(dl_service *service, dl_feed_source **out_source,
                                             dl_error *err);
 
