@@ -3,18 +3,22 @@
  *
  *     load KIND --url http://127.0.0.1:PORT --root /v2|/dicom-web --data DIR
  *          [--dialect azure|orthanc] [-c 8] [-k 1] [-n 1000] [-s 60] [--from I] [--count I]
- *          [--seed S] [--verify] [--label TEXT]
+ *          [--seed S] [--verify] [--label TEXT] [--rate N] [--times FILE]
  *     load --kinds
  *
  * -c connections, one thread each; -k instances in a store request; -n requests and -s seconds,
- * whichever ends first. Requests are made outside the timed part; a latency is from the first byte
- * sent to the last byte received. Prints one JSON line. Exit code 1 when an answer was not what was
- * asked for. Only loopback is ever called.
+ * whichever ends first; --rate: so many requests a second at most, evenly. Requests are made
+ * outside the timed part; a latency is from the first byte sent to the last byte received. --times
+ * writes a line a request: its number and when its answer was there, in microseconds since 1970.
+ * Prints one JSON line. Exit code 1 when an answer was not what was asked for. Only loopback is
+ * ever called.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "load_kinds.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,11 +27,18 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { CONNECTIONS_MAX = 256, PER_STORE_MAX = 80, STATUS_MAX = 600, REQUESTS_MAX = 50000000 };
+enum {
+    CONNECTIONS_MAX = 256,
+    PER_STORE_MAX = 80,
+    STATUS_MAX = 600,
+    REQUESTS_MAX = 50000000,
+    TIMES_LIMIT_BYTES = 1 << 30
+};
 
 typedef struct options {
     const char *kind, *root, *data, *label;
-    uint64_t port, connections, per_store, requests, seconds, from, count, seed;
+    const char *times;
+    uint64_t port, connections, per_store, requests, seconds, from, count, seed, rate;
     bool azure, verify;
 } options;
 
@@ -37,6 +48,8 @@ typedef struct load {
     dl_bench_target target;
     uint64_t requests;
     int64_t start_ns, deadline_ns;
+    int64_t pause_ns;     /* from one request to the next; 0: none */
+    int64_t *done_us;     /* wall clock, one slot a request; NULL: not wanted */
     int64_t *latency_ns;  /* one slot a request */
     int64_t *item_counts; /* of its answer */
     atomic_uint_fast64_t next;
@@ -75,6 +88,10 @@ static void one_request(worker *w, dl_bench_conn *conn, dl_bench_request *reques
     dl_status answered =
         dl_bench_exchange(conn, request->parts, request->part_count, &status, &err);
     l->latency_ns[i] = now_ns() - before;
+    if (l->done_us != NULL) {
+        dl_clock clock = dl_clock_system();
+        l->done_us[i] = dl_clock_now_us(&clock);
+    }
     w->statuses[answered == DL_OK && status < STATUS_MAX ? status : 0]++;
     if (answered != DL_OK) {
         if (w->first_error.status == DL_OK) {
@@ -95,6 +112,16 @@ static void one_request(worker *w, dl_bench_conn *conn, dl_bench_request *reques
     w->digest += digest;
 }
 
+/* Request `i` is not due before its time. */
+static void await_turn(const load *l, uint64_t i)
+{
+    int64_t due_ns = l->start_ns + (int64_t)i * l->pause_ns;
+    struct timespec due = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+    if (l->pause_ns > 0) {
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    }
+}
+
 static void *work(void *context)
 {
     worker *w = context;
@@ -107,6 +134,7 @@ static void *work(void *context)
         if (i >= w->load->requests || now_ns() > w->load->deadline_ns) {
             break;
         }
+        await_turn(w->load, i);
         one_request(w, &conn, &request, i);
         (void)atomic_fetch_add(&w->load->started, 1);
     }
@@ -234,6 +262,19 @@ static int run_threads(const options *o, load *l, worker *workers)
     return sum.bad > 0 || running < o->connections ? 1 : 0;
 }
 
+static dl_status write_times(const options *o, const load *l, dl_error *err)
+{
+    DL_AUTO_FD fd = -1;
+    DL_AUTO_BUF text;
+    dl_buf_init(&text, TIMES_LIMIT_BYTES);
+    DL_TRY(dl_file_open(o->times, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err));
+    for (uint64_t i = 0; i < l->requests; i++) {
+        DL_TRY(dl_buf_printf(&text, err, "%llu\t%lld\n", (unsigned long long)i,
+                             (long long)l->done_us[i]));
+    }
+    return dl_file_write_all(fd, text.ptr, text.len, err);
+}
+
 static int run(const options *o, const dl_bench_archive *archive)
 {
     load l = {.kind = dl_bench_kind_find(o->kind),
@@ -246,15 +287,24 @@ static int run(const options *o, const dl_bench_archive *archive)
                          .per_store = o->per_store}};
     uint64_t limit = dl_bench_kind_limit(l.kind, &l.target);
     l.requests = o->requests < limit ? o->requests : limit;
+    l.pause_ns = o->rate == 0 ? 0 : 1000000000 / (int64_t)o->rate;
+    l.done_us = o->times == NULL ? NULL : dl_mem_zalloc(l.requests, sizeof *l.done_us);
     l.latency_ns = dl_mem_alloc(l.requests, sizeof *l.latency_ns);
     l.item_counts = dl_mem_alloc(l.requests, sizeof *l.item_counts);
     worker *workers = dl_mem_zalloc(o->connections, sizeof *workers);
     int code = 1;
-    if (l.latency_ns != NULL && l.item_counts != NULL && workers != NULL) {
+    dl_error err = {0};
+    if (l.latency_ns != NULL && l.item_counts != NULL && workers != NULL &&
+        (l.done_us != NULL || o->times == NULL)) {
         memset(l.latency_ns, 0xff, l.requests * sizeof *l.latency_ns);
         memset(l.item_counts, 0xff, l.requests * sizeof *l.item_counts);
         code = run_threads(o, &l, workers);
+        if (o->times != NULL && write_times(o, &l, &err) != DL_OK) {
+            (void)fprintf(stderr, "load: %s\n", err.message);
+            code = 1;
+        }
     }
+    dl_mem_free(l.done_us);
     dl_mem_free(workers);
     dl_mem_free(l.item_counts);
     dl_mem_free(l.latency_ns);
@@ -284,7 +334,7 @@ static dl_status parse_number(const char *name, const char *value, options *o, b
         {"-c", &o->connections, 1, CONNECTIONS_MAX}, {"-k", &o->per_store, 1, PER_STORE_MAX},
         {"-n", &o->requests, 1, REQUESTS_MAX},       {"-s", &o->seconds, 1, 3600},
         {"--from", &o->from, 0, REQUESTS_MAX},       {"--count", &o->count, 1, REQUESTS_MAX},
-        {"--seed", &o->seed, 0, UINT64_MAX}};
+        {"--seed", &o->seed, 0, UINT64_MAX},         {"--rate", &o->rate, 1, 1000000}};
     for (size_t i = 0; i < DL_COUNT_OF(numbers); i++) {
         if (strcmp(name, numbers[i].name) != 0) {
             continue;
@@ -314,7 +364,8 @@ static dl_status parse_option(const char *name, const char *value, options *o, d
     }
     const struct {
         const char *name, **value;
-    } texts[] = {{"--root", &o->root}, {"--data", &o->data}, {"--label", &o->label}};
+    } texts[] = {
+        {"--root", &o->root}, {"--data", &o->data}, {"--label", &o->label}, {"--times", &o->times}};
     for (size_t i = 0; i < DL_COUNT_OF(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
             *texts[i].value = value;

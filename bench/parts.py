@@ -10,8 +10,9 @@ import shutil
 import subprocess
 import time
 
+import lake
 from report import median
-from servers import Dicomlake, Orthanc
+from servers import Dicomlake, Feed, Orthanc
 
 SEARCHES = [
     "studies", "page", "patient", "date", "modality", "modality-date", "name", "prefix", "accession", "study",
@@ -52,6 +53,9 @@ class Bench:
 
     def ours(self):
         return Dicomlake(self.home("dicomlake"), self.tools.binary)
+
+    def feed(self, rows):
+        return Feed(self.home("feed"), self.tools.feed, rows)
 
     def peer(self):
         return Orthanc(self.home("orthanc"))
@@ -374,4 +378,7 @@ PARTS = {
     "metadata": metadata,
     "reader": reader,
     "memory": memory,
+    "sync": lake.sync,
+    "follow": lake.follow,
+    "commits": lake.commits_part,
 }

@@ -54,6 +54,14 @@ class Report:
         state = PASS if ours < bound else FAIL
         self.add(part, figure, ours, peer, unit, peer / ours if peer and ours else None, f"< {bound:g} {unit}", state, note)
 
+    def above(self, part, figure, ours, unit, bound, note=""):
+        state = PASS if ours >= bound else FAIL
+        self.add(part, figure, ours, None, unit, None, f">= {bound:,g} {unit}".strip(), state, note)
+
+    def at_most(self, part, figure, ours, unit, bound, note=""):
+        state = PASS if ours <= bound else FAIL
+        self.add(part, figure, ours, None, unit, None, f"<= {bound:g} {unit}".strip(), state, note)
+
     def growth(self, part, figure, ours, before, unit, bound, note=""):
         """Ours may be `bound` times what the smaller archive lets expect."""
         ratio = ours / before if before else None

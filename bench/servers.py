@@ -150,6 +150,24 @@ class Dicomlake(Server):
         return folder_bytes(self.folder / "home" / "state")
 
 
+class Feed(Server):
+    """bench-feed: a change feed of so many rows."""
+
+    name = "feed"
+
+    def __init__(self, folder, binary, rows):
+        super().__init__(folder)
+        self.binary, self.rows = binary, rows
+
+    def launch(self):
+        self.spawn([str(self.binary), "--base", str(self.rows)], stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        found = re.match(r"listening on (http://127\.0\.0\.1:\d+)\s*$", line)
+        if not found:
+            raise RuntimeError(f"{self.name} did not say where it listens: {line!r} {self.log_end()}")
+        self.url = found.group(1)
+
+
 class Orthanc(Server):
     """Orthanc and its DICOMweb plugin with SQLite, each stored file synced, everything else as it comes."""
 
