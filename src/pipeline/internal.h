@@ -6,7 +6,9 @@
  *     project*.c    what rows look like (project.h)
  *     state*.c      where rows are (state.h)
  *     fold.c        a batch of changes to one decision per key (pure)
- *     apply.c       decisions to rows and commits: instance, then series and study
+ *     ahead.c       when an instance came into being, where windows were run out of order
+ *     apply.c       decisions to rows and a commit of the instance table; batch*.c (batch.h)
+ *     settle.c      rows and commits of the series and study tables
  *     catchup.c     the state index after commits that it does not know
  *     sync.c        windows, cursor, watermark, follow
  *     maintain.c    compaction, vacuum
@@ -52,6 +54,7 @@ struct dl_pipeline {
     int64_t watermark_us; /* everything before that time is; INT64_MIN: nothing */
     bool ordered;         /* the feed's sequences grow with its times (dl_feed_info.open_windows) */
     bool has_ahead;       /* windows ahead of the watermark are in the tables */
+    bool under_way;       /* the watermark was read: changes are being applied */
     char window_app[16 + 2 * DL_CLOCK_TEXT_SIZE]; /* of a window out of order: suffix of its
                                                      application's name; else empty */
     pthread_mutex_t lock;                         /* guards `counts` */
@@ -163,13 +166,16 @@ DL_NODISCARD dl_status dl_ahead_record(dl_pipeline *p, const dl_ahead_list *list
 
 /** Fold a sorted batch into the three tables. */
 DL_NODISCARD dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err);
+/** Bring all three tables to the watermark, where they are not (batch_commit.c). */
+DL_NODISCARD dl_status dl_pipeline_mark(dl_pipeline *p, int64_t sequence, int64_t time_us,
+                                        dl_error *err);
+
+/* ---- settle.c ---- */
+
 /** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to
  * record. */
 DL_NODISCARD dl_status dl_pipeline_settle(dl_pipeline *p, int64_t sequence, int64_t time_us,
                                           dl_error *err);
-/** Bring all three tables to the watermark, where they are not. */
-DL_NODISCARD dl_status dl_pipeline_mark(dl_pipeline *p, int64_t sequence, int64_t time_us,
-                                        dl_error *err);
 
 /* ---- catchup.c ---- */
 
