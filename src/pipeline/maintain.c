@@ -2,8 +2,10 @@
 #include "pipeline/internal.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 
 #define PLAN_BYTES ((size_t)64 << 20)
+enum { SPLIT_BYTES = 8 * 1024 * 1024 }; /* a compaction from here on is shared by two threads */
 #define DAY_US ((int64_t)86400 * 1000000)
 
 static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
@@ -34,13 +36,9 @@ static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
     return dl_pipeline_position(p, t, err);
 }
 
-static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_job *job,
-                         dl_error *err)
+static dl_status commit_copy(dl_pipeline *p, dl_pipeline_table *t, dl_delta_rewrite *rewrite,
+                             dl_error *err)
 {
-    dl_delta_rewrite_options options = {
-        .paths = job->paths, .path_count = job->path_count, .cancel = p->options.cancel};
-    DL_AUTO(dl_delta_rewrite) rewrite = NULL;
-    DL_TRY(dl_delta_rewrite_create(t->table, &options, &rewrite, err));
     static const dl_delta_pair parameters[] = {
         {{"predicate", 9}, {"[]", 2}}, {{"zOrderBy", 8}, {"[]", 2}}, {{"auto", 4}, {"true", 4}}};
     dl_delta_result result = {0};
@@ -63,6 +61,75 @@ static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_jo
     if (status != DL_OK) {
         dl_state_rollback(p->state);
     }
+    return status;
+}
+
+/* A copy of some files, maybe made by a thread of its own. */
+typedef struct copying {
+    dl_delta_table *table;
+    dl_delta_rewrite_options options;
+    dl_delta_rewrite *rewrite;
+    dl_status status;
+    dl_error err;
+} copying;
+
+static void *copy_thread(void *context)
+{
+    copying *c = context;
+    c->status = dl_delta_rewrite_create(c->table, &c->options, &c->rewrite, &c->err);
+    return NULL;
+}
+
+/* How many of the first files have half of the bytes; all of them when the job is not worth two
+ * threads. */
+static size_t first_half(const dl_pipeline_table *t, const dl_delta_job *job)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; job->size_bytes >= SPLIT_BYTES && i + 1 < job->path_count; i++) {
+        const dl_delta_file *file = dl_delta_file_by_path(t->table, job->paths[i]);
+        sum += file == NULL ? 0 : file->size_bytes;
+        if (sum >= job->size_bytes / 2) {
+            return i + 1;
+        }
+    }
+    return job->path_count;
+}
+
+/* A large job becomes two files, copied side by side: that only reads the table. */
+static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_job *job,
+                         dl_error *err)
+{
+    size_t half = first_half(t, job);
+    size_t count = half < job->path_count ? 2 : 1;
+    copying copies[2] = {0};
+    pthread_t thread;
+    bool threaded = false;
+    for (size_t i = 0; i < count; i++) {
+        copies[i].table = t->table;
+        copies[i].options =
+            (dl_delta_rewrite_options){.paths = i == 0 ? job->paths : job->paths + half,
+                                       .path_count = i == 0 ? half : job->path_count - half,
+                                       .cancel = p->options.cancel};
+    }
+    if (count == 2) {
+        threaded = pthread_create(&thread, NULL, copy_thread, &copies[1]) == 0;
+    }
+    (void)copy_thread(&copies[0]);
+    if (threaded) {
+        (void)pthread_join(thread, NULL);
+    } else if (count == 2) {
+        (void)copy_thread(&copies[1]);
+    }
+    dl_status status = DL_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (status == DL_OK && copies[i].status != DL_OK) {
+            *err = copies[i].err;
+            status = copies[i].status;
+        }
+        status = status == DL_OK ? commit_copy(p, t, copies[i].rewrite, err) : status;
+    }
+    dl_delta_rewrite_destroy(copies[0].rewrite);
+    dl_delta_rewrite_destroy(copies[1].rewrite);
     return status;
 }
 

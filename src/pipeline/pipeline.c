@@ -91,7 +91,7 @@ static dl_status copy_options(dl_pipeline *p, const dl_pipeline_options *o, dl_e
     DL_TRY(dl_arena_copy(p->arena, dl_str_of(o->state_folder), &folder, err));
     p->options.state_folder = folder.ptr;
     if (p->options.batch_bytes == 0) {
-        p->options.batch_bytes = (size_t)48 << 20;
+        p->options.batch_bytes = (size_t)96 << 20;
     }
     if (p->options.batch_changes == 0) {
         p->options.batch_changes = 50000;

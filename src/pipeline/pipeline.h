@@ -69,7 +69,7 @@ typedef struct dl_pipeline_options {
     size_t column_count;
     bool require_file_path;
     bool allow_short_retention;
-    size_t batch_bytes;   /* text of changes in one batch; 0: 48 MiB */
+    size_t batch_bytes;   /* text of changes in one batch; 0: 96 MiB */
     size_t batch_changes; /* and their number; 0: 50000 */
     unsigned lock_wait_s; /* for another sync on the lake */
     bool no_maintenance;  /* no compaction, no vacuum */
@@ -128,9 +128,9 @@ DL_NODISCARD dl_status dl_pipeline_empty(dl_pipeline *pipeline, dl_error *err);
 
 /**
  * Prove that tables = fold(feed) up to the watermark, row by row. `visit` gets each row that
- * differs
- * ("instance 1.2.3/4/5: column patientid differs": no values). Needs a source with everything from
- * the start.
+ * differs, by its key and without values ("table instance, P 1.2 3.4 5.6: the row differs from the
+ * feed"). Needs a source with everything from the start. Columns that were configured are not
+ * compared.
  */
 DL_NODISCARD dl_status dl_pipeline_verify(dl_pipeline *pipeline, dl_feed_source *source,
                                           void (*visit)(void *context, const char *finding),
