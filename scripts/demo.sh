@@ -27,6 +27,7 @@ title() { printf '\n--- %s\n' "$*"; }
 
 title "A DICOM service on a fresh folder; real files go in"
 printf '$ %s serve --home %s --listen 127.0.0.1:0\n' "$program" "$home"
+: >"$home.out" # there before anyone looks into it
 "$program" serve --home "$home" --listen 127.0.0.1:0 >"$home.out" 2>"$home.log" &
 service=$!
 address=

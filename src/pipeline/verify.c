@@ -194,7 +194,11 @@ typedef struct comparing {
     size_t key_count;
     digest *rows; /* of the fold */
     size_t count, room;
-    bool against; /* rows are compared, not collected */
+    enum {
+        COLLECT,      /* the fold's rows */
+        COMPARE,      /* those of the lake with them */
+        NAME_MISSING, /* once more the fold's: which ones the lake does not have */
+    } step;
     int64_t compared;
     void (*visit)(void *context, const char *finding);
     void *context;
@@ -247,9 +251,13 @@ static dl_status keep_digest(comparing *c, digest one, dl_error *err)
 static void tell(const comparing *c, const dl_str key[4], const char *what)
 {
     char text[FINDING_SIZE];
-    (void)snprintf(text, sizeof text, "table %s, %.*s %.*s %.*s %.*s: %s",
-                   dl_pipeline_table_name(c->table->kind), DL_STR_ARG(key[0]), DL_STR_ARG(key[1]),
-                   DL_STR_ARG(key[2]), DL_STR_ARG(key[3]), what);
+    int len = snprintf(text, sizeof text, "table %s,", dl_pipeline_table_name(c->table->kind));
+    for (size_t i = 0; i < c->key_count && len > 0 && (size_t)len < sizeof text; i++) {
+        len += snprintf(text + len, sizeof text - (size_t)len, " %.*s", DL_STR_ARG(key[i]));
+    }
+    if (len > 0 && (size_t)len < sizeof text) {
+        (void)snprintf(text + len, sizeof text - (size_t)len, ": %s", what);
+    }
     c->visit(c->context, text);
 }
 
@@ -266,12 +274,18 @@ static dl_status take_row(comparing *c, const dl_delta_batch *batch, size_t row,
     if (is_noted(c->noted, one.key)) {
         return DL_OK;
     }
-    if (!c->against) {
+    if (c->step == COLLECT) {
         return keep_digest(c, one, err);
     }
-    c->compared++;
     digest *hit =
         c->count == 0 ? NULL : bsearch(&one, c->rows, c->count, sizeof one, compare_digests);
+    if (c->step == NAME_MISSING) {
+        if (hit != NULL && !hit->seen) {
+            tell(c, key, "the row is missing");
+        }
+        return DL_OK;
+    }
+    c->compared++;
     if (hit == NULL) {
         tell(c, key, "the row is not in the feed");
     } else if (hit->seen) {
@@ -355,22 +369,20 @@ static dl_status compare_table(comparing *c, const dl_pipeline_table *ours,
         names[i] = columns[i].name;
     }
     c->count = 0;
-    c->against = false;
+    c->step = COLLECT;
     DL_TRY(read_rows(c, fold, names, count, err));
     if (c->count > 0) {
         qsort(c->rows, c->count, sizeof *c->rows, compare_digests);
     }
-    c->against = true;
+    c->step = COMPARE;
     DL_TRY(read_rows(c, ours, names, count, err));
     size_t missing = 0;
     for (size_t i = 0; i < c->count; i++) {
         missing += !c->rows[i].seen;
     }
     if (missing > 0) {
-        char text[FINDING_SIZE];
-        (void)snprintf(text, sizeof text, "table %s: %zu rows of the feed are missing",
-                       dl_pipeline_table_name(ours->kind), missing);
-        c->visit(c->context, text);
+        c->step = NAME_MISSING;
+        DL_TRY(read_rows(c, fold, names, count, err));
     }
     return DL_OK;
 }
