@@ -10,10 +10,11 @@ typedef struct metric {
 } metric;
 
 #define COUNT(field) offsetof(dl_delta_tally, field)
+#define COUNT_COPIED SIZE_MAX
 /* clang-format off */
 static const metric metrics[] = {
     {"MERGE", "numOutputRows",                     COUNT(rows_added)},
-    {"MERGE", "numTargetRowsCopied",               SIZE_MAX},
+    {"MERGE", "numTargetRowsCopied",               COUNT_COPIED},
     {"MERGE", "numTargetFilesAdded",               COUNT(files_added)},
     {"MERGE", "numTargetFilesRemoved",             COUNT(files_removed)},
     {"MERGE", "numTargetBytesAdded",               COUNT(bytes_added)},
@@ -76,10 +77,34 @@ static dl_status put(metric_list *list, const char *name, int64_t value, dl_erro
     return DL_OK;
 }
 
-static int64_t tally_at(const dl_delta_tally *tally, size_t offset)
+/* What the change itself says of a metric; 0 when it says nothing. */
+static int64_t given_number(const dl_delta_change *change, const char *name)
 {
-    if (offset == SIZE_MAX) {
+    int64_t value = 0;
+    for (size_t i = 0; i < change->metrics.count; i++) {
+        if (dl_str_eq(change->metrics.items[i].key, dl_str_of(name)) &&
+            !dl_str_to_i64(change->metrics.items[i].value, &value)) {
+            return 0;
+        }
+    }
+    return value;
+}
+
+/* Rows that were only moved: of the rows written those that the merge did not make. */
+static int64_t count_copied(const dl_delta_change *change, const dl_delta_tally *tally)
+{
+    if (!is_given(change, "numTargetRowsInserted") || tally->rows_added < 0) {
         return 0;
+    }
+    int64_t made = given_number(change, "numTargetRowsInserted") +
+                   given_number(change, "numTargetRowsUpdated");
+    return tally->rows_added > made ? tally->rows_added - made : 0;
+}
+
+static int64_t tally_at(const dl_delta_change *change, const dl_delta_tally *tally, size_t offset)
+{
+    if (offset == COUNT_COPIED) {
+        return count_copied(change, tally);
     }
     return *(const int64_t *)(const void *)((const char *)tally + offset);
 }
@@ -104,7 +129,7 @@ dl_status dl_delta_metrics(const dl_delta_change *change, dl_delta_tally *tally,
     }
     dl_str operation = dl_str_of(change->operation);
     for (size_t i = 0; i < DL_COUNT_OF(metrics); i++) {
-        int64_t value = tally_at(tally, metrics[i].offset);
+        int64_t value = tally_at(change, tally, metrics[i].offset);
         if (dl_str_eq(operation, dl_str_of(metrics[i].operation)) && value >= 0) {
             DL_TRY(put(&list, metrics[i].name, value, err));
         }
