@@ -171,9 +171,19 @@ static dl_status found_row(catching *c, const dl_delta_batch *batch, size_t i, d
     dl_state_key key = {0};
     dl_state_row row = {0};
     DL_TRY(dl_project_row_of(c->table->binding, batch, i, c->batch_arena, &key, &row, err));
+    dl_state *state = c->pipeline->state;
+    dl_state_kind kind = c->table->kind;
     dl_state_place place = {c->file, batch->row_numbers[i]};
-    return dl_state_found(c->pipeline->state, c->table->kind, &key, place,
-                          dl_project_row_hash(c->table->kind, &row), err);
+    dl_state_place known = {0};
+    DL_TRY(dl_state_row_place(state, kind, &key, &known, err));
+    if (known.file != 0 && (known.file != place.file || known.row != place.row)) {
+        bool alive = false;
+        DL_TRY(is_alive(c, known, &alive, err));
+        if (!alive) { /* moved, not doubled */
+            DL_TRY(dl_state_row_unplace(state, kind, &key, err));
+        }
+    }
+    return dl_state_found(state, kind, &key, place, dl_project_row_hash(kind, &row), err);
 }
 
 /* ---- rows that are gone ---- */

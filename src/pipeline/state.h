@@ -178,6 +178,14 @@ DL_NODISCARD dl_status dl_state_written(dl_state *state, dl_state_kind kind, int
  * an extra. */
 DL_NODISCARD dl_status dl_state_found(dl_state *state, dl_state_kind kind, const dl_state_key *key,
                                       dl_state_place place, uint64_t hash, dl_error *err);
+/** Where the row of that key stands, as it is known; file 0: nowhere. */
+DL_NODISCARD dl_status dl_state_row_place(dl_state *state, dl_state_kind kind,
+                                          const dl_state_key *key, dl_state_place *out_place,
+                                          dl_error *err);
+/** The row of that key was moved by others (their compaction): its place is forgotten, not what was
+ * written; dl_state_found follows with the new place. */
+DL_NODISCARD dl_status dl_state_row_unplace(dl_state *state, dl_state_kind kind,
+                                            const dl_state_key *key, dl_error *err);
 /** The row of that key is no longer there (a foreign delete): dirty again. */
 DL_NODISCARD dl_status dl_state_lost(dl_state *state, dl_state_kind kind, const dl_state_key *key,
                                      dl_state_place place, dl_error *err);

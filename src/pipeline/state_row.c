@@ -167,6 +167,41 @@ dl_status dl_state_found(dl_state *state, dl_state_kind kind, const dl_state_key
     return spot_set(state, &before, &now, same ? AS_BEFORE : DIRTY, err);
 }
 
+static dl_status spot_of_key(dl_state *state, dl_state_kind kind, const dl_state_key *key,
+                             spot *out_spot, dl_error *err)
+{
+    dl_state_key own = key_of(kind, key);
+    dl_state_entity *entity = NULL;
+    DL_TRY(dl_state_entity_of(state, &own, false, &entity, err));
+    if (entity == NULL) {
+        *out_spot = (spot){.kind = kind};
+        return DL_OK;
+    }
+    return spot_get(state, kind, entity->id, out_spot, err);
+}
+
+dl_status dl_state_row_place(dl_state *state, dl_state_kind kind, const dl_state_key *key,
+                             dl_state_place *out_place, dl_error *err)
+{
+    DL_ASSERT(state->writing && kind != DL_STATE_INSTANCE);
+    spot known = {0};
+    DL_TRY(spot_of_key(state, kind, key, &known, err));
+    dl_state_place place = known.place;
+    DL_TRY(dl_state_resolve(state, &place, err));
+    *out_place = place;
+    return DL_OK;
+}
+
+dl_status dl_state_row_unplace(dl_state *state, dl_state_kind kind, const dl_state_key *key,
+                               dl_error *err)
+{
+    DL_ASSERT(state->writing && kind != DL_STATE_INSTANCE);
+    spot before = {0};
+    DL_TRY(spot_of_key(state, kind, key, &before, err));
+    spot now = {.hash = before.hash};
+    return before.known ? spot_set(state, &before, &now, AS_BEFORE, err) : DL_OK;
+}
+
 dl_status dl_state_lost(dl_state *state, dl_state_kind kind, const dl_state_key *key,
                         dl_state_place place, dl_error *err)
 {

@@ -623,6 +623,47 @@ TAP_CASE(study_rows_found_and_lost)
     rows_found_and_lost(DL_STATE_STUDY);
 }
 
+static void row_moved_by_others(dl_state_kind kind)
+{
+    fixture f;
+    fixture_open(&f);
+    dl_error err = {0};
+    begin(f.state);
+    dl_state_place place = {9, 9};
+    TAP_OK(dl_state_row_place(f.state, kind, &key_a, &place, &err), err);
+    TAP_EQ_INT(place.file, 0); /* nothing is known of the key */
+    TAP_OK(dl_state_row_unplace(f.state, kind, &key_a, &err), err);
+    put_at(f.state, &key_a, 1, file_of(f.state, DL_STATE_INSTANCE, "i"), 1);
+    int64_t file = file_of(f.state, kind, "a"), copy = file_of(f.state, kind, "b");
+    spots s = dirty(f.state, kind);
+    TAP_OK(dl_state_written(f.state, kind, s.id, (dl_state_place){file, 3}, 77, &err), err);
+    TAP_OK(dl_state_row_place(f.state, kind, &key_a, &place, &err), err);
+    TAP_TRUE(place.file == file && place.row == 3);
+    /* Its copy is not a second row, and what was written still is. */
+    TAP_OK(dl_state_row_unplace(f.state, kind, &key_a, &err), err);
+    TAP_OK(dl_state_found(f.state, kind, &key_a, (dl_state_place){copy, 6}, 77, &err), err);
+    TAP_EQ_INT(extras(f.state, kind).count, 0);
+    TAP_EQ_INT(dirty(f.state, kind).count, 0);
+    TAP_OK(dl_state_row_place(f.state, kind, &key_a, &place, &err), err);
+    TAP_TRUE(place.file == copy && place.row == 6);
+    /* A copy that others changed is written anew. */
+    TAP_OK(dl_state_row_unplace(f.state, kind, &key_a, &err), err);
+    TAP_OK(dl_state_found(f.state, kind, &key_a, (dl_state_place){file, 1}, 78, &err), err);
+    TAP_EQ_INT(dirty(f.state, kind).count, 1);
+    dl_state_rollback(f.state);
+    fixture_close(&f);
+}
+
+TAP_CASE(series_row_moved_by_others)
+{
+    row_moved_by_others(DL_STATE_SERIES);
+}
+
+TAP_CASE(study_row_moved_by_others)
+{
+    row_moved_by_others(DL_STATE_STUDY);
+}
+
 TAP_CASE(a_row_without_instances_is_dirty_until_it_is_gone)
 {
     fixture f;
@@ -959,6 +1000,8 @@ int main(void)
     TAP_RUN(a_long_chain_and_many_bitmaps_stay_within_the_bound);
     TAP_RUN(series_rows_found_and_lost);
     TAP_RUN(study_rows_found_and_lost);
+    TAP_RUN(series_row_moved_by_others);
+    TAP_RUN(study_row_moved_by_others);
     TAP_RUN(a_row_without_instances_is_dirty_until_it_is_gone);
     TAP_RUN(files_are_marked_and_rows_without_a_file_are_found);
     TAP_RUN(changes_ahead_come_back_in_order_until_they_are_behind);
