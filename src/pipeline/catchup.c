@@ -390,6 +390,49 @@ static dl_status catch_up_table(dl_pipeline *p, dl_pipeline_table *t, dl_error *
     return DL_OK;
 }
 
+/* What happened between the state's version and the table's. */
+typedef struct happened {
+    int64_t oldest; /* version that was still there to be read */
+    bool restored;
+} happened;
+
+static dl_status see_info(void *context, const dl_delta_info *info, dl_error *err)
+{
+    happened *h = context;
+    (void)err;
+    h->oldest = info->version;
+    h->restored |= dl_str_eq_nocase(info->operation, DL_STR("RESTORE"));
+    return DL_OK;
+}
+
+/* A RESTORE undoes what the state is built on: files come back that it has forwarded, and rows go
+ * whose changes are yet to come again. A log that does not tell any more may have had one. */
+static dl_status was_restored(dl_delta_table *table, int64_t version, bool *out_restored,
+                              dl_error *err)
+{
+    int64_t now = dl_delta_version(table);
+    happened h = {.oldest = now + 1};
+    *out_restored = false;
+    if (version < now) {
+        DL_TRY(dl_delta_history(table, (size_t)(now - version), see_info, &h, err));
+        *out_restored = h.restored || h.oldest > version + 1;
+    }
+    return DL_OK;
+}
+
+/* A run goes on from where the instance table was: when it goes back, changes would be left out. */
+static dl_status check_restored(const dl_pipeline *p, const dl_pipeline_table *t, dl_error *err)
+{
+    if (!p->under_way || t->kind != DL_STATE_INSTANCE) {
+        return DL_OK;
+    }
+    (void)dl_error_set(err, DL_E_UNAVAILABLE,
+                       "table %s was restored to an earlier version while changes were applied",
+                       dl_pipeline_table_name(t->kind));
+    dl_error_hint(err, "run it again: it goes on after what the table has now");
+    return DL_E_UNAVAILABLE;
+}
+
 static dl_status refresh(dl_pipeline *p, bool *out_clear, bool *out_behind, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
@@ -414,6 +457,14 @@ static dl_status refresh(dl_pipeline *p, bool *out_clear, bool *out_behind, dl_e
         *out_behind |= !same || position.version != dl_delta_version(t->table);
         *out_clear |= (position.version >= 0 && !same) ||
                       (same && position.version > dl_delta_version(t->table));
+        bool restored = false;
+        if (same) {
+            DL_TRY(was_restored(t->table, position.version, &restored, err));
+        }
+        if (restored) {
+            *out_clear = true;
+            DL_TRY(check_restored(p, t, err));
+        }
     }
     return DL_OK;
 }
@@ -435,14 +486,30 @@ static dl_status catch_up_tables(dl_pipeline *p, dl_error *err)
     return status;
 }
 
+/* An empty state, in which the source under way has its number. */
+static dl_status start_anew(dl_pipeline *p, dl_error *err)
+{
+    dl_pipeline_note(p, "the state index speaks of other tables or versions; it is made anew");
+    DL_TRY(dl_state_clear(p->state, err));
+    if (p->source == 0) {
+        return DL_OK;
+    }
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = dl_state_source(p->state, p->source_id, &p->source, err);
+    status = status == DL_OK ? dl_state_commit(p->state, err) : status;
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
+    return status;
+}
+
 dl_status dl_pipeline_catch_up(dl_pipeline *p, dl_error *err)
 {
     bool clear = false;
     bool behind = false;
     DL_TRY(refresh(p, &clear, &behind, err));
     if (clear) {
-        dl_pipeline_note(p, "the state index speaks of other tables; it is made anew");
-        DL_TRY(dl_state_clear(p->state, err));
+        DL_TRY(start_anew(p, err));
     }
     if (!behind) {
         for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {

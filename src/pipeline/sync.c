@@ -94,11 +94,14 @@ static dl_status read_watermark(dl_pipeline *p, dl_error *err)
 static dl_status prepare(run *r, dl_error *err)
 {
     dl_pipeline *p = r->p;
+    p->under_way = false;
     DL_TRY(r->source->ops->info(r->source, &r->info, err));
     DL_TRY(dl_pipeline_tables_open(p, true, err));
     DL_TRY(note_source(p, &r->info, err));
     DL_TRY(read_watermark(p, err));
     DL_TRY(dl_pipeline_catch_up(p, err));
+    DL_TRY(read_watermark(p, err)); /* of what they are now */
+    p->under_way = true;
     p->window_app[0] = '\0';
     return dl_pipeline_settle(p, p->watermark, p->watermark_us, err);
 }

@@ -1,0 +1,89 @@
+"""What others do to a lake between two syncs, or under one: restored tables, lost and old state."""
+
+import json
+import random
+import subprocess
+import time
+
+import pytest
+from support.feed import Feed, FeedServer, Generator, at
+from support.fold import KEYS, differences
+from support.lake import Lake, run
+from support.server import program
+
+
+class CursorServer(FeedServer):
+    """A feed in the order of its sequences, with a cursor: as our own service gives it."""
+
+    def answer(self, handler, path, query):
+        def send(status, body=b""):
+            self.send(handler, status, body, (("dl-feed-id", "cursor"), ("dl-page-limit", "500")))
+
+        rows = self.feed.ordered()
+        if path.endswith("/changefeed/latest"):
+            return send(200, json.dumps(Feed.json(rows[-1])).encode()) if rows else send(204)
+        limit = int(query.get("limit", 100))
+        if "afterSequence" in query:
+            rows = [r for r in rows if r["sequence"] > int(query["afterSequence"])][:limit]
+        else:
+            start = self.moment(query.get("startTime"), at(-(10**15)))
+            end = self.moment(query.get("endTime"), at(10**15))
+            offset = int(query.get("offset", 0))
+            rows = [r for r in rows if start <= at(r["us"]) < end][offset : offset + limit]
+        return send(200, json.dumps([Feed.json(r) for r in rows], ensure_ascii=False).encode())
+
+
+SERVERS = {"windows": FeedServer, "cursor": CursorServer}
+MODES = ("dv", "compat")
+
+
+def restore(lake, name, version):
+    return run("table", "restore", name, "--version", version, "--lake", lake.folder)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_restored_tables_go_on(tmp_path, mode, kind):
+    """Tables go back to any version, each to its own: the next sync brings them forward again."""
+    rng = random.Random(mode + kind)
+    generator = Generator(31)
+    lake = Lake(tmp_path / "lake", mode=mode)
+    with SERVERS[kind](generator.feed) as server:
+        lake.url = server.url
+        for turn in range(6):
+            generator.step(rng.randrange(1, 30))
+            lake.sync("--batch-changes", rng.choice([3, 100]))
+            if turn % 2:
+                run("table", "optimize", "instance", "--full", "--lake", lake.folder)
+            for name in rng.sample(list(KEYS), rng.randrange(1, 4)):
+                restore(lake, name, rng.randrange(lake.table("show", name)["version"] + 1))
+            lake.sync("--batch-changes", rng.choice([3, 100]))
+            assert not differences(lake.folder, generator.feed), f"turn {turn}"
+            for name in KEYS:
+                assert lake.table("check", name) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_restored_under_a_follower(tmp_path, mode):
+    """The follower starts again from what the table has; it does not go on with a gap."""
+    generator = Generator(32)
+    generator.step(60)
+    with CursorServer(generator.feed) as server:
+        lake = Lake(tmp_path / "lake", url=server.url, mode=mode)
+        lake.sync("--batch-changes", 10)
+        process = subprocess.Popen([program(), *map(str, lake.command("--follow"))], stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 60
+            for version in (1, 3):
+                generator.step(5)
+                while differences(lake.folder, generator.feed):
+                    assert time.monotonic() < deadline and process.poll() is None
+                    time.sleep(0.2)
+                restore(lake, "instance", version)
+                generator.step(5)
+            while differences(lake.folder, generator.feed):
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+            process.wait(30)
