@@ -13,7 +13,7 @@ enum {
 };
 
 #define APPLICATION_ID 1684829044 /* "dlst" */
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 #define TEXT_OF(number) #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
 
@@ -43,12 +43,10 @@ static const char schema[] =
     " file INTEGER NOT NULL DEFAULT 0, row INTEGER NOT NULL DEFAULT 0,"
     " hash INTEGER NOT NULL DEFAULT 0, dirty INTEGER NOT NULL DEFAULT 0, UNIQUE(study_id, uid));"
     "CREATE INDEX series_dirty ON series(partition_id) WHERE dirty = 1;"
-    "CREATE INDEX series_last ON series(study_id, timestamp, uid) WHERE instance_count > 0;"
     "CREATE TABLE instance(series_id INTEGER, sop BLOB, timestamp INTEGER NOT NULL,"
     " sequence INTEGER NOT NULL, source INTEGER NOT NULL, age INTEGER NOT NULL,"
     " file INTEGER NOT NULL, row INTEGER NOT NULL, shown INTEGER NOT NULL,"
     " PRIMARY KEY(series_id, sop)) WITHOUT ROWID;"
-    "CREATE INDEX instance_last ON instance(series_id, timestamp, sop) WHERE file <> 0;"
     "CREATE INDEX instance_gone ON instance(timestamp) WHERE file = 0;"
     "CREATE TABLE shown(id INTEGER PRIMARY KEY, hash INTEGER NOT NULL,"
     " refs INTEGER NOT NULL DEFAULT 0, blob BLOB NOT NULL);"
@@ -122,6 +120,8 @@ static dl_status open_file(const char *path, dl_db **out_db, dl_error *err)
     dl_db_options options = {.relaxed = true, .cache_kib = DL_STATE_CACHE_KIB};
     DL_TRY(dl_db_open(path, &options, &db, err));
     DL_TRY(dl_db_exec(db, "PRAGMA cell_size_check=ON", err));
+    /* Pages that several transactions change are copied from the log once. */
+    DL_TRY(dl_db_exec(db, "PRAGMA wal_autocheckpoint=8000", err));
     DL_TRY(check_format(db, err));
     *out_db = DL_STEAL(db);
     return DL_OK;

@@ -8,9 +8,9 @@
  * For each instance: time and sequence of the change that made its row, when it came into being,
  * file and row, and a reference to the values that its series and study show. Removed keys stay as
  * tombstones for a while, so that an old window run again cannot bring them back. Counts of series
- * and studies are kept as instances come and go, and the instance (series) that shows is the first
- * of an index by (time, UID). Series and studies that changed are `dirty` until their row is
- * written.
+ * and studies are kept as instances come and go. Which instance (series) shows, the last by (time,
+ * UID), is kept with its series; only where it went or has an equal are all of the series looked
+ * at. Series and studies that changed are `dirty` until their row is written.
  *
  * Where a row is: (file, row). When files are compacted the old file is forwarded to the new one
  * (dl_delta_move): rows find their way there by rank, and nothing is written for each row.

@@ -107,10 +107,12 @@ static dl_state_entity **slot_of(dl_state *state, bool is_series, int64_t parent
     }
 }
 
-static const char find_study[] = "SELECT id, 0, 0 FROM study WHERE partition_id = ?1 AND uid = ?2";
+static const char find_study[] =
+    "SELECT id, 0, 0, 0, 0 FROM study WHERE partition_id = ?1 AND uid = ?2";
 static const char make_study[] = "INSERT INTO study(partition_id, uid) VALUES(?1, ?2)";
 static const char find_series[] =
-    "SELECT id, instance_count, tombstones FROM series WHERE study_id = ?1 AND uid = ?2";
+    "SELECT id, instance_count, tombstones, timestamp, shown FROM series"
+    " WHERE study_id = ?1 AND uid = ?2";
 static const char make_series[] =
     "INSERT INTO series(study_id, uid, partition_id) VALUES(?1, ?2, ?3)";
 
@@ -128,6 +130,9 @@ static dl_status load(dl_state *state, dl_state_entity *entity, bool make, dl_er
         entity->instance_count = dl_db_int(q, 1);
         entity->count_before = entity->instance_count;
         entity->tombstone_count = dl_db_int(q, 2);
+        entity->last_us = dl_db_int(q, 3);
+        entity->last_shown = dl_db_int(q, 4);
+        entity->last_known = entity->instance_count > 0;
     }
     DL_TRY(dl_db_finish(q, err));
     if (entity->id != 0 || !make) {
@@ -305,31 +310,39 @@ void dl_state_touch(dl_state *state, dl_state_entity *entity, bool dirty)
 
 /* ---- to the database ---- */
 
-static dl_status last_instance(dl_state *state, int64_t series, int64_t *out_timestamp_us,
-                               int64_t *out_shown, dl_error *err)
+/* Which instance shows, where that is not known: all of the series are looked at. */
+static dl_status find_last(dl_state *state, dl_state_entity *series, dl_error *err)
 {
+    if (series->instance_count == 0) {
+        series->last_us = 0;
+        series->last_shown = 0;
+        series->last_known = false;
+        return DL_OK;
+    }
+    if (series->last_known) {
+        return DL_OK;
+    }
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state,
-                          "SELECT timestamp, shown FROM instance INDEXED BY instance_last"
-                          " WHERE series_id = ?1 AND file <> 0"
+                          "SELECT timestamp, shown FROM instance WHERE series_id = ?1 AND file <> 0"
                           " ORDER BY timestamp DESC, sop DESC LIMIT 1",
                           &q, err));
-    dl_db_bind_int(q, 1, series);
+    dl_db_bind_int(q, 1, series->id);
     int64_t timestamp = 0, shown = 0;
     if (dl_db_step(q)) {
         timestamp = dl_db_int(q, 0);
         shown = dl_db_int(q, 1);
     }
     DL_TRY(dl_db_finish(q, err));
-    *out_timestamp_us = timestamp;
-    *out_shown = shown;
+    series->last_us = timestamp;
+    series->last_shown = shown;
+    series->last_known = true;
     return DL_OK;
 }
 
 static dl_status flush_series(dl_state *state, dl_state_entity *series, dl_error *err)
 {
-    int64_t timestamp = 0, shown = 0;
-    DL_TRY(last_instance(state, series->id, &timestamp, &shown, err));
+    DL_TRY(find_last(state, series, err));
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state,
                           "UPDATE series SET instance_count = ?2, tombstones = ?3, timestamp = ?4,"
@@ -338,8 +351,8 @@ static dl_status flush_series(dl_state *state, dl_state_entity *series, dl_error
     dl_db_bind_int(q, 1, series->id);
     dl_db_bind_int(q, 2, series->instance_count);
     dl_db_bind_int(q, 3, series->tombstone_count);
-    dl_db_bind_int(q, 4, timestamp);
-    dl_db_bind_int(q, 5, shown);
+    dl_db_bind_int(q, 4, series->last_us);
+    dl_db_bind_int(q, 5, series->last_shown);
     dl_db_bind_int(q, 6, series->dirty);
     DL_TRY(dl_db_run(q, err));
     if (!series->dirty) { /* tombstones alone: the rows stay as they are */

@@ -78,6 +78,22 @@ static dl_status run(dl_state *state, const char *sql, int64_t series, const dl_
     return dl_db_run(q, err);
 }
 
+/* Which instance of the series shows, by time and then by UID, after `now` took the place of
+ * `before`. Mostly that is the newest change; else flushing looks for it. */
+static void note_last(dl_state_entity *series, const stored *before, const stored *now)
+{
+    bool lived = before->known && before->place.file != 0, lives = now->place.file != 0;
+    bool alone = series->instance_count == lived;
+    if (lives && (alone || now->timestamp_us > series->last_us)) {
+        series->last_us = now->timestamp_us;
+        series->last_shown = now->shown;
+        series->last_known = true;
+    } else if ((lives && now->timestamp_us == series->last_us) ||
+               (lived && before->timestamp_us == series->last_us)) {
+        series->last_known = false;
+    }
+}
+
 /** Write `now` over what is there, and count. */
 static dl_status replace(dl_state *state, dl_state_entity *series, const dl_state_packed *sop,
                          const stored *now, dl_error *err)
@@ -89,6 +105,7 @@ static dl_status replace(dl_state *state, dl_state_entity *series, const dl_stat
         DL_TRY(run(state, update_sql, series->id, sop, now, err));
     }
     bool lived = before.known && before.place.file != 0, lives = now->place.file != 0;
+    note_last(series, &before, now);
     series->instance_count += lives - lived;
     series->tombstone_count += !lives - (before.known && !lived);
     dl_state_touch(state, series, lives || lived);

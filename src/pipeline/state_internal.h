@@ -48,9 +48,12 @@ typedef struct dl_state_entity {
     int64_t parent; /* partition of a study, study of a series */
     int64_t partition;
     uint64_t hash;
-    int64_t instance_count;               /* series: now; study: not used */
-    int64_t tombstone_count;              /* series */
-    int64_t count_before;                 /* series: instance_count as the database has it */
+    int64_t instance_count;  /* series: now; study: not used */
+    int64_t tombstone_count; /* series */
+    int64_t count_before;    /* series: instance_count as the database has it */
+    /* Series: the instance that shows. No live instance is later than last_us. */
+    int64_t last_us, last_shown;
+    bool last_known;                      /* else it has to be looked for */
     int64_t series_delta, instance_delta; /* study: what the database does not know yet */
     bool touched, dirty;
     size_t key_len;

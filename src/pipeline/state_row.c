@@ -12,7 +12,7 @@ static const char dirty_study[] =
     "SELECT t.id, p.name, t.uid, NULL, t.series_count, t.instance_count, s.timestamp, h.blob,"
     " t.file, t.row, t.hash FROM partition p CROSS JOIN study t INDEXED BY study_dirty"
     " ON t.partition_id = p.id AND t.dirty = 1"
-    " LEFT JOIN series s ON s.id = (SELECT l.id FROM series l INDEXED BY series_last"
+    " LEFT JOIN series s ON s.id = (SELECT l.id FROM series l"
     " WHERE l.study_id = t.id AND l.instance_count > 0"
     " ORDER BY l.timestamp DESC, l.uid DESC LIMIT 1)"
     " LEFT JOIN shown h ON h.id = s.shown ORDER BY p.name, t.id LIMIT ?1";

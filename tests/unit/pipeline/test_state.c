@@ -938,6 +938,7 @@ TAP_CASE(no_statement_looks_at_a_whole_table)
     static const char *const whole[] = {
         "coalesce(sum(", "FROM sqlite_schema", "UPDATE series SET dirty = 1 WHERE dirty",
         "UPDATE study SET dirty = 1 WHERE dirty", "CROSS JOIN file f"};
+    static const char of_one[] = "DESC LIMIT 1"; /* what shows of one series or study: few rows */
     fixture f;
     fixture_open(&f);
     dl_error err = {0};
@@ -970,7 +971,7 @@ TAP_CASE(no_statement_looks_at_a_whole_table)
         while (!meant && sqlite3_step(q) == SQLITE_ROW) {
             const char *step = (const char *)sqlite3_column_text(q, 3);
             bool bad = (strncmp(step, "SCAN", 4) == 0 && strstr(step, "INDEX") == NULL) ||
-                       strstr(step, "TEMP B-TREE") != NULL;
+                       (strstr(step, "TEMP B-TREE") != NULL && strstr(sql, of_one) == NULL);
             if (bad && strncmp(step, "SCAN CONSTANT ROW", 17) != 0) {
                 TAP_FAIL("%s: %s", sql, step);
             }
