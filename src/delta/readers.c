@@ -34,7 +34,11 @@ enum {
 typedef struct rule {
     dl_delta_verdict verdicts[READER_COUNT];
     const char *reason;
+    const char *delta_rs; /* reason for that reader; NULL: the same */
 } rule;
+
+/* delta-rs reads in two ways, and the older one knows no feature but timestampNtz. */
+#define BY_SQL_ONLY ": to_pyarrow_table and to_pyarrow_dataset refuse them, its SQL reads them"
 
 #define R DL_DELTA_READS
 #define H DL_DELTA_HIDES
@@ -43,21 +47,26 @@ typedef struct rule {
 static const rule rules[FACT_COUNT] = {
     /*                    fabric spark delta-rs duckdb trino powerbi */
     [HAS_DVS]            = {{R,  R,    X,       R,     R,    R},
-        "deletion vectors: to_pyarrow_table and to_pyarrow_dataset refuse them, its SQL reads them"},
-    [MAPS_BY_NAME]       = {{R,  R,    R,       R,     R,    R}, "column mapping by name"},
-    [MAPS_BY_ID]         = {{X,  R,    R,       R,     R,    X}, "column mapping by id"},
+        "deletion vectors", "deletion vectors" BY_SQL_ONLY},
+    [MAPS_BY_NAME]       = {{R,  R,    X,       R,     R,    R},
+        "column mapping by name", "columns mapped by name" BY_SQL_ONLY},
+    [MAPS_BY_ID]         = {{X,  R,    X,       R,     R,    X},
+        "column mapping by id", "columns mapped by id" BY_SQL_ONLY},
     [MAPS_PARTITIONS]    = {{R,  R,    R,       H,     R,    R},
-        "column mapping on a partitioned table: the partition columns come back NULL"},
-    [HAS_V2_CHECKPOINTS] = {{X,  R,    R,       R,     R,    X}, "v2 checkpoints"},
-    [HAS_NTZ]            = {{X,  R,    R,       R,     R,    X}, "timestamps without time zone"},
+        "column mapping on a partitioned table: the partition columns come back NULL", NULL},
+    [HAS_V2_CHECKPOINTS] = {{X,  R,    X,       R,     R,    X},
+        "v2 checkpoints", "v2 checkpoints" BY_SQL_ONLY},
+    [HAS_NTZ]            = {{X,  R,    R,       R,     R,    X},
+        "timestamps without time zone", NULL},
     [HAS_NESTED]         = {{H,  R,    R,       R,     R,    H},
-        "columns of type struct, array or map are left out"},
-    [HAS_VOID]           = {{H,  R,    R,       X,     X,    H}, "a column of type void"},
-    [HAS_VARIANT]        = {{X,  R,    X,       X,     X,    X}, "columns of type variant"},
-    [SHREDS_VARIANTS]    = {{X,  R,    X,       X,     X,    X}, "shredded variants"},
-    [WIDENS_TYPES]       = {{X,  R,    X,       R,     R,    X}, "type widening"},
-    [CHECKS_VACUUM]      = {{X,  R,    X,       R,     R,    X}, "vacuumProtocolCheck"},
-    [IS_CLUSTERED]       = {{R,  R,    R,       R,     R,    R}, "liquid clustering"},
+        "columns of type struct, array or map are left out", NULL},
+    [HAS_VOID]           = {{H,  R,    R,       X,     X,    H}, "a column of type void", NULL},
+    [HAS_VARIANT]        = {{X,  R,    H,       X,     X,    X},
+        "columns of type variant", "columns of type variant: their two binaries are shown"},
+    [SHREDS_VARIANTS]    = {{X,  R,    X,       X,     X,    X}, "shredded variants", NULL},
+    [WIDENS_TYPES]       = {{X,  R,    X,       R,     R,    X}, "type widening", NULL},
+    [CHECKS_VACUUM]      = {{X,  R,    X,       R,     R,    X}, "vacuumProtocolCheck", NULL},
+    [IS_CLUSTERED]       = {{R,  R,    R,       R,     R,    R}, "liquid clustering", NULL},
 };
 
 /* Reader features that the rules above speak of. */
@@ -81,6 +90,7 @@ static const struct {
 #undef R
 #undef H
 #undef X
+#undef BY_SQL_ONLY
 
 const char *dl_delta_reader_name(size_t i)
 {
@@ -169,7 +179,8 @@ dl_status dl_delta_check_reader(dl_delta_table *table, const char *reader,
     }
     for (size_t i = 0; i < FACT_COUNT; i++) {
         if (facts[i] && rules[i].verdicts[at] != DL_DELTA_READS) {
-            visit(context, rules[i].verdicts[at], rules[i].reason);
+            const char *reason = at == DELTA_RS ? rules[i].delta_rs : NULL;
+            visit(context, rules[i].verdicts[at], reason != NULL ? reason : rules[i].reason);
         }
     }
     for (size_t i = 0; protocol->min_reader >= 3 && i < protocol->reader_features.count; i++) {
