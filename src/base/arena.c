@@ -90,7 +90,7 @@ void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size)
     return memset(p, 0, rounded);
 }
 
-dl_status dl_arena_full(const dl_arena *arena, dl_error *err)
+dl_status(dl_arena_full)(const dl_arena *arena, dl_error *err)
 {
     return dl_error_set(err, DL_E_LIMIT, "the memory of one piece of work (%zu bytes) is used up",
                         arena->limit_bytes);

@@ -34,5 +34,8 @@ size_t dl_arena_used(const dl_arena *arena);
 
 /** The error for an allocation that dl_arena_alloc refused. */
 dl_status dl_arena_full(const dl_arena *arena, dl_error *err);
+#ifdef __clang_analyzer__ /* see dl_error_set */
+#define dl_arena_full(arena, err) ((void)dl_arena_full(arena, err), DL_E_LIMIT)
+#endif
 
 #endif

@@ -19,7 +19,7 @@ static void append(char *text, size_t size, const char *prefix, const char *form
     (void)vsnprintf(text + used, size - used, format, args);
 }
 
-dl_status dl_error_set(dl_error *err, dl_status status, const char *format, ...)
+dl_status(dl_error_set)(dl_error *err, dl_status status, const char *format, ...)
 {
     if (err != NULL) {
         dl_error_clear(err);
@@ -61,7 +61,7 @@ dl_status dl_error_errno(dl_error *err, int os_code, const char *format, ...)
     return status;
 }
 
-dl_status dl_error_within(dl_error *err, dl_status status, const char *format, ...)
+dl_status(dl_error_within)(dl_error *err, dl_status status, const char *format, ...)
 {
     if (err != NULL) {
         va_list args;

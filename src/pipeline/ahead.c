@@ -12,8 +12,7 @@
 enum { EVENT_LIMIT = 100000 };
 
 typedef struct event {
-    int64_t sequence, timestamp_us;
-    bool is_delete;
+    dl_state_change change;
     bool fresh; /* not in the state yet */
 } event;
 
@@ -47,18 +46,17 @@ static dl_status add(events *e, event one, dl_error *err)
     return DL_OK;
 }
 
-static dl_status add_known(void *context, int64_t sequence, int64_t timestamp_us, bool is_delete,
-                           dl_error *err)
+static dl_status add_known(void *context, const dl_state_change *change, dl_error *err)
 {
-    return add(context, (event){sequence, timestamp_us, is_delete, false}, err);
+    return add(context, (event){*change, false}, err);
 }
 
 static int compare(const void *left, const void *right)
 {
     const event *a = left;
     const event *b = right;
-    if (a->sequence != b->sequence) {
-        return a->sequence < b->sequence ? -1 : 1;
+    if (a->change.sequence != b->change.sequence) {
+        return a->change.sequence < b->change.sequence ? -1 : 1;
     }
     return a->fresh - b->fresh; /* what was noted first stays */
 }
@@ -70,8 +68,8 @@ static dl_status add_marker(events *e, const dl_state_instance *known, dl_error 
         return DL_OK;
     }
     bool alive = !known->removed;
-    DL_TRY(add(e, (event){known->sequence - alive, known->timestamp_us, true, true}, err));
-    return alive ? add(e, (event){known->sequence, known->created_us, false, true}, err) : DL_OK;
+    DL_TRY(add(e, (event){{known->sequence - alive, known->timestamp_us, true}, true}, err));
+    return alive ? add(e, (event){{known->sequence, known->created_us, false}, true}, err) : DL_OK;
 }
 
 static void drop_repeated(events *e)
@@ -79,7 +77,7 @@ static void drop_repeated(events *e)
     qsort(e->items, e->count, sizeof *e->items, compare);
     size_t kept = 0;
     for (size_t i = 0; i < e->count; i++) {
-        if (kept == 0 || e->items[i].sequence != e->items[kept - 1].sequence) {
+        if (kept == 0 || e->items[i].change.sequence != e->items[kept - 1].change.sequence) {
             e->items[kept++] = e->items[i];
         }
     }
@@ -91,11 +89,11 @@ static int64_t created_of(const events *e)
     bool alive = false;
     int64_t created_us = 0;
     for (size_t i = 0; i < e->count; i++) {
-        if (e->items[i].is_delete) {
+        if (e->items[i].change.is_delete) {
             alive = false;
         } else if (!alive) {
             alive = true;
-            created_us = e->items[i].timestamp_us;
+            created_us = e->items[i].change.timestamp_us;
         }
     }
     return created_us;
@@ -120,17 +118,16 @@ static dl_status note(const events *e, const dl_fold_group *group, dl_arena *are
             list->items = grown;
             list->room = room;
         }
-        list->items[list->count++] =
-            (dl_ahead_change){group->entries[0], e->items[i].sequence, e->items[i].timestamp_us,
-                              e->items[i].is_delete};
+        list->items[list->count++] = (dl_ahead_change){group->entries[0], e->items[i].change};
     }
     return DL_OK;
 }
 
 dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
-                          const dl_state_instance *known, const dl_fold_rules *rules,
-                          dl_ahead_list *list, dl_fold_decision *decision, dl_error *err)
+                          const dl_state_instance *known, dl_ahead_list *list,
+                          dl_fold_decision *decision, dl_error *err)
 {
+    const dl_fold_rules *rules = list->rules;
     bool ahead = p->window_app[0] != '\0';
     if (!ahead && !p->has_ahead) {
         return DL_OK;
@@ -152,10 +149,11 @@ dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
     for (size_t i = 0; i < group->count; i++) {
         const dl_feed_entry *change = group->entries[i];
         if (dl_fold_counts(change, rules)) {
-            DL_TRY(add(&e,
-                       (event){change->sequence, change->timestamp_us,
-                               change->action == DL_FEED_DELETE, true},
-                       err));
+            DL_TRY(add(
+                &e,
+                (event){{change->sequence, change->timestamp_us, change->action == DL_FEED_DELETE},
+                        true},
+                err));
         }
     }
     drop_repeated(&e);
@@ -164,8 +162,8 @@ dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
         decision->created_us = created_us;
     } else if (decision->verdict == DL_FOLD_STALE && !known->removed &&
                created_us != known->created_us) {
-        for (size_t i = 0; i < group->count;
-             i++) { /* the change that made the row: make it again */
+        /* The change that made the row: make it again. */
+        for (size_t i = 0; i < group->count; i++) {
             if (group->entries[i]->sequence == known->sequence && known->source == rules->source &&
                 dl_fold_counts(group->entries[i], rules)) {
                 *decision = (dl_fold_decision){DL_FOLD_UPSERT, group->entries[i], created_us};
@@ -181,8 +179,7 @@ dl_status dl_ahead_record(dl_pipeline *p, const dl_ahead_list *list, dl_error *e
         const dl_ahead_change *c = &list->items[i];
         dl_state_key key = {c->key->partition_name, c->key->study_uid, c->key->series_uid,
                             c->key->sop_uid};
-        DL_TRY(dl_state_ahead_add(p->state, &key, p->source, c->sequence, c->timestamp_us,
-                                  c->is_delete, err));
+        DL_TRY(dl_state_ahead_add(p->state, &key, p->source, &c->change, err));
     }
     return DL_OK;
 }

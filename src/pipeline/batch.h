@@ -37,6 +37,7 @@ typedef struct dl_batch_output {
 typedef struct dl_batch_plan {
     dl_arena *arena;
     const dl_fold *fold;
+    dl_fold_rules rules;
     dl_fold_decision *decisions; /* one a group */
     dl_state_instance *known;
     int64_t *rows; /* an upsert's row in its output */

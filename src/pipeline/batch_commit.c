@@ -242,12 +242,13 @@ dl_status dl_batch_record_files(dl_pipeline *p, const dl_pipeline_table *t, dl_b
     const dl_delta_move *moves =
         c->rewrite == NULL ? NULL : dl_delta_rewrite_moves(c->rewrite, &count);
     for (size_t i = 0; i < count; i++) {
-        int64_t from = 0;
-        int64_t to = 0;
-        DL_TRY(dl_state_file(p->state, t->kind, moves[i].old_path, &from, err));
-        DL_TRY(dl_state_file(p->state, t->kind, moves[i].new_path, &to, err));
-        DL_TRY(dl_state_forward(p->state, from, moves[i].first_row, moves[i].end_row, to,
-                                moves[i].base, moves[i].dead, err));
+        dl_state_move move = {.first_row = moves[i].first_row,
+                              .end_row = moves[i].end_row,
+                              .base = moves[i].base,
+                              .dead = moves[i].dead};
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].old_path, &move.from, err));
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].new_path, &move.to, err));
+        DL_TRY(dl_state_forward(p->state, &move, err));
     }
     DL_TRY(dl_state_extras_clear(p->state, t->kind, err));
     return dl_pipeline_position(p, t, err);

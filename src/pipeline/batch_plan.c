@@ -74,17 +74,18 @@ dl_status dl_batch_decide(dl_pipeline *p, dl_batch_plan *plan, dl_error *err)
 {
     /* Where sequences grow with time everything up to the watermark is in the tables, as a row or
      * as none. */
-    dl_fold_rules rules = {.source = p->source,
-                           .settled = p->ordered ? p->watermark : 0,
-                           .require_file_path = p->options.require_file_path};
+    plan->rules = (dl_fold_rules){.source = p->source,
+                                  .settled = p->ordered ? p->watermark : 0,
+                                  .require_file_path = p->options.require_file_path};
+    plan->ahead.rules = &plan->rules;
     for (size_t g = 0; g < plan->fold->group_count; g++) {
         const dl_fold_group *group = &plan->fold->groups[g];
         dl_state_key key = dl_batch_key(group->entries[0]);
         dl_state_instance *known = &plan->known[g];
         DL_TRY(dl_state_get(p->state, &key, known, err));
         dl_fold_decision *d = &plan->decisions[g];
-        *d = dl_fold_decide(group, known, &rules);
-        DL_TRY(dl_ahead_decide(p, group, known, &rules, &plan->ahead, d, err));
+        *d = dl_fold_decide(group, known, &plan->rules);
+        DL_TRY(dl_ahead_decide(p, group, known, &plan->ahead, d, err));
         bool has_row = known->known && !known->removed;
         plan->skipped += d->verdict == DL_FOLD_NOTHING;
         plan->stale += d->verdict == DL_FOLD_STALE;
@@ -130,22 +131,20 @@ static dl_status write_row(dl_batch_output *o, size_t g, dl_arena **arena, dl_er
             return dl_error_set(err, DL_E_NOMEM, "no memory for a row");
         }
     }
-    const dl_feed_attribute *attributes = NULL;
-    size_t count = 0;
-    dl_str compact = DL_STR_NONE;
+    dl_project_change change = {.entry = d->entry, .created_us = d->created_us};
     if (d->entry->metadata.ptr != NULL) {
-        dl_status status =
-            dl_feed_attributes(d->entry->metadata, *arena, &attributes, &count, &compact, err);
+        dl_status status = dl_feed_attributes(d->entry->metadata, *arena, &change.attributes,
+                                              &change.attribute_count, &change.compact, err);
         if (status != DL_OK) {
             return dl_error_within(err, status, "reading the metadata of change %" PRId64,
                                    d->entry->sequence);
         }
     }
     dl_state_shown shown = {0};
-    DL_TRY(dl_project_shown(attributes, count, *arena, &shown, err));
+    DL_TRY(dl_project_shown(change.attributes, change.attribute_count, *arena, &shown, err));
     DL_TRY(keep_shown(&shown, o->keep, &o->shown[g - o->first], err));
-    return dl_project_put_instance(o->table->binding, dl_delta_writer_columns(o->writer), d->entry,
-                                   attributes, count, compact, d->created_us, *arena, err);
+    return dl_project_put_instance(o->table->binding, dl_delta_writer_columns(o->writer), &change,
+                                   *arena, err);
 }
 
 static dl_status write_rows(dl_batch_output *o, dl_error *err)

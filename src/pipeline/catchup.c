@@ -116,7 +116,7 @@ static dl_status is_alive(catching *c, dl_state_place place, bool *out_alive, dl
     known_file *wanted = &key;
     known_file **hit = c->count == 0 ? NULL
                                      : bsearch((const void *)&wanted, (const void *)c->by_number,
-                                               c->count, sizeof wanted, compare_numbers);
+                                               c->count, sizeof(known_file *), compare_numbers);
     known_file *f = hit == NULL ? NULL : *hit;
     if (f == NULL) { /* a file that came just now: read before, so what it holds is alive */
         *out_alive = place.file != 0;
@@ -138,16 +138,14 @@ static dl_status is_alive(catching *c, dl_state_place place, bool *out_alive, dl
 static dl_status found_instance(catching *c, const dl_delta_batch *batch, size_t i, dl_error *err)
 {
     dl_pipeline *p = c->pipeline;
-    dl_state_key key;
-    dl_state_instance row = {0};
+    dl_project_instance found = {0};
     dl_state_instance known = {0};
-    dl_state_shown shown = {0};
-    DL_TRY(dl_project_instance_of(c->table->binding, batch, i, c->batch_arena, &key, &row, &shown,
-                                  err));
+    DL_TRY(dl_project_instance_of(c->table->binding, batch, i, c->batch_arena, &found, err));
+    dl_state_instance row = found.instance;
     row.place = (dl_state_place){c->file, batch->row_numbers[i]};
     row.sequence = c->sequence;
     row.source = c->sequence > 0 ? p->source : 0;
-    DL_TRY(dl_state_get(p->state, &key, &known, err));
+    DL_TRY(dl_state_get(p->state, &found.key, &known, err));
     if (known.known && !known.removed) {
         if (known.place.file == row.place.file && known.place.row == row.place.row) {
             return DL_OK;
@@ -163,14 +161,19 @@ static dl_status found_instance(catching *c, const dl_delta_batch *batch, size_t
             }
         }
     }
-    return dl_state_put(p->state, &key, &row, &shown, err);
+    return dl_state_put(p->state, &found.key, &row, &found.shown, err);
+}
+
+static dl_state_key key_of(const dl_state_row *row)
+{
+    return (dl_state_key){row->partition_name, row->study_uid, row->series_uid, DL_STR_NONE};
 }
 
 static dl_status found_row(catching *c, const dl_delta_batch *batch, size_t i, dl_error *err)
 {
-    dl_state_key key = {0};
     dl_state_row row = {0};
-    DL_TRY(dl_project_row_of(c->table->binding, batch, i, c->batch_arena, &key, &row, err));
+    DL_TRY(dl_project_row_of(c->table->binding, batch, i, c->batch_arena, &row, err));
+    dl_state_key key = key_of(&row);
     dl_state *state = c->pipeline->state;
     dl_state_kind kind = c->table->kind;
     dl_state_place place = {c->file, batch->row_numbers[i]};
@@ -206,14 +209,14 @@ static dl_status lost(catching *c, const dl_state_key *key, dl_state_place place
 static dl_status lost_row(catching *c, const dl_delta_batch *batch, size_t i, dl_error *err)
 {
     dl_state_key key = {0};
-    dl_state_instance instance = {0};
-    dl_state_shown shown = {0};
-    dl_state_row row = {0};
     if (c->table->kind == DL_STATE_INSTANCE) {
-        DL_TRY(dl_project_instance_of(c->table->binding, batch, i, c->batch_arena, &key, &instance,
-                                      &shown, err));
+        dl_project_instance instance = {0};
+        DL_TRY(dl_project_instance_of(c->table->binding, batch, i, c->batch_arena, &instance, err));
+        key = instance.key;
     } else {
-        DL_TRY(dl_project_row_of(c->table->binding, batch, i, c->batch_arena, &key, &row, err));
+        dl_state_row row = {0};
+        DL_TRY(dl_project_row_of(c->table->binding, batch, i, c->batch_arena, &row, err));
+        key = key_of(&row);
     }
     return lost(c, &key, (dl_state_place){c->file, batch->row_numbers[i]}, err);
 }

@@ -23,7 +23,7 @@ dl_status dl_fold_add(dl_fold *fold, dl_feed_page *take_page, dl_error *err)
     DL_AUTO(dl_feed_page) page = take_page;
     if (fold->page_count == fold->page_room) {
         size_t room = fold->page_room == 0 ? 64 : fold->page_room * 2;
-        dl_feed_page **grown = dl_mem_resize((void *)fold->pages, room, sizeof *grown);
+        dl_feed_page **grown = dl_mem_resize((void *)fold->pages, room, sizeof(dl_feed_page *));
         if (grown == NULL) {
             return dl_error_set(err, DL_E_NOMEM, "no memory for a batch of %zu pages", room);
         }
@@ -76,7 +76,7 @@ dl_status dl_fold_sort(dl_fold *fold, dl_error *err)
         return dl_error_set(err, DL_E_NOMEM, "no memory for a batch of changes");
     }
     size_t count = 0;
-    fold->sorted = dl_arena_alloc(fold->arena, fold->entry_count + 1, sizeof *fold->sorted);
+    fold->sorted = dl_arena_alloc(fold->arena, fold->entry_count + 1, sizeof(dl_feed_entry *));
     fold->groups = dl_arena_alloc(fold->arena, fold->entry_count + 1, sizeof *fold->groups);
     if (fold->sorted == NULL || fold->groups == NULL) {
         return dl_arena_full(fold->arena, err);
@@ -86,7 +86,7 @@ dl_status dl_fold_sort(dl_fold *fold, dl_error *err)
             fold->sorted[count++] = &fold->pages[i]->entries[k];
         }
     }
-    qsort((void *)fold->sorted, count, sizeof *fold->sorted, compare_changes);
+    qsort((void *)fold->sorted, count, sizeof(dl_feed_entry *), compare_changes);
     fold->group_count = 0;
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && compare_keys(fold->sorted[i - 1], fold->sorted[i]) == 0) {

@@ -144,12 +144,12 @@ bool dl_fold_counts(const dl_feed_entry *entry, const dl_fold_rules *rules);
 
 typedef struct dl_ahead_change {
     const dl_feed_entry *key; /* any entry of the key */
-    int64_t sequence, timestamp_us;
-    bool is_delete;
+    dl_state_change change;
 } dl_ahead_change;
 
 typedef struct dl_ahead_list {
-    dl_arena *arena; /* borrowed */
+    dl_arena *arena;            /* borrowed */
+    const dl_fold_rules *rules; /* borrowed */
     dl_ahead_change *items;
     size_t count, room;
 } dl_ahead_list;
@@ -157,9 +157,8 @@ typedef struct dl_ahead_list {
 /** Correct a decision's created_us where windows went ahead of the watermark; what must be
  * remembered for it is appended to `list`, to be recorded with the rows. */
 DL_NODISCARD dl_status dl_ahead_decide(dl_pipeline *p, const dl_fold_group *group,
-                                       const dl_state_instance *known, const dl_fold_rules *rules,
-                                       dl_ahead_list *list, dl_fold_decision *decision,
-                                       dl_error *err);
+                                       const dl_state_instance *known, dl_ahead_list *list,
+                                       dl_fold_decision *decision, dl_error *err);
 DL_NODISCARD dl_status dl_ahead_record(dl_pipeline *p, const dl_ahead_list *list, dl_error *err);
 
 /* ---- apply.c ---- */

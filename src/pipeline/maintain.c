@@ -18,20 +18,21 @@ static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
         return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
     }
     for (size_t i = 0; i < count; i++) {
-        int64_t from = 0;
-        int64_t to = 0;
-        DL_TRY(dl_state_file(p->state, t->kind, moves[i].old_path, &from, err));
-        DL_TRY(dl_state_file(p->state, t->kind, moves[i].new_path, &to, err));
-        DL_TRY(dl_state_forward(p->state, from, moves[i].first_row, moves[i].end_row, to,
-                                moves[i].base, moves[i].dead, err));
-        DL_TRY(dl_state_file_mark(p->state, from, false, DL_STR(""), err));
+        dl_state_move move = {.first_row = moves[i].first_row,
+                              .end_row = moves[i].end_row,
+                              .base = moves[i].base,
+                              .dead = moves[i].dead};
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].old_path, &move.from, err));
+        DL_TRY(dl_state_file(p->state, t->kind, moves[i].new_path, &move.to, err));
+        DL_TRY(dl_state_forward(p->state, &move, err));
+        DL_TRY(dl_state_file_mark(p->state, move.from, false, DL_STR(""), err));
         const dl_delta_file *file = dl_delta_file_by_path(t->table, moves[i].new_path);
         dl_str word = DL_STR("");
         if (file != NULL && file->dv.storage != 0) {
             DL_TRY(dl_arena_printf(arena, &word, err, "%c%.*s@%" PRId64, file->dv.storage,
                                    DL_STR_ARG(file->dv.path_or_inline), file->dv.offset));
         }
-        DL_TRY(dl_state_file_mark(p->state, to, file != NULL, word, err));
+        DL_TRY(dl_state_file_mark(p->state, move.to, file != NULL, word, err));
     }
     return dl_pipeline_position(p, t, err);
 }

@@ -62,12 +62,18 @@ DL_DEFINE_AUTO(dl_project_binding)
 DL_NODISCARD dl_status dl_project_shown(const dl_feed_attribute *attributes, size_t count,
                                         dl_arena *arena, dl_state_shown *out_shown, dl_error *err);
 
-/** Put the row of an instance and end it. `compact` is the metadata as compact text. */
+/** A change that becomes a row. */
+typedef struct dl_project_change {
+    const dl_feed_entry *entry;
+    const dl_feed_attribute *attributes;
+    size_t attribute_count;
+    dl_str compact; /* the metadata as compact text; ptr NULL: none */
+    int64_t created_us;
+} dl_project_change;
+/** Put the row of an instance and end it. */
 DL_NODISCARD dl_status dl_project_put_instance(const dl_project_binding *binding,
                                                dl_columnar_writer *writer,
-                                               const dl_feed_entry *entry,
-                                               const dl_feed_attribute *attributes, size_t count,
-                                               dl_str compact, int64_t created_us, dl_arena *arena,
+                                               const dl_project_change *change, dl_arena *arena,
                                                dl_error *err);
 /** Put the row of a series or study and end it. */
 DL_NODISCARD dl_status dl_project_put_row(const dl_project_binding *binding,
@@ -82,19 +88,22 @@ uint64_t dl_project_row_hash(dl_state_kind kind, const dl_state_row *row);
 DL_NODISCARD dl_status dl_project_key_columns(const dl_project_binding *binding, dl_arena *arena,
                                               const dl_str **out_columns, size_t *out_count,
                                               dl_error *err);
-/** Row `row` of a batch that was read with those columns. Text borrows from the batch. For an
- * instance: key, timestamp_us, created_us, shown. For a series or study: key, and in `out_row` what
- * the row says. A date that the table holds typed comes back as text in the arena (16 bytes a row:
- * one arena a batch). Errors: DL_E_UNSUPPORTED when a key or the timestamp of the row is NULL;
- * naming column and file. */
+/** A row of the instance table. */
+typedef struct dl_project_instance {
+    dl_state_key key;
+    dl_state_instance instance; /* known, timestamp_us, created_us */
+    dl_state_shown shown;
+} dl_project_instance;
+/** Row `row` of a batch that was read with those columns. Text borrows from the batch. Of a series
+ * or study: the key and what the row says. A date that the table holds typed comes back as text in
+ * the arena (16 bytes a row: one arena a batch). Errors: DL_E_UNSUPPORTED when a key or the
+ * timestamp of the row is NULL; naming column and file. */
 DL_NODISCARD dl_status dl_project_instance_of(const dl_project_binding *binding,
                                               const dl_delta_batch *batch, size_t row,
-                                              dl_arena *arena, dl_state_key *out_key,
-                                              dl_state_instance *out_instance,
-                                              dl_state_shown *out_shown, dl_error *err);
+                                              dl_arena *arena, dl_project_instance *out_instance,
+                                              dl_error *err);
 DL_NODISCARD dl_status dl_project_row_of(const dl_project_binding *binding,
                                          const dl_delta_batch *batch, size_t row, dl_arena *arena,
-                                         dl_state_key *out_key, dl_state_row *out_row,
-                                         dl_error *err);
+                                         dl_state_row *out_row, dl_error *err);
 
 #endif

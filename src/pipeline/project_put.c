@@ -233,11 +233,7 @@ static void put_metadata(const dl_project_binding *b, dl_columnar_writer *w,
 /* ---- rows ---- */
 
 typedef struct instance_row {
-    const dl_feed_entry *entry;
-    const dl_feed_attribute *attributes;
-    size_t count;
-    dl_str compact;
-    int64_t created_us;
+    const dl_project_change *change;
     const bool *repeated;
     const dl_feed_attribute *found[DL_PROJECT_WANTED_LIMIT];
 } instance_row;
@@ -250,35 +246,36 @@ static dl_status put_column(const dl_project_binding *b, dl_columnar_writer *w,
     dl_str text = DL_STR_NONE;
     switch (bound->column->from) {
     case DL_PROJECT_PARTITION:
-        put_text(w, bound, row->entry->partition_name);
+        put_text(w, bound, row->change->entry->partition_name);
         return DL_OK;
     case DL_PROJECT_STUDY_UID:
-        put_text(w, bound, row->entry->study_uid);
+        put_text(w, bound, row->change->entry->study_uid);
         return DL_OK;
     case DL_PROJECT_SERIES_UID:
-        put_text(w, bound, row->entry->series_uid);
+        put_text(w, bound, row->change->entry->series_uid);
         return DL_OK;
     case DL_PROJECT_SOP_UID:
-        put_text(w, bound, row->entry->sop_uid);
+        put_text(w, bound, row->change->entry->sop_uid);
         return DL_OK;
     case DL_PROJECT_TIME:
-        dl_columnar_put_int(w, bound->leaf, 0, row->entry->timestamp_us);
+        dl_columnar_put_int(w, bound->leaf, 0, row->change->entry->timestamp_us);
         return DL_OK;
     case DL_PROJECT_CREATED:
-        dl_columnar_put_int(w, bound->leaf, 0, row->created_us);
+        dl_columnar_put_int(w, bound->leaf, 0, row->change->created_us);
         return DL_OK;
     case DL_PROJECT_FILE_PATH:
-        put_text(w, bound, row->entry->file_path);
+        put_text(w, bound, row->change->entry->file_path);
         return DL_OK;
     case DL_PROJECT_METADATA:
-        if (row->count == 0) {
-            put_no_attribute(b, w, row->compact.ptr == NULL ? 0 : b->metadata.entry);
+        if (row->change->attribute_count == 0) {
+            put_no_attribute(b, w, row->change->compact.ptr == NULL ? 0 : b->metadata.entry);
         } else {
-            put_metadata(b, w, row->attributes, row->count, row->repeated);
+            put_metadata(b, w, row->change->attributes, row->change->attribute_count,
+                         row->repeated);
         }
         return DL_OK;
     case DL_PROJECT_METADATA_TEXT:
-        put_text(w, bound, row->compact);
+        put_text(w, bound, row->change->compact);
         return DL_OK;
     case DL_PROJECT_FIRST:
         put_typed(w, bound, first_of(attribute));
@@ -306,25 +303,21 @@ static void put_unknown(const dl_project_binding *b, dl_columnar_writer *w)
 }
 
 dl_status dl_project_put_instance(const dl_project_binding *binding, dl_columnar_writer *writer,
-                                  const dl_feed_entry *entry, const dl_feed_attribute *attributes,
-                                  size_t count, dl_str compact, int64_t created_us, dl_arena *arena,
-                                  dl_error *err)
+                                  const dl_project_change *change, dl_arena *arena, dl_error *err)
 {
     DL_ASSERT(binding->kind == DL_STATE_INSTANCE);
     instance_row row;
-    row.entry = entry;
-    row.attributes = attributes;
-    row.count = count;
-    row.compact = compact;
-    row.created_us = created_us;
+    row.change = change;
     row.repeated = NULL;
-    for (size_t i = 0; i <= binding->wanted_count;
-         i++) { /* one at least: columns without a tag look */
+    size_t count = change->attribute_count;
+    /* One at least: columns without a tag look. */
+    for (size_t i = 0; i <= binding->wanted_count; i++) {
         row.found[i] = NULL;
     }
-    if (!find_wanted(binding->wanted, binding->wanted_count, attributes, count, row.found) &&
+    if (!find_wanted(binding->wanted, binding->wanted_count, change->attributes, count,
+                     row.found) &&
         count > 1) {
-        DL_TRY(find_repeated(attributes, count, arena, &row.repeated, err));
+        DL_TRY(find_repeated(change->attributes, count, arena, &row.repeated, err));
     }
     for (size_t i = 0; i < binding->bound_count; i++) {
         DL_TRY(put_column(binding, writer, &binding->bound[i], &row, arena, err));

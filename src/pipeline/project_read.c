@@ -94,27 +94,22 @@ static dl_status read_shown(const dl_project_binding *b, const dl_delta_batch *b
 }
 
 dl_status dl_project_instance_of(const dl_project_binding *binding, const dl_delta_batch *batch,
-                                 size_t row, dl_arena *arena, dl_state_key *out_key,
-                                 dl_state_instance *out_instance, dl_state_shown *out_shown,
+                                 size_t row, dl_arena *arena, dl_project_instance *out_instance,
                                  dl_error *err)
 {
     DL_ASSERT(binding->kind == DL_STATE_INSTANCE);
-    dl_state_key key = {0};
-    dl_state_shown shown = {0};
-    dl_state_instance instance = {.known = true};
-    DL_TRY(read_key(binding, batch, row, &key, &instance.timestamp_us, err));
-    DL_TRY(read_shown(binding, batch, row, arena, &shown, err));
-    instance.created_us =
-        number_of(binding, batch, DL_PROJECT_READ_CREATED, row, instance.timestamp_us);
-    *out_key = key;
-    *out_instance = instance;
-    *out_shown = shown;
+    dl_project_instance found = {.instance = {.known = true}};
+    int64_t *timestamp_us = &found.instance.timestamp_us;
+    DL_TRY(read_key(binding, batch, row, &found.key, timestamp_us, err));
+    DL_TRY(read_shown(binding, batch, row, arena, &found.shown, err));
+    found.instance.created_us =
+        number_of(binding, batch, DL_PROJECT_READ_CREATED, row, *timestamp_us);
+    *out_instance = found;
     return DL_OK;
 }
 
 dl_status dl_project_row_of(const dl_project_binding *binding, const dl_delta_batch *batch,
-                            size_t row, dl_arena *arena, dl_state_key *out_key,
-                            dl_state_row *out_row, dl_error *err)
+                            size_t row, dl_arena *arena, dl_state_row *out_row, dl_error *err)
 {
     DL_ASSERT(binding->kind != DL_STATE_INSTANCE);
     dl_state_key key = {0};
@@ -126,7 +121,6 @@ dl_status dl_project_row_of(const dl_project_binding *binding, const dl_delta_ba
     found.series_uid = key.series_uid;
     found.series_count = number_of(binding, batch, DL_PROJECT_READ_SERIES_COUNT, row, -1);
     found.instance_count = number_of(binding, batch, DL_PROJECT_READ_INSTANCE_COUNT, row, -1);
-    *out_key = key;
     *out_row = found;
     return DL_OK;
 }

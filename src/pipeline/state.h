@@ -83,9 +83,13 @@ DL_NODISCARD dl_status dl_state_files(dl_state *state, dl_state_kind kind,
                                                          dl_str dv, dl_error *err),
                                       void *context, dl_error *err);
 /** Rows first <= p < end of `from` are now in `to`, at base + p - rank of `dead` at p. */
-DL_NODISCARD dl_status dl_state_forward(dl_state *state, int64_t from, int64_t first_row,
-                                        int64_t end_row, int64_t to, int64_t base,
-                                        const dl_delta_bitmap *dead, dl_error *err);
+typedef struct dl_state_move {
+    int64_t from, to; /* files */
+    int64_t first_row, end_row;
+    int64_t base;
+    const dl_delta_bitmap *dead; /* NULL: none */
+} dl_state_move;
+DL_NODISCARD dl_status dl_state_forward(dl_state *state, const dl_state_move *move, dl_error *err);
 
 typedef struct dl_state_place {
     int64_t file; /* 0: nowhere */
@@ -196,13 +200,16 @@ DL_NODISCARD dl_status dl_state_all_dirty(dl_state *state, dl_error *err);
 
 /** A change that a window out of order has applied: needed to know when an instance came into
  * being. */
+typedef struct dl_state_change {
+    int64_t sequence, timestamp_us;
+    bool is_delete;
+} dl_state_change;
 DL_NODISCARD dl_status dl_state_ahead_add(dl_state *state, const dl_state_key *key, int64_t source,
-                                          int64_t sequence, int64_t timestamp_us, bool is_delete,
-                                          dl_error *err);
+                                          const dl_state_change *change, dl_error *err);
 /** In order of sequence. */
 DL_NODISCARD dl_status dl_state_ahead(dl_state *state, const dl_state_key *key, int64_t source,
-                                      dl_status (*visit)(void *context, int64_t sequence,
-                                                         int64_t timestamp_us, bool is_delete,
+                                      dl_status (*visit)(void *context,
+                                                         const dl_state_change *change,
                                                          dl_error *err),
                                       void *context, dl_error *err);
 /** Those up to `sequence` are behind the watermark now: forgotten for keys that have none beyond

@@ -20,7 +20,7 @@ static dl_status blob_of(dl_state *state, const dl_state_key *key, dl_bytes *out
 }
 
 dl_status dl_state_ahead_add(dl_state *state, const dl_state_key *key, int64_t source,
-                             int64_t sequence, int64_t timestamp_us, bool is_delete, dl_error *err)
+                             const dl_state_change *change, dl_error *err)
 {
     DL_ASSERT(state->writing);
     dl_bytes blob = {0};
@@ -30,15 +30,15 @@ dl_status dl_state_ahead_add(dl_state *state, const dl_state_key *key, int64_t s
         dl_state_query(state, "INSERT OR REPLACE INTO ahead VALUES(?1, ?2, ?3, ?4, ?5)", &q, err));
     dl_db_bind_int(q, 1, source);
     dl_db_bind_bytes(q, 2, blob);
-    dl_db_bind_int(q, 3, sequence);
-    dl_db_bind_int(q, 4, timestamp_us);
-    dl_db_bind_int(q, 5, is_delete);
+    dl_db_bind_int(q, 3, change->sequence);
+    dl_db_bind_int(q, 4, change->timestamp_us);
+    dl_db_bind_int(q, 5, change->is_delete);
     return dl_db_run(q, err);
 }
 
 dl_status dl_state_ahead(dl_state *state, const dl_state_key *key, int64_t source,
-                         dl_status (*visit)(void *context, int64_t sequence, int64_t timestamp_us,
-                                            bool is_delete, dl_error *err),
+                         dl_status (*visit)(void *context, const dl_state_change *change,
+                                            dl_error *err),
                          void *context, dl_error *err)
 {
     dl_bytes blob = {0};
@@ -52,7 +52,8 @@ dl_status dl_state_ahead(dl_state *state, const dl_state_key *key, int64_t sourc
     dl_db_bind_bytes(q, 2, blob);
     dl_status status = DL_OK;
     while (status == DL_OK && dl_db_step(q)) {
-        status = visit(context, dl_db_int(q, 0), dl_db_int(q, 1), dl_db_int(q, 2) != 0, err);
+        dl_state_change change = {dl_db_int(q, 0), dl_db_int(q, 1), dl_db_int(q, 2) != 0};
+        status = visit(context, &change, err);
     }
     return dl_state_end(q, status, err);
 }

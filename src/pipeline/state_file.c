@@ -191,27 +191,27 @@ static dl_state_forwards *slot_of(dl_state *state, int64_t file)
     return &state->forwards[(uint64_t)file & (DL_STATE_FORWARD_SLOTS - 1)];
 }
 
-dl_status dl_state_forward(dl_state *state, int64_t from, int64_t first_row, int64_t end_row,
-                           int64_t to, int64_t base, const dl_delta_bitmap *dead, dl_error *err)
+dl_status dl_state_forward(dl_state *state, const dl_state_move *move, dl_error *err)
 {
-    DL_ASSERT(state->writing && from != 0 && to != 0 && from != to && first_row <= end_row);
-    if (slot_of(state, from)->file == from) {
-        slot_clear(state, slot_of(state, from));
+    DL_ASSERT(state->writing && move->from != 0 && move->to != 0 && move->from != move->to &&
+              move->first_row <= move->end_row);
+    if (slot_of(state, move->from)->file == move->from) {
+        slot_clear(state, slot_of(state, move->from));
     }
     DL_AUTO_BUF blob;
     dl_buf_init(&blob, SIZE_MAX / 2);
-    bool any = dead != NULL && dl_delta_bitmap_count(dead) > 0;
+    bool any = move->dead != NULL && dl_delta_bitmap_count(move->dead) > 0;
     if (any) {
-        DL_TRY(dl_delta_bitmap_write(dead, &blob, err));
+        DL_TRY(dl_delta_bitmap_write(move->dead, &blob, err));
     }
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state, "INSERT OR REPLACE INTO forward VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
                           &q, err));
-    dl_db_bind_int(q, 1, from);
-    dl_db_bind_int(q, 2, first_row);
-    dl_db_bind_int(q, 3, end_row);
-    dl_db_bind_int(q, 4, to);
-    dl_db_bind_int(q, 5, base);
+    dl_db_bind_int(q, 1, move->from);
+    dl_db_bind_int(q, 2, move->first_row);
+    dl_db_bind_int(q, 3, move->end_row);
+    dl_db_bind_int(q, 4, move->to);
+    dl_db_bind_int(q, 5, move->base);
     dl_db_bind_bytes(q, 6, any ? (dl_bytes){(const uint8_t *)blob.ptr, blob.len} : (dl_bytes){0});
     return dl_db_run(q, err);
 }

@@ -147,14 +147,12 @@ static const dl_feed_entry entry_a = {
 
 static dl_status rig_put(rig *r, const dl_feed_entry *entry, dl_str metadata, dl_error *err)
 {
-    const dl_feed_attribute *attributes = NULL;
-    size_t count = 0;
-    dl_str compact = DL_STR_NONE;
+    dl_project_change change = {.entry = entry, .created_us = 999};
     if (metadata.ptr != NULL) {
-        DL_TRY(dl_feed_attributes(metadata, r->arena, &attributes, &count, &compact, err));
+        DL_TRY(dl_feed_attributes(metadata, r->arena, &change.attributes, &change.attribute_count,
+                                  &change.compact, err));
     }
-    return dl_project_put_instance(r->binding, r->writer, entry, attributes, count, compact, 999,
-                                   r->arena, err);
+    return dl_project_put_instance(r->binding, r->writer, &change, r->arena, err);
 }
 
 /* ---- schemas ---- */
@@ -444,9 +442,8 @@ TAP_CASE(of_a_key_twice_the_last_one_stays)
     rig r;
     dl_error err = {0};
     rig_open(&r, DL_PIPELINE_TEMPLATE_R4, DL_STATE_INSTANCE, LIST(r4), (list){NULL, 0});
-    TAP_OK(dl_project_put_instance(r.binding, r.writer, &entry_a, attributes,
-                                   DL_COUNT_OF(attributes), DL_STR("{}"), 1, r.arena, &err),
-           err);
+    dl_project_change change = {&entry_a, attributes, DL_COUNT_OF(attributes), DL_STR("{}"), 1};
+    TAP_OK(dl_project_put_instance(r.binding, r.writer, &change, r.arena, &err), err);
     size_t leaf = r.leaves[14];
     TAP_EQ_STR(record_text(r.writer, leaf), "0=00080060 1=00100020 1=");
     TAP_EQ_STR(record_text(r.writer, leaf + 1), "0=CS 1=SH 1=UN");
@@ -982,9 +979,7 @@ TAP_CASE(instances_are_read_back)
     rig r;
     batch_rig b;
     dl_error err = {0};
-    dl_state_key key = {0};
-    dl_state_instance instance = {0};
-    dl_state_shown shown = {0};
+    dl_project_instance got = {0};
     rig_open(&r, DL_PIPELINE_TEMPLATE_R4, DL_STATE_INSTANCE, LIST(r4), (list){NULL, 0});
     check_names(&r, "partitionName studyinstanceuid seriesinstanceuid sopinstanceuid "
                     "lastModifiedTimestamp created_date studydate studydescription "
@@ -992,37 +987,34 @@ TAP_CASE(instances_are_read_back)
     static const char *const row4[] = {"p",   "1.2", "1.3", "1.4", "#50", "#40",
                                        "bad", "d",   NULL,  "id",  "A^B", "CT"};
     fill_batch(&b, row4, DL_COUNT_OF(row4));
-    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &key, &instance, &shown, &err),
-           err);
-    TAP_EQ_STR(key.partition_name, "p");
-    TAP_EQ_STR(key.study_uid, "1.2");
-    TAP_EQ_STR(key.series_uid, "1.3");
-    TAP_EQ_STR(key.sop_uid, "1.4");
-    TAP_TRUE(instance.known && !instance.removed && instance.place.file == 0);
-    TAP_EQ_INT(instance.timestamp_us, 50);
-    TAP_EQ_INT(instance.created_us, 40);
-    TAP_EQ_STR(shown.study_date_text, "bad");
-    TAP_TRUE(shown.issuer_of_patient_id.ptr == NULL);
-    TAP_EQ_STR(shown.patient_name, "A^B");
-    TAP_EQ_STR(shown.modality, "CT");
+    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &got, &err), err);
+    TAP_EQ_STR(got.key.partition_name, "p");
+    TAP_EQ_STR(got.key.study_uid, "1.2");
+    TAP_EQ_STR(got.key.series_uid, "1.3");
+    TAP_EQ_STR(got.key.sop_uid, "1.4");
+    TAP_TRUE(got.instance.known && !got.instance.removed && got.instance.place.file == 0);
+    TAP_EQ_INT(got.instance.timestamp_us, 50);
+    TAP_EQ_INT(got.instance.created_us, 40);
+    TAP_EQ_STR(got.shown.study_date_text, "bad");
+    TAP_TRUE(got.shown.issuer_of_patient_id.ptr == NULL);
+    TAP_EQ_STR(got.shown.patient_name, "A^B");
+    TAP_EQ_STR(got.shown.modality, "CT");
     static const char *const nulls[] = {"p",  "1.2", "1.3", "1.4", "#50", NULL,
                                         NULL, NULL,  NULL,  NULL,  NULL,  NULL};
     fill_batch(&b, nulls, DL_COUNT_OF(nulls));
-    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &key, &instance, &shown, &err),
-           err);
-    TAP_EQ_INT(instance.created_us, 50);
-    TAP_TRUE(shown.study_date_text.ptr == NULL && shown.modality.ptr == NULL);
+    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &got, &err), err);
+    TAP_EQ_INT(got.instance.created_us, 50);
+    TAP_TRUE(got.shown.study_date_text.ptr == NULL && got.shown.modality.ptr == NULL);
     for (size_t i = 0; i < 5; i++) { /* a row without its key */
         const char *missing[DL_COUNT_OF(nulls)];
         memcpy((void *)missing, (const void *)nulls, sizeof nulls);
         missing[i] = NULL;
         fill_batch(&b, missing, DL_COUNT_OF(missing));
-        key = (dl_state_key){.sop_uid = DL_STR("kept")};
-        TAP_STATUS(
-            dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &key, &instance, &shown, &err),
-            DL_E_UNSUPPORTED);
+        got.key = (dl_state_key){.sop_uid = DL_STR("kept")};
+        TAP_STATUS(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &got, &err),
+                   DL_E_UNSUPPORTED);
         TAP_TRUE(strstr(err.message, "row 41 of f.parquet") != NULL && err.hint[0] != 0);
-        TAP_EQ_STR(key.sop_uid, "kept");
+        TAP_EQ_STR(got.key.sop_uid, "kept");
     }
     rig_close(&r);
     rig_open(&r, DL_PIPELINE_TEMPLATE_R2, DL_STATE_INSTANCE, LIST(r2), (list){NULL, 0});
@@ -1032,10 +1024,9 @@ TAP_CASE(instances_are_read_back)
     static const char *const row2[] = {"p", "1.2", "1.3", "1.4", "#50", "#20458",
                                        "d", NULL,  "id",  "A^B", "CT"};
     fill_batch(&b, row2, DL_COUNT_OF(row2));
-    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &key, &instance, &shown, &err),
-           err);
-    TAP_EQ_STR(shown.study_date_text, "20260105");
-    TAP_EQ_INT(instance.created_us, 50);
+    TAP_OK(dl_project_instance_of(r.binding, &b.batch, 0, r.arena, &got, &err), err);
+    TAP_EQ_STR(got.shown.study_date_text, "20260105");
+    TAP_EQ_INT(got.instance.created_us, 50);
     rig_close(&r);
 }
 
@@ -1044,15 +1035,13 @@ TAP_CASE(series_and_study_rows_are_read_back_with_the_same_hash)
     rig r;
     batch_rig b;
     dl_error err = {0};
-    dl_state_key key = {0};
     dl_state_row row = {0};
     static const char *const series[] = {"p",  "1.2", "1.2.3", "#77", "#20458", "d",
                                          NULL, "",    "A^B",   "CT",  "#9"};
     rig_open(&r, DL_PIPELINE_AUTO, DL_STATE_SERIES, LIST(series_table), (list){NULL, 0});
     fill_batch(&b, series, DL_COUNT_OF(series));
-    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &key, &row, &err), err);
-    TAP_EQ_STR(key.series_uid, "1.2.3");
-    TAP_TRUE(key.sop_uid.ptr == NULL);
+    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &row, &err), err);
+    TAP_EQ_STR(row.series_uid, "1.2.3");
     TAP_TRUE(dl_project_row_hash(DL_STATE_SERIES, &row) ==
              dl_project_row_hash(DL_STATE_SERIES, &row_a));
     rig_close(&r);
@@ -1060,15 +1049,15 @@ TAP_CASE(series_and_study_rows_are_read_back_with_the_same_hash)
                                         NULL, "",    "A^B", "#2",     "#9"};
     rig_open(&r, DL_PIPELINE_AUTO, DL_STATE_STUDY, LIST(study_table), (list){NULL, 0});
     fill_batch(&b, study, DL_COUNT_OF(study));
-    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &key, &row, &err), err);
-    TAP_TRUE(key.series_uid.ptr == NULL);
+    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &row, &err), err);
+    TAP_TRUE(row.series_uid.ptr == NULL);
     TAP_TRUE(dl_project_row_hash(DL_STATE_STUDY, &row) ==
              dl_project_row_hash(DL_STATE_STUDY, &row_a));
     /* NULL counts are no count of ours. */
     static const char *const broken[] = {"p",  "1.2", "#77", "#20458", "d",
                                          NULL, "",    "A^B", NULL,     NULL};
     fill_batch(&b, broken, DL_COUNT_OF(broken));
-    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &key, &row, &err), err);
+    TAP_OK(dl_project_row_of(r.binding, &b.batch, 0, r.arena, &row, &err), err);
     TAP_EQ_INT(row.instance_count, -1);
     rig_close(&r);
 }
@@ -1129,9 +1118,8 @@ TAP_CASE(a_full_arena_is_told)
     rig_open(&r, DL_PIPELINE_TEMPLATE_R4, DL_STATE_INSTANCE, LIST(r4), (list){NULL, 0});
     DL_AUTO(dl_arena) small = dl_arena_create(8);
     static const dl_feed_attribute twice[] = {{.tag = {"00100020", 8}}, {.tag = {"00100020", 8}}};
-    TAP_STATUS(dl_project_put_instance(r.binding, r.writer, &entry_a, twice, 2, DL_STR("{}"), 1,
-                                       small, &err),
-               DL_E_LIMIT);
+    dl_project_change change = {&entry_a, twice, 2, DL_STR("{}"), 1};
+    TAP_STATUS(dl_project_put_instance(r.binding, r.writer, &change, small, &err), DL_E_LIMIT);
     static const dl_str name = DL_STR("{\"Alphabetic\":\"a long name with\\nan escape\"}");
     static const dl_feed_attribute named[] = {
         {.tag = {"00100010", 8}, .values = &name, .value_count = 1, .has_value = true}};

@@ -324,14 +324,16 @@ TAP_CASE(keys_are_bounded)
         *texts[part] = (dl_str){text, DL_STATE_KEY_LIMIT_BYTES};
         TAP_OK(dl_state_put(f.state, &key, &instance, &shown_a, &err), err);
         TAP_TRUE(get(f.state, &key).known);
-        TAP_OK(dl_state_ahead_add(f.state, &key, 1, 1, 1, false, &err), err);
+        TAP_OK(dl_state_ahead_add(f.state, &key, 1, &(dl_state_change){1, 1, false}, &err), err);
         *texts[part] = (dl_str){text, DL_STATE_KEY_LIMIT_BYTES + 1};
         TAP_STATUS(dl_state_put(f.state, &key, &instance, &shown_a, &err), DL_E_LIMIT);
         TAP_STATUS(dl_state_get(f.state, &key, &got, &err), DL_E_LIMIT);
-        TAP_STATUS(dl_state_ahead_add(f.state, &key, 1, 1, 1, false, &err), DL_E_LIMIT);
+        TAP_STATUS(dl_state_ahead_add(f.state, &key, 1, &(dl_state_change){1, 1, false}, &err),
+                   DL_E_LIMIT);
         *texts[part] = (dl_str){text, 0};
         TAP_STATUS(dl_state_put(f.state, &key, &instance, &shown_a, &err), DL_E_INVALID);
-        TAP_STATUS(dl_state_ahead_add(f.state, &key, 1, 1, 1, false, &err), DL_E_INVALID);
+        TAP_STATUS(dl_state_ahead_add(f.state, &key, 1, &(dl_state_change){1, 1, false}, &err),
+                   DL_E_INVALID);
         TAP_TRUE(err.message[0] != 0);
     }
     dl_state_rollback(f.state);
@@ -445,9 +447,10 @@ TAP_CASE(rows_follow_chains_and_splits_past_dead_rows)
     int64_t c = file_of(f.state, DL_STATE_INSTANCE, "c"),
             d = file_of(f.state, DL_STATE_INSTANCE, "d");
     TAP_TRUE(a != b && file_of(f.state, DL_STATE_SERIES, "a") != a);
-    TAP_OK(dl_state_forward(f.state, a, 0, 100000, b, 10, dead, &err), err);
-    TAP_OK(dl_state_forward(f.state, a, 100000, 200000, c, -50000, dead, &err), err);
-    TAP_OK(dl_state_forward(f.state, b, 0, 100, d, 0, NULL, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){a, b, 0, 100000, 10, dead}, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){a, c, 100000, 200000, -50000, dead}, &err),
+           err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){b, d, 0, 100, 0, NULL}, &err), err);
     static const struct {
         int64_t row;
         char file;
@@ -486,8 +489,8 @@ TAP_CASE(a_circle_of_files_is_damage)
     begin(f.state);
     int64_t a = file_of(f.state, DL_STATE_INSTANCE, "a"),
             b = file_of(f.state, DL_STATE_INSTANCE, "b");
-    TAP_OK(dl_state_forward(f.state, a, 0, 10, b, 0, NULL, &err), err);
-    TAP_OK(dl_state_forward(f.state, b, 0, 10, a, 0, NULL, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){a, b, 0, 10, 0, NULL}, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){b, a, 0, 10, 0, NULL}, &err), err);
     dl_state_place place = {a, 3};
     TAP_STATUS(dl_state_resolve(f.state, &place, &err), DL_E_CORRUPT);
     TAP_EQ_INT(place.file, a);
@@ -513,7 +516,9 @@ TAP_CASE(a_long_chain_and_many_bitmaps_stay_within_the_bound)
         (void)snprintf(path, sizeof path, "f%d", i);
         files[i] = file_of(f.state, DL_STATE_INSTANCE, path);
         if (i > 0) {
-            TAP_OK(dl_state_forward(f.state, files[i - 1], 0, 30000, files[i], 0, dead, &err), err);
+            TAP_OK(dl_state_forward(
+                       f.state, &(dl_state_move){files[i - 1], files[i], 0, 30000, 0, dead}, &err),
+                   err);
         }
     }
     dl_state_place place = {files[0], 50};
@@ -592,7 +597,7 @@ static void rows_found_and_lost(dl_state_kind kind)
     /* A second row must go; places are those after compaction. */
     TAP_OK(dl_state_found(f.state, kind, &key_a, (dl_state_place){file, 5}, 77, &err), err);
     TAP_EQ_INT(extras(f.state, kind).count, 1);
-    TAP_OK(dl_state_forward(f.state, file, 0, 10, moved, 0, NULL, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){file, moved, 0, 10, 0, NULL}, &err), err);
     TAP_EQ_INT(extras(f.state, kind).last.file, moved);
     TAP_OK(dl_state_lost(f.state, kind, &key_a, (dl_state_place){moved, 5}, &err), err);
     TAP_EQ_INT(extras(f.state, kind).count, 0);
@@ -743,7 +748,7 @@ TAP_CASE(files_are_marked_and_rows_without_a_file_are_found)
     TAP_OK(dl_state_file_mark(f.state, a, false, DL_STR(""), &err), err);
     TAP_OK(dl_state_orphans(f.state, DL_STATE_INSTANCE, see_orphan, &s, &err), err);
     TAP_TRUE(s.count == 1 && s.last.file == a && s.id == 12);
-    TAP_OK(dl_state_forward(f.state, a, 0, 5, b, 0, NULL, &err), err);
+    TAP_OK(dl_state_forward(f.state, &(dl_state_move){a, b, 0, 5, 0, NULL}, &err), err);
     TAP_OK(dl_state_file_mark(f.state, b, true, DL_STR(""), &err), err);
     s.count = 0;
     TAP_OK(dl_state_orphans(f.state, DL_STATE_INSTANCE, see_orphan, &s, &err), err);
@@ -770,12 +775,11 @@ TAP_CASE(files_are_marked_and_rows_without_a_file_are_found)
 
 /* ---- ahead ---- */
 
-static dl_status see_ahead(void *context, int64_t sequence, int64_t timestamp_us, bool is_delete,
-                           dl_error *err)
+static dl_status see_ahead(void *context, const dl_state_change *change, dl_error *err)
 {
     dl_buf *out = context;
-    return dl_buf_printf(out, err, "%lld@%lld%s ", (long long)sequence, (long long)timestamp_us,
-                         is_delete ? "-" : "+");
+    return dl_buf_printf(out, err, "%lld@%lld%s ", (long long)change->sequence,
+                         (long long)change->timestamp_us, change->is_delete ? "-" : "+");
 }
 
 TAP_CASE(changes_ahead_come_back_in_order_until_they_are_behind)
@@ -788,11 +792,11 @@ TAP_CASE(changes_ahead_come_back_in_order_until_they_are_behind)
     dl_state_key other = key_a;
     other.sop_uid = DL_STR("1.2.3.5");
     begin(f.state);
-    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, 300, 30, true, &err), err);
-    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, 20, 2, false, &err), err);
-    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, 20, 2, false, &err), err);
-    TAP_OK(dl_state_ahead_add(f.state, &key_a, 2, 25, 9, false, &err), err);
-    TAP_OK(dl_state_ahead_add(f.state, &other, 1, 21, 9, false, &err), err);
+    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, &(dl_state_change){300, 30, true}, &err), err);
+    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, &(dl_state_change){20, 2, false}, &err), err);
+    TAP_OK(dl_state_ahead_add(f.state, &key_a, 1, &(dl_state_change){20, 2, false}, &err), err);
+    TAP_OK(dl_state_ahead_add(f.state, &key_a, 2, &(dl_state_change){25, 9, false}, &err), err);
+    TAP_OK(dl_state_ahead_add(f.state, &other, 1, &(dl_state_change){21, 9, false}, &err), err);
     TAP_OK(dl_state_ahead(f.state, &key_a, 1, see_ahead, &out, &err), err);
     TAP_EQ_STR(dl_buf_str(&out), "20@2+ 300@30- ");
     /* What is behind stays as long as the key has something ahead. */
@@ -889,7 +893,8 @@ static dl_status use_all(const char *path, dl_error *err)
         status == DL_OK ? dl_state_file(state, DL_STATE_INSTANCE, DL_STR("a"), &a, err) : status;
     status =
         status == DL_OK ? dl_state_file(state, DL_STATE_INSTANCE, DL_STR("b"), &b, err) : status;
-    status = status == DL_OK ? dl_state_forward(state, a, 0, 9, b, 0, dead, err) : status;
+    status = status == DL_OK ? dl_state_forward(state, &(dl_state_move){a, b, 0, 9, 0, dead}, err)
+                             : status;
     instance.place = (dl_state_place){a, 2};
     status = status == DL_OK ? dl_state_put(state, &key_a, &instance, &shown_a, err) : status;
     status = status == DL_OK ? dl_state_get(state, &key_a, &instance, err) : status;
@@ -898,7 +903,9 @@ static dl_status use_all(const char *path, dl_error *err)
     status =
         status == DL_OK ? dl_state_dirty(state, DL_STATE_STUDY, 9, ignore_row, NULL, err) : status;
     status = status == DL_OK ? dl_state_remove(state, &key_a, 2, 2, 1, err) : status;
-    status = status == DL_OK ? dl_state_ahead_add(state, &key_a, 1, 1, 1, true, err) : status;
+    status = status == DL_OK
+                 ? dl_state_ahead_add(state, &key_a, 1, &(dl_state_change){1, 1, true}, err)
+                 : status;
     status = status == DL_OK ? dl_state_prune(state, 9, err) : status;
     if (status == DL_OK) {
         status = dl_state_commit(state, err);

@@ -249,9 +249,10 @@ static void step_forward(model *m)
         TAP_OK(dl_state_file(m->f.state, kind, dl_str_of(path), &to[half], &err), err);
         int64_t first = half == 0 ? 0 : cut, last = half == 0 ? cut : end;
         if (first < last) {
-            TAP_OK(
-                dl_state_forward(m->f.state, from, first, last, to[half], base[half], dead, &err),
-                err);
+            TAP_OK(dl_state_forward(m->f.state,
+                                    &(dl_state_move){from, to[half], first, last, base[half], dead},
+                                    &err),
+                   err);
             TAP_OK(dl_state_file_mark(m->f.state, to[half], true, DL_STR("u-x"), &err), err);
         }
     }
