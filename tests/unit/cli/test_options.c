@@ -155,7 +155,7 @@ static void check_option(const dl_cli_command *c, const dl_cli_option *o, const 
 
 TAP_CASE(every_command_is_described)
 {
-    TAP_EQ_INT(dl_cli_command_count(), 8);
+    TAP_EQ_INT(dl_cli_command_count(), 10);
     for (size_t i = 0; i < dl_cli_command_count(); i++) {
         const dl_cli_command *c = dl_cli_command_at(i);
         char *help = NULL;
@@ -232,6 +232,18 @@ TAP_CASE(wrong_usage_exits_with_two)
         {{"dicomlake", "get"}, DL_CLI_USAGE, "get: something is missing"},
         {{"dicomlake", "delete", "1", "2", "3", "4"}, DL_CLI_USAGE, "delete: too many words"},
         {{"dicomlake", "feed", "--metadata", "--url", "http://h"}, DL_CLI_USAGE, "needs --json"},
+        {{"dicomlake", "sync"}, DL_CLI_USAGE, "no archive and no lake named; give --home DIR"},
+        {{"dicomlake", "sync", "x"}, DL_CLI_USAGE, "sync: too many words"},
+        {{"dicomlake", "sync", "--home", "/nonexistent"}, DL_CLI_FAILED, "no archive in"},
+        {{"dicomlake", "sync", "--batchsize", "1"}, DL_CLI_USAGE, "sync: no option --batchsize"},
+        {{"dicomlake", "sync", "--batch-changes", "0"}, DL_CLI_USAGE, "from 1 to 10000000"},
+        {{"dicomlake", "sync", "--wait", "86401"}, DL_CLI_USAGE, "from 0 to 86400"},
+        {{"dicomlake", "table"}, DL_CLI_USAGE, "table: something is missing"},
+        {{"dicomlake", "table", "show", "a", "b"}, DL_CLI_USAGE, "table: too many words"},
+        {{"dicomlake", "table", "dance"}, DL_CLI_USAGE, "table has no action dance; list, show"},
+        {{"dicomlake", "table", "list"}, DL_CLI_USAGE, "no archive and no lake named"},
+        {{"dicomlake", "table", "list", "--lake", "/nonexistent"}, DL_CLI_FAILED, "/nonexistent"},
+        {{"dicomlake", "table", "show", "/nonexistent/t"}, DL_CLI_FAILED, "/nonexistent/t"},
         {{"dicomlake", "import"}, DL_CLI_USAGE, "import: something is missing"},
         {{"dicomlake", "import", "-j", "65", "x"}, DL_CLI_USAGE, "from 1 to 64"},
         {{"dicomlake", "serve", "--home", "/nonexistent", "--listen", "x"},
