@@ -284,8 +284,11 @@ static void name_window(dl_pipeline *p, int64_t start_us, int64_t end_us)
 static dl_feed_reader_options reader_options(const run *r)
 {
     const dl_pipeline_options *o = &r->p->options;
-    return (dl_feed_reader_options){
-        .source = r->source, .page_rows = o->parameters.batch_size, .cancel = o->cancel};
+    bool given = o->parameters.batch_size != dl_pipeline_parameters_default().batch_size;
+    return (dl_feed_reader_options){.source = r->source,
+                                    .page_rows = given ? o->parameters.batch_size
+                                                       : 0, /* 0: what the source allows */
+                                    .cancel = o->cancel};
 }
 
 static dl_status read_window(run *r, int64_t start_us, int64_t end_us, int64_t *out_end_us,
