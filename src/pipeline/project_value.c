@@ -154,26 +154,23 @@ bool dl_project_parse_bool(dl_str text, bool *out_value)
     return false;
 }
 
+/* Twice for each attribute of each row, so without a branch for each digit. */
 bool dl_project_parse_tag(dl_str text, uint32_t *out_tag)
 {
     uint32_t tag = 0;
+    bool good = true;
     if (text.len != 8) {
         return false;
     }
     for (size_t i = 0; i < 8; i++) {
         unsigned c = (unsigned char)text.ptr[i];
-        unsigned digit = c - '0';
-        if (digit > 9) {
-            digit = (c | 32) - 'a';
-            if (digit > 5) {
-                return false;
-            }
-            digit += 10;
-        }
-        tag = tag << 4 | digit;
+        good &= (c - '0' <= 9) | ((c | 32) - 'a' <= 5);
+        tag = tag << 4 | ((c & 15) + 9 * (c >> 6 & 1));
     }
-    *out_tag = tag;
-    return true;
+    if (good) {
+        *out_tag = tag;
+    }
+    return good;
 }
 
 /* ---- from an attribute to a value ---- */
