@@ -367,8 +367,18 @@ static dl_status look_ahead(run *r, dl_error *err)
         }
         return status;
     }
+    sequence = status == DL_OK ? sequence : 0;
+    if (r->info.open_windows && sequence < p->watermark) { /* new changes would pass for old ones */
+        (void)dl_error_set(err, DL_E_CORRUPT,
+                           "the change feed ends at sequence %" PRId64
+                           ", the tables are at %" PRId64 ": it was set back",
+                           sequence, p->watermark);
+        dl_error_hint(err,
+                      "after an older index was restored, sync --rebuild makes the tables anew");
+        return DL_E_CORRUPT;
+    }
     (void)pthread_mutex_lock(&p->lock);
-    p->counts.newest = status == DL_OK ? sequence : 0;
+    p->counts.newest = sequence;
     (void)pthread_mutex_unlock(&p->lock);
     return DL_OK;
 }
@@ -471,6 +481,7 @@ static dl_status follow(run *r, dl_error *err)
         dl_status status = DL_OK;
         if (!ready) {
             status = prepare(r, err);
+            status = status == DL_OK ? look_ahead(r, err) : status;
             r->sequence = p->watermark;
             r->time_us = p->watermark_us;
             ready = status == DL_OK;

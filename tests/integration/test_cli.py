@@ -12,6 +12,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -1211,6 +1212,31 @@ def test_the_bar_of_a_sync_shows_on_a_terminal_only(home, tmp_path):
     assert out.startswith("1500 changes in ")
     assert "syncing  " in shown and " changes" in shown
     assert shown.endswith("\r\x1b[K")
+
+
+def test_an_older_index_was_restored(home, tmp_path):
+    """The feed goes on with numbers that the tables have seen: said, not passed over."""
+    where = ["--home", home]
+    save(tmp_path / "old", *many(2))
+    facts("import", *where, tmp_path / "old")
+    shutil.copy(home / "state" / "index.db", tmp_path / "index.db")
+    save(tmp_path / "lost", *many(3))
+    facts("import", *where, tmp_path / "lost")
+    assert facts("sync", *where)["watermark"] == 5
+    shutil.copy(tmp_path / "index.db", home / "state" / "index.db")
+    save(tmp_path / "new", dicom.capture())
+    facts("import", *where, tmp_path / "new")
+    for words in ([], ["--follow"]):
+        done = run("sync", *where, *words, timeout=30)
+        assert (done.returncode, done.stdout) == (FAILED, "")
+        assert "ends at sequence 3, the tables are at 5: it was set back; " in done.stderr
+    assert facts("verify", *where, code=FAILED)["tables"]["problems"] > 0
+    assert facts("sync", *where, "--rebuild")["inserted"] == 3
+    shutil.rmtree(home / "files" / ".unreferenced")
+    left = facts("verify", *where, code=FAILED)
+    assert (left["tables"]["problems"], left["problemCount"]) == (0, 2)  # files newer than the index
+    for path in (home / "files").rglob("*_[45].dcm"):
+        path.unlink()
 
 
 # -- what README says --
