@@ -60,7 +60,7 @@ static const rule rules[FACT_COUNT] = {
         "timestamps without time zone", NULL},
     [HAS_NESTED]         = {{H,  R,    R,       R,     R,    H},
         "columns of type struct, array or map are left out", NULL},
-    [HAS_VOID]           = {{H,  R,    R,       X,     X,    H}, "a column of type void", NULL},
+    [HAS_VOID]           = {{H,  H,    R,       X,     X,    H}, "a column of type void", NULL},
     [HAS_VARIANT]        = {{X,  R,    H,       X,     X,    X},
         "columns of type variant", "columns of type variant: their two binaries are shown"},
     [SHREDS_VARIANTS]    = {{X,  R,    X,       X,     X,    X}, "shredded variants", NULL},

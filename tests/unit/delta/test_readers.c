@@ -58,6 +58,7 @@ static const struct {
     {"no zone, fabric",       "fabric-sql", PROTOCOL("\"timestampNtz\""), ntz, NULL, true, 1, 0},
     {"no zone, spark",        "spark",      PROTOCOL("\"timestampNtz\""), ntz, NULL, true, 0, 0},
     {"void, duckdb",          "duckdb",     OLD_PROTOCOL, void_column, NULL, true, 1, 0},
+    {"void, spark",           "spark",      OLD_PROTOCOL, void_column, NULL, true, 0, 1},
     {"by name, duckdb",       "duckdb",     PROTOCOL("\"columnMapping\""), mapped, "name", true, 0, 1},
     {"by name, no partition", "duckdb",     PROTOCOL("\"columnMapping\""), mapped, "name", false, 0, 0},
     {"by id, fabric",         "fabric-sql", PROTOCOL("\"columnMapping\""), mapped, "id", true, 1, 0},
