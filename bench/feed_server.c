@@ -217,7 +217,7 @@ static void *connection_thread(void *context)
 
 static dl_status accept_one(server *s, int listener, dl_error *err)
 {
-    pthread_t thread;
+    pthread_t thread = 0;
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
         return errno == EINTR || errno == ECONNABORTED
