@@ -361,7 +361,8 @@ DL_NODISCARD dl_status dl_delta_clean_log(dl_delta_table *table, int64_t *out_de
 
 /**
  * Copies the live rows of some files of one partition into new ones (compaction, copy-on-write).
- * It takes time and touches no log: rows that die meanwhile are carried over at the commit.
+ * It takes time and touches no log: rows that die meanwhile are carried over at the commit. Creating
+ * one only reads the table: several threads may do so at once while nothing else uses the table.
  */
 typedef struct dl_delta_rewrite dl_delta_rewrite;
 
