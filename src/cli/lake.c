@@ -90,7 +90,7 @@ dl_status dl_cli_lake_open(const dl_cli *cli, const dl_cli_lake_where *where, bo
         DL_TRY(folder_of(where->lake, &folder, err));
         DL_TRY(name_state(&lake, folder, ".dicomlake", err));
         DL_TRY(dl_store_open_shared(folder, create, &lake.store, err));
-        lake.home = where->home;
+        lake.home = where->home != NULL ? where->home : cli->env_home; /* whose feed goes there */
     }
     *out_lake = lake;
     return DL_OK;

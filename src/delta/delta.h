@@ -374,6 +374,7 @@ typedef struct dl_delta_rewrite_options {
     int64_t file_limit_bytes; /* target of a new file; 0: one file whatever its size */
     bool per_file;            /* a new file for each old one (copy-on-write): then they may be of
                                  several partitions; an old file that keeps no row gets none */
+    dl_str user_metadata; /* of the OPTIMIZE commit; ptr NULL: none */
     dl_cancel *cancel;
 } dl_delta_rewrite_options;
 

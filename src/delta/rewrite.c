@@ -29,6 +29,7 @@ struct dl_delta_rewrite {
     source *sources;
     size_t source_count;
     int64_t file_limit_bytes;
+    dl_str user_metadata; /* of the OPTIMIZE commit; ptr NULL: none */
     bool per_file;
     bool kills;                /* rows are left out that were alive */
     dl_delta_writer **writers; /* room for `writer_room` */
@@ -447,6 +448,9 @@ dl_status dl_delta_rewrite_create(dl_delta_table *table, const dl_delta_rewrite_
     }
     rewrite->file_limit_bytes = options->file_limit_bytes;
     rewrite->per_file = options->per_file;
+    if (options->user_metadata.ptr != NULL) {
+        DL_TRY(dl_arena_copy(rewrite->arena, options->user_metadata, &rewrite->user_metadata, err));
+    }
     copy c = {.rewrite = rewrite, .table = table, .cancel = options->cancel};
     dl_status status = copy_files(&c, options, err);
     if (status != DL_OK) {
@@ -607,6 +611,7 @@ static dl_status try_commit(dl_delta_table *table, const dl_delta_rewrite *r,
     }
     dl_delta_change change = {.operation = "OPTIMIZE",
                               .parameters = parameters,
+                              .user_metadata = r->user_metadata,
                               .writers = c.writers,
                               .writer_count = c.writer_count,
                               .writer_dead = c.writer_dead,
