@@ -286,7 +286,7 @@ static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_
     return dl_feed_http_open(&http, &out->source, err);
 }
 
-static dl_status run_pipeline(dl_cli *cli, const sync_options *o, watcher *w,
+static dl_status run_pipeline(const sync_options *o, watcher *w,
                               const dl_pipeline_options *options_, origin *from,
                               dl_pipeline_counts *out_counts, dl_error *err)
 {
@@ -305,7 +305,6 @@ static dl_status run_pipeline(dl_cli *cli, const sync_options *o, watcher *w,
         (void)pthread_join(w->thread, NULL);
     }
     dl_pipeline_close(pipeline);
-    (void)cli;
     return status;
 }
 
@@ -333,7 +332,7 @@ static dl_status sync(dl_cli *cli, const sync_options *o, dl_cli_lake *lake, dl_
     DL_TRY(open_source(cli, o, lake, &w, &from, err));
     dl_pipeline_counts counts = {0};
     int64_t begin = dl_clock_monotonic_us();
-    dl_status status = run_pipeline(cli, o, &w, &p, &from, &counts, err);
+    dl_status status = run_pipeline(o, &w, &p, &from, &counts, err);
     int64_t took_us = dl_clock_monotonic_us() - begin;
     dl_cli_progress_clear(progress);
     DL_TRY(status);

@@ -14,6 +14,7 @@ typedef struct creation {
     dl_delta_metadata metadata;
     dl_delta_protocol protocol;
     bool ntz; /* a column is timestamp_ntz */
+    dl_delta_commit commit;
 } creation;
 
 /* ---- is there a table already? ---- */
@@ -282,14 +283,15 @@ static dl_status make_info(const creation *c, int64_t now_ms, dl_delta_info *out
 static dl_status put_first(creation *c, dl_error *err)
 {
     int64_t now_ms = dl_clock_now_us(&c->place.open.clock) / 1000;
-    dl_delta_commit commit = {.protocol = &c->protocol, .metadata = &c->metadata};
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, DL_DELTA_COMMIT_LIMIT_BYTES);
     DL_TRY(make_metadata(c, now_ms, err));
     DL_TRY(check_absent(c, err));
-    DL_TRY(make_info(c, now_ms, &commit.info, err));
-    DL_TRY(dl_delta_actions_write(&commit, &text, err));
-    return dl_delta_put_commit(&c->place, 0, commit.info.txn_id,
+    c->commit.protocol = &c->protocol;
+    c->commit.metadata = &c->metadata;
+    DL_TRY(make_info(c, now_ms, &c->commit.info, err));
+    DL_TRY(dl_delta_actions_write(&c->commit, &text, err));
+    return dl_delta_put_commit(&c->place, 0, c->commit.info.txn_id,
                                (dl_bytes){(const uint8_t *)text.ptr, text.len}, c->arena, err);
 }
 
@@ -301,9 +303,8 @@ dl_status dl_delta_table_create(const dl_delta_create *options, dl_delta_table *
         return dl_error_set(err, DL_E_NOMEM, "creating a table: out of memory");
     }
     creation c = {.options = options, .arena = arena, .place = {.open = options->open}};
-    if (c.place.open.clock.now_us == NULL) {
-        c.place.open.clock = dl_clock_system();
-    }
+    c.place.open.clock =
+        options->open.clock.now_us == NULL ? dl_clock_system() : options->open.clock;
     dl_status status = put_first(&c, err);
     if (status == DL_E_EXISTS) {
         return exists(options->open.root, err);
@@ -315,5 +316,7 @@ dl_status dl_delta_table_create(const dl_delta_create *options, dl_delta_table *
     dl_delta_open open = options->open;
     open.version = -1;
     open.timestamp_us = INT64_MIN;
-    return dl_delta_table_open(&open, out_table, err);
+    DL_TRY(dl_delta_table_open(&open, out_table, err));
+    (void)dl_delta_after_commit(*out_table, &c.commit);
+    return DL_OK;
 }

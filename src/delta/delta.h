@@ -352,7 +352,8 @@ DL_NODISCARD dl_status dl_delta_table_create(const dl_delta_create *options,
 /* ---- maintenance ---- */
 
 /** Write a checkpoint of the current version, `_last_checkpoint`, and clean the log. Commits do it
- * by themselves every delta.checkpointInterval; a failure there is remembered in `out_skipped`...
+ * by themselves every delta.checkpointInterval: a failure there does not fail the commit, it is
+ * counted in the table (internal.h: maintenance_failures) and tried again with the next interval.
  */
 DL_NODISCARD dl_status dl_delta_checkpoint(dl_delta_table *table, dl_error *err);
 /** Delete what delta.logRetentionDuration allows, now. */

@@ -342,9 +342,11 @@ static void end_type(dl_json_writer *w, const node *n)
     if (n->shape == STRUCT) {
         dl_json_array_end(w);
     } else if (n->shape == ARRAY) {
+        DL_ASSERT(n->first != NULL);
         dl_json_key(w, DL_STR("containsNull"));
         dl_json_bool(w, n->first->nullable);
     } else if (n->shape == MAP) {
+        DL_ASSERT(n->first != NULL && n->first->next != NULL);
         dl_json_key(w, DL_STR("valueContainsNull"));
         dl_json_bool(w, n->first->next->nullable);
     }

@@ -225,21 +225,21 @@ dl_status dl_batch_cut(dl_pipeline *p, dl_batch_plan *plan, const dl_pipeline_ta
 dl_status dl_batch_write(dl_batch_plan *plan, dl_error *err)
 {
     for (size_t i = 0; i < plan->output_count; i += DL_PIPELINE_WRITER_THREADS) {
-        dl_batch_output *own = &plan->outputs[i];
-        dl_batch_output *other = i + 1 < plan->output_count ? own + 1 : NULL;
-        if (other != NULL) {
-            other->threaded = pthread_create(&other->thread, NULL, write_thread, other) == 0;
+        dl_batch_output *pair = &plan->outputs[i];
+        bool two = i + 1 < plan->output_count;
+        if (two) {
+            pair[1].threaded = pthread_create(&pair[1].thread, NULL, write_thread, &pair[1]) == 0;
         }
-        (void)write_thread(own);
-        if (other != NULL && other->threaded) {
-            (void)pthread_join(other->thread, NULL);
-        } else if (other != NULL) {
-            (void)write_thread(other);
+        (void)write_thread(&pair[0]);
+        if (two && pair[1].threaded) {
+            (void)pthread_join(pair[1].thread, NULL);
+        } else if (two) {
+            (void)write_thread(&pair[1]);
         }
-        for (dl_batch_output *o = own; o != NULL; o = o == own ? other : NULL) {
-            if (o->status != DL_OK) {
-                *err = o->err;
-                return o->status;
+        for (size_t k = 0; k < (two ? 2 : 1); k++) {
+            if (pair[k].status != DL_OK) {
+                *err = pair[k].err;
+                return pair[k].status;
             }
         }
     }

@@ -143,6 +143,7 @@ static dl_status noting_latest(dl_feed_source *source, int64_t *out_sequence,
     return n->inner->ops->latest(n->inner, out_sequence, out_timestamp_us, cancel, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 static dl_status noting_window(dl_feed_source *source, int64_t start_us, int64_t end_us,
                                int64_t offset, size_t limit, dl_cancel *cancel,
                                dl_feed_page **out_page, dl_error *err)

@@ -119,6 +119,7 @@ static dl_status source_after(dl_feed_source *source, int64_t sequence, size_t l
     return read_page((own_source *)source, &query, true, out_page, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 static dl_status source_window(dl_feed_source *source, int64_t start_us, int64_t end_us,
                                int64_t offset, size_t limit, dl_cancel *cancel,
                                dl_feed_page **out_page, dl_error *err)

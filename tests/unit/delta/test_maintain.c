@@ -249,8 +249,7 @@ TAP_CASE(the_log_is_cleaned_after_its_retention)
                err);
         days = 32;
         TAP_OK(dl_delta_clean_log(table, &deleted, &err), err);
-        TAP_EQ_INT(deleted,
-                   20 + 19 + 1 + 1); /* commits, checksums (1 to 19), a checkpoint, a side file */
+        TAP_EQ_INT(deleted, 20 + 20 + 1 + 1); /* commits, checksums, a checkpoint, a side file */
         TAP_TRUE(!is_there(&t, "_delta_log/00000000000000000019.json"));
         TAP_TRUE(!is_there(&t, "_delta_log/00000000000000000010.checkpoint.parquet"));
         TAP_TRUE(!is_there(&t, "_delta_log/.00000000000000000003.json.crc"));
@@ -362,6 +361,9 @@ TAP_CASE(checksum_files_say_what_the_table_is)
     dl_error err = {0};
     DL_AUTO_TABLE table = NULL;
     TAP_OK(tables_create(&t, "", false, &table, &err), err);
+    DL_AUTO_BUF first;
+    get(&t, "_delta_log/00000000000000000000.crc", &first);
+    TAP_EQ_INT(number_in(&first, "numFiles"), 0);
     append_many(table, 0, 2);
     static const int64_t rows[] = {1, 3};
     DL_AUTO(dl_delta_bitmap) dead = tables_rows(rows, 2);
