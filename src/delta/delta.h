@@ -362,8 +362,9 @@ DL_NODISCARD dl_status dl_delta_clean_log(dl_delta_table *table, int64_t *out_de
 
 /**
  * Copies the live rows of some files of one partition into new ones (compaction, copy-on-write).
- * It takes time and touches no log: rows that die meanwhile are carried over at the commit. Creating
- * one only reads the table: several threads may do so at once while nothing else uses the table.
+ * It takes time and touches no log: rows that die meanwhile are carried over at the commit.
+ * Creating one only reads the table: several threads may do so at once while nothing else uses the
+ * table.
  */
 typedef struct dl_delta_rewrite dl_delta_rewrite;
 
@@ -375,7 +376,7 @@ typedef struct dl_delta_rewrite_options {
     int64_t file_limit_bytes; /* target of a new file; 0: one file whatever its size */
     bool per_file;            /* a new file for each old one (copy-on-write): then they may be of
                                  several partitions; an old file that keeps no row gets none */
-    dl_str user_metadata; /* of the OPTIMIZE commit; ptr NULL: none */
+    dl_str user_metadata;     /* of the OPTIMIZE commit; ptr NULL: none */
     dl_cancel *cancel;
 } dl_delta_rewrite_options;
 
