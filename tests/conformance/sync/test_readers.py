@@ -4,13 +4,12 @@ The lake has a past (conftest.py): many small commits with checkpoints, partitio
 compaction, columns that came later, a study that was emptied.
 """
 
-import json
-
 import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import readers
+from support.past import judge_history
 from support.readers import KEYS, READERS, differences, rows_of
 
 TEXT = pa.string()
@@ -101,46 +100,6 @@ def test_history(past, name):
     """Operations with metrics that add up to the model, and the watermark."""
     history = deltalake.DeltaTable(str(past.lake.path(name))).history()
     judge_history(past, name, history)
-
-
-def judge_history(past, name, history):
-    """`history`: dicts with version, operation, operationParameters, operationMetrics, userMetadata."""
-    history = sorted(history, key=lambda entry: entry["version"])
-    newest = readers.newest_version(past.lake.path(name))
-    assert [entry["version"] for entry in history] == list(range(newest + 1))
-    assert history[0]["operation"] == "CREATE TABLE"
-    operations = {entry["operation"] for entry in history}
-    assert operations <= {"CREATE TABLE", "MERGE", "OPTIMIZE", "ADD COLUMNS"} and {"MERGE", "OPTIMIZE"} <= operations
-    assert all(entry["engineInfo"].startswith("dicomlake") for entry in history)
-    rows, marks = 0, []
-    moments = past.moments[name]
-    for entry in history:
-        metrics = {k: int(v) for k, v in (entry.get("operationMetrics") or {}).items()}
-        if entry["operation"] == "MERGE":
-            rows += metrics["numTargetRowsInserted"] - metrics["numTargetRowsDeleted"]
-            judge_merge(past, metrics)
-            assert entry["operationParameters"]["predicate"]
-            marks.append(json.loads(entry["userMetadata"])["seq"])
-        elif entry["operation"] == "OPTIMIZE":
-            assert metrics["numRemovedFiles"] >= metrics["numAddedFiles"] > 0
-            assert metrics["numAddedBytes"] > 0 and metrics["numRemovedBytes"] > 0
-        if entry["version"] in moments:
-            assert rows == len(moments[entry["version"]]), entry
-    assert marks == sorted(marks) and marks[-1] == past.feed.sequence
-
-
-def judge_merge(past, metrics):
-    changed = metrics["numTargetRowsInserted"] + metrics["numTargetRowsUpdated"]
-    assert metrics["numTargetRowsMatchedUpdated"] == metrics["numTargetRowsUpdated"]
-    assert metrics["numTargetRowsMatchedDeleted"] == metrics["numTargetRowsDeleted"]
-    assert metrics["numOutputRows"] == changed + metrics["numTargetRowsCopied"]
-    if past.mode == "dv":
-        assert metrics["numTargetRowsCopied"] == 0
-        assert (metrics["numTargetFilesAdded"] > 0) == (changed > 0)
-    else:
-        assert metrics["numTargetDeletionVectorsAdded"] == metrics["numTargetDeletionVectorsUpdated"] == 0
-    assert (metrics["numTargetBytesAdded"] > 0) == (metrics["numTargetFilesAdded"] > 0)
-    assert (metrics["numTargetBytesRemoved"] > 0) == (metrics["numTargetFilesRemoved"] > 0)
 
 
 @pytest.mark.parametrize("reader", READERS)
