@@ -73,9 +73,12 @@ dl_state_key dl_batch_key(const dl_feed_entry *e)
 dl_status dl_batch_decide(dl_pipeline *p, dl_batch_plan *plan, dl_error *err)
 {
     /* Where sequences grow with time everything up to the watermark is in the tables, as a row or
-     * as none. */
+     * as none; that of the instance table as it is now, since another run may be ahead of us. */
+    int64_t settled = 0;
+    int64_t time_us = 0;
+    DL_TRY(dl_pipeline_table_watermark(p, &p->tables[DL_STATE_INSTANCE], &settled, &time_us, err));
     plan->rules = (dl_fold_rules){.source = p->source,
-                                  .settled = p->ordered ? p->watermark : 0,
+                                  .settled = p->ordered ? settled : 0,
                                   .require_file_path = p->options.require_file_path};
     plan->ahead.rules = &plan->rules;
     for (size_t g = 0; g < plan->fold->group_count; g++) {
@@ -87,6 +90,10 @@ dl_status dl_batch_decide(dl_pipeline *p, dl_batch_plan *plan, dl_error *err)
         *d = dl_fold_decide(group, known, &plan->rules);
         DL_TRY(dl_ahead_decide(p, group, known, &plan->ahead, d, err));
         bool has_row = known->known && !known->removed;
+        if (has_row && known->place.file == 0) {
+            p->astray = true;
+            return dl_error_set(err, DL_E_CONFLICT, "the state index has lost a row");
+        }
         plan->skipped += d->verdict == DL_FOLD_NOTHING;
         plan->stale += d->verdict == DL_FOLD_STALE;
         if (d->verdict == DL_FOLD_UPSERT) {

@@ -511,8 +511,10 @@ dl_status dl_pipeline_catch_up(dl_pipeline *p, dl_error *err)
     bool clear = false;
     bool behind = false;
     DL_TRY(refresh(p, &clear, &behind, err));
-    if (clear) {
+    if (clear || p->astray) {
         DL_TRY(start_anew(p, err));
+        p->astray = false;
+        behind = true;
     }
     if (!behind) {
         for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {

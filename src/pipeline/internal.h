@@ -54,6 +54,7 @@ struct dl_pipeline {
     int64_t watermark_us; /* everything before that time is; INT64_MIN: nothing */
     bool ordered;         /* the feed's sequences grow with its times (dl_feed_info.open_windows) */
     bool has_ahead;       /* windows ahead of the watermark are in the tables */
+    bool astray;          /* the state contradicts itself: catching up makes it anew */
     bool under_way;       /* the watermark was read: changes are being applied */
     char window_app[16 + 2 * DL_CLOCK_TEXT_SIZE]; /* of a window out of order: suffix of its
                                                      application's name; else empty */

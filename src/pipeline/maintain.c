@@ -13,6 +13,9 @@ static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
 {
     size_t count = 0;
     const dl_delta_move *moves = dl_delta_rewrite_moves(rewrite, &count);
+    if (t->foreign) { /* what was dead when it was copied may be so by others: catching up tells */
+        return DL_OK;
+    }
     DL_AUTO(dl_arena) arena = dl_arena_create(PLAN_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
@@ -103,7 +106,7 @@ static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_jo
     size_t half = first_half(t, job);
     size_t count = half < job->path_count ? 2 : 1;
     copying copies[2] = {0};
-    pthread_t thread;
+    pthread_t thread = 0;
     bool threaded = false;
     for (size_t i = 0; i < count; i++) {
         copies[i].table = t->table;
@@ -148,7 +151,7 @@ static dl_status compact_table(dl_pipeline *p, dl_pipeline_table *t, int64_t bud
     for (size_t i = 0; i < count; i++) {
         dl_error local = {0};
         dl_status status = compact(p, t, &jobs[i], &local);
-        if (status == DL_E_CONFLICT) { /* somebody else moved them: another time */
+        if (status == DL_E_CONFLICT || status == DL_E_NOT_FOUND) { /* somebody else moved them */
             dl_pipeline_note(p, "table %s: compaction gave way: %s",
                              dl_pipeline_table_name(t->kind), local.message);
             return dl_pipeline_catch_up(p, err);

@@ -202,6 +202,7 @@ dl_status dl_state_open(const char *path, dl_state **out_state, dl_error *err)
     }
     DL_TRY(make_caches(state, path, err));
     DL_TRY(open_or_replace(path, &state->db, err));
+    DL_TRY(pragma(state->db, "PRAGMA data_version", &state->others, err));
     *out_state = DL_STEAL(state);
     return DL_OK;
 }
@@ -239,7 +240,8 @@ dl_status dl_state_clear(dl_state *state, dl_error *err)
     dl_db_close(state->db);
     state->db = NULL;
     DL_TRY(remove_files(state->path, err));
-    return open_or_replace(state->path, &state->db, err);
+    DL_TRY(open_or_replace(state->path, &state->db, err));
+    return pragma(state->db, "PRAGMA data_version", &state->others, err);
 }
 
 dl_status dl_state_begin(dl_state *state, dl_error *err)
@@ -250,7 +252,17 @@ dl_status dl_state_begin(dl_state *state, dl_error *err)
     }
     DL_TRY(dl_db_begin(state->db, true, err));
     state->writing = true;
-    return DL_OK;
+    int64_t others = state->others;
+    dl_status status = pragma(state->db, "PRAGMA data_version", &others, err);
+    if (status == DL_OK && others != state->others) { /* what was read and kept may be wrong now */
+        status = dl_error_set(err, DL_E_IO, "state index: another process writes to it");
+        dl_error_hint(err, "the lock of the lake was removed, or does not hold on its file system: "
+                           "let one sync run at a time");
+    }
+    if (status != DL_OK) {
+        dl_state_rollback(state);
+    }
+    return status;
 }
 
 dl_status dl_state_commit(dl_state *state, dl_error *err)

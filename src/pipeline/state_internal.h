@@ -92,6 +92,7 @@ struct dl_state {
     dl_db *db; /* NULL after a clear that failed */
     char *path;
     bool writing;
+    int64_t others; /* SQLite's data_version: changes when another connection commits */
 
     dl_state_entity **entities; /* DL_STATE_ENTITY_SLOTS */
     size_t entity_count;

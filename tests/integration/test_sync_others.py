@@ -87,3 +87,38 @@ def test_restored_under_a_follower(tmp_path, mode):
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("way", ["lock removed", "two states"])
+def test_two_at_once_without_a_lock(tmp_path, way, kind):
+    """Two that know nothing of each other, by one state index or two: one gives way, tables stay right."""
+    rng = random.Random(way + kind)
+    generator = Generator(33)
+    generator.step(30)
+    lakes = [Lake(tmp_path / "lake")] * 2
+    running = [None, None]
+    with SERVERS[kind](generator.feed) as server:
+        lakes[0].url = server.url
+        lakes[0].sync()
+        if way == "two states":
+            lakes[1] = Lake(tmp_path / "other", url=server.url)
+            (lakes[1].folder / "dicom").symlink_to(lakes[0].folder / "dicom")
+        words = ["--follow"] if kind == "cursor" else []
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            for i, lake in enumerate(lakes):
+                if running[i] is None or running[i].poll() is not None:
+                    for lock in lake.folder.glob(".dicomlake/*/lake.lock"):
+                        lock.unlink()
+                    command = map(str, lake.command(*words, "--batch-changes", 3))
+                    running[i] = subprocess.Popen([program(), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with server.lock:
+                generator.step(rng.randrange(1, 8))
+            time.sleep(rng.random() * 0.3)
+        for process in running:
+            process.terminate()
+            process.wait(30)
+        for lake in lakes:
+            lake.sync()
+            assert not differences(lake.folder, generator.feed)

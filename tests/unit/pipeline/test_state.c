@@ -939,6 +939,26 @@ TAP_CASE(each_allocation_may_fail)
     fixture_close(&f);
 }
 
+/* What one has read and kept is wrong once the other has written: it writes no more. */
+TAP_CASE(a_second_writer_is_noticed)
+{
+    fixture f;
+    fixture_open(&f);
+    dl_error err = {0};
+    begin(f.state);
+    commit(f.state);
+    dl_state *other = NULL;
+    TAP_OK(dl_state_open(f.path, &other, &err), err);
+    begin(other);
+    put_at(other, &key_a, 1, file_of(other, DL_STATE_INSTANCE, "a"), 1);
+    commit(other);
+    TAP_STATUS(dl_state_begin(f.state, &err), DL_E_IO);
+    begin(other);
+    commit(other);
+    dl_state_close(other);
+    fixture_close(&f);
+}
+
 /* Each statement finds its rows by an index, but for those that are meant to look at everything. */
 TAP_CASE(no_statement_looks_at_a_whole_table)
 {
@@ -949,7 +969,9 @@ TAP_CASE(no_statement_looks_at_a_whole_table)
     fixture f;
     fixture_open(&f);
     dl_error err = {0};
+    dl_state_close(f.state);
     TAP_OK(use_all(f.path, &err), err);
+    TAP_OK(dl_state_open(f.path, &f.state, &err), err);
     begin(f.state);
     put_at(f.state, &key_a, 1, file_of(f.state, DL_STATE_INSTANCE, "a"), 1);
     put_at(f.state, &key_a, 2, file_of(f.state, DL_STATE_INSTANCE, "a"), 2);
@@ -1016,6 +1038,7 @@ int main(void)
     TAP_RUN(windows_are_absorbed_where_they_touch);
     TAP_RUN(what_visit_returns_comes_back);
     TAP_RUN(each_allocation_may_fail);
+    TAP_RUN(a_second_writer_is_noticed);
     TAP_RUN(no_statement_looks_at_a_whole_table);
     return tap_done();
 }
