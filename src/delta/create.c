@@ -280,9 +280,8 @@ static dl_status make_info(const creation *c, int64_t now_ms, dl_delta_info *out
     return dl_arena_copy(c->arena, dl_str_of(uuid), &out->txn_id, err);
 }
 
-static dl_status put_first(creation *c, dl_error *err)
+static dl_status put_first(creation *c, int64_t now_ms, dl_error *err)
 {
-    int64_t now_ms = dl_clock_now_us(&c->place.open.clock) / 1000;
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, DL_DELTA_COMMIT_LIMIT_BYTES);
     DL_TRY(make_metadata(c, now_ms, err));
@@ -302,10 +301,13 @@ dl_status dl_delta_table_create(const dl_delta_create *options, dl_delta_table *
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "creating a table: out of memory");
     }
+    dl_clock clock = dl_clock_system();
+    if (options->open.clock.now_us != NULL) {
+        clock = options->open.clock;
+    }
     creation c = {.options = options, .arena = arena, .place = {.open = options->open}};
-    c.place.open.clock =
-        options->open.clock.now_us == NULL ? dl_clock_system() : options->open.clock;
-    dl_status status = put_first(&c, err);
+    c.place.open.clock = clock;
+    dl_status status = put_first(&c, dl_clock_now_us(&clock) / 1000, err);
     if (status == DL_E_EXISTS) {
         return exists(options->open.root, err);
     }

@@ -1,7 +1,6 @@
 /* dump_parquet FILE SCHEMA [first=N] [end=N] [ids] [threads=N] [memory=N] [times=N] [quiet]
- * prints the entries of the wanted columns, a JSON line a row: [row number, [[rep, def, value],
- * ...],
- * ...] with one list a leaf. SCHEMA is a JSON array of fields:
+ * prints the entries of the wanted columns, a JSON line a row: [row number, leaf, leaf, ...], each
+ * leaf a list of [rep, def, value]. SCHEMA is a JSON array of fields:
  * {"name", "type", "children", "required", "id", "precision", "scale", "json"}.
  * dump_parquet FILE count     prints the number of rows
  * Binary values come as hex. Exit code 1: the status and the message, on standard error. */
