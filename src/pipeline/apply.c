@@ -94,6 +94,9 @@ static dl_status commit_instances(dl_pipeline *p, dl_batch_plan *plan, dl_error 
         return record(p, plan, &c, false, err); /* tombstones only */
     }
     DL_TRY(dl_batch_kills(p, t, &c, plan, err));
+    if (plan->output_count == 0 && c.kill_count == 0) {
+        return record(p, plan, &c, true, err); /* what was to die is gone with its file */
+    }
     c.writers = dl_arena_alloc(c.arena, plan->output_count + 1, sizeof(dl_delta_writer *));
     if (c.writers == NULL) {
         return dl_arena_full(c.arena, err);
@@ -159,6 +162,37 @@ static dl_fold part_of(const dl_fold *fold, size_t first)
     return part;
 }
 
+static dl_status apply_part(dl_pipeline *p, dl_fold *part, dl_error *err)
+{
+    dl_status status = apply_once(p, part, err);
+    for (int tries = 0; status != DL_OK; tries++) {
+        DL_TRY(dl_batch_again(p, status, tries, err));
+        status = apply_once(p, part, err);
+    }
+    return DL_OK;
+}
+
+static dl_status see_extra(void *context, dl_state_place place, dl_error *err)
+{
+    (void)place;
+    (void)err;
+    *(bool *)context = true;
+    return DL_OK;
+}
+
+dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err)
+{
+    dl_error local;
+    bool extras = false;
+    err = err == NULL ? &local : err;
+    DL_TRY(dl_state_extras(p->state, DL_STATE_INSTANCE, see_extra, &extras, err));
+    if (extras) {
+        dl_fold nothing = {.max_sequence = p->watermark, .max_time_us = p->watermark_us};
+        DL_TRY(apply_part(p, &nothing, err));
+    }
+    return dl_pipeline_settle(p, p->watermark, p->watermark_us, err);
+}
+
 dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
 {
     dl_error local;
@@ -170,11 +204,7 @@ dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
             part.max_sequence = p->watermark;
             part.max_time_us = p->watermark_us;
         }
-        dl_status status = apply_once(p, &part, err);
-        for (int tries = 0; status != DL_OK; tries++) {
-            DL_TRY(dl_batch_again(p, status, tries, err));
-            status = apply_once(p, &part, err);
-        }
+        DL_TRY(apply_part(p, &part, err));
     }
     return dl_pipeline_settle(p, fold->max_sequence, fold->max_time_us, err);
 }

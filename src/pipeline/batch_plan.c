@@ -143,6 +143,9 @@ static dl_status write_row(dl_batch_output *o, size_t g, dl_arena **arena, dl_er
         dl_status status = dl_feed_attributes(d->entry->metadata, *arena, &change.attributes,
                                               &change.attribute_count, &change.compact, err);
         if (status != DL_OK) {
+            status = status == DL_E_INVALID ? DL_E_CORRUPT : status; /* the source's fault */
+            err->status = status;
+            dl_error_hint(err, "mend or delete that instance in the source, then run again");
             return dl_error_within(err, status, "reading the metadata of change %" PRId64,
                                    d->entry->sequence);
         }

@@ -172,6 +172,9 @@ DL_NODISCARD dl_status dl_pipeline_mark(dl_pipeline *p, int64_t sequence, int64_
 
 /* ---- settle.c ---- */
 
+/** What is wrong without any change: rows that stand twice, series and studies that a crash left
+ * behind. */
+DL_NODISCARD dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err);
 /** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to
  * record. */
 DL_NODISCARD dl_status dl_pipeline_settle(dl_pipeline *p, int64_t sequence, int64_t time_us,

@@ -103,6 +103,16 @@ static size_t first_half(const dl_pipeline_table *t, const dl_delta_job *job)
 static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_job *job,
                          dl_error *err)
 {
+    DL_AUTO(dl_arena) arena = dl_arena_create(1 << 16);
+    dl_str mark = DL_STR_NONE;
+    int64_t sequence = 0;
+    int64_t time_us = 0;
+    if (arena == NULL) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
+    }
+    DL_TRY(dl_pipeline_table_watermark(p, t, &sequence, &time_us, err));
+    DL_TRY(dl_arena_printf(arena, &mark, err, "{\"seq\":%" PRId64 ",\"source\":\"%.*s\"}",
+                           sequence < 0 ? 0 : sequence, DL_STR_ARG(p->source_id)));
     size_t half = first_half(t, job);
     size_t count = half < job->path_count ? 2 : 1;
     copying copies[2] = {0};
@@ -113,6 +123,7 @@ static dl_status compact(dl_pipeline *p, dl_pipeline_table *t, const dl_delta_jo
         copies[i].options =
             (dl_delta_rewrite_options){.paths = i == 0 ? job->paths : job->paths + half,
                                        .path_count = i == 0 ? half : job->path_count - half,
+                                       .user_metadata = mark,
                                        .cancel = p->options.cancel};
     }
     if (count == 2) {

@@ -27,9 +27,10 @@ typedef struct run {
     dl_feed_source *source;
     dl_feed_info info;
     dl_fold fold;
-    bool contiguous;  /* goes on where the watermark is */
-    int64_t sequence; /* greatest so far */
-    int64_t time_us;  /* of the last change so far; INT64_MIN: none */
+    bool contiguous;   /* goes on where the watermark is */
+    int64_t sequence;  /* greatest so far */
+    int64_t time_us;   /* of the last change so far; INT64_MIN: none */
+    int64_t latest_us; /* of the newest change of the feed, when last asked; INT64_MIN: none */
 } run;
 
 static int64_t now_us(const dl_pipeline *p)
@@ -103,7 +104,7 @@ static dl_status prepare(run *r, dl_error *err)
     DL_TRY(read_watermark(p, err)); /* of what they are now */
     p->under_way = true;
     p->window_app[0] = '\0';
-    return dl_pipeline_settle(p, p->watermark, p->watermark_us, err);
+    return dl_pipeline_heal(p, err);
 }
 
 /* ---- batches ---- */
@@ -348,8 +349,9 @@ static dl_status sync_new(run *r, dl_error *err)
     }
     dl_pipeline_parameters initial = dl_pipeline_parameters_default();
     int64_t from = r->p->watermark_us == INT64_MIN ? initial.start_us : r->p->watermark_us;
-    /* The end lies in the past, so that the window is closed while it is paged. */
-    int64_t end = now_us(r->p);
+    /* The end lies in the past, so that the window is closed while it is paged; where our clock is
+     * behind the source's, its newest change says how far the past goes. */
+    int64_t end = now_us(r->p) > r->latest_us ? now_us(r->p) : r->latest_us + 1;
     return from < end ? sync_window(r, from, end, err) : DL_OK;
 }
 
@@ -368,6 +370,7 @@ static dl_status look_ahead(run *r, dl_error *err)
         return status;
     }
     sequence = status == DL_OK ? sequence : 0;
+    r->latest_us = status == DL_OK ? time_us : INT64_MIN;
     if (r->info.open_windows && sequence < p->watermark) { /* new changes would pass for old ones */
         (void)dl_error_set(err, DL_E_CORRUPT,
                            "the change feed ends at sequence %" PRId64
@@ -451,10 +454,16 @@ static dl_status follow_cursor(run *r, dl_error *err)
 
 static dl_status follow_turn(run *r, dl_error *err)
 {
+    int64_t before = r->p->counts.changes;
     if (!r->info.has_cursor) {
+        DL_TRY(look_ahead(r, err));
         DL_TRY(sync_new(r, err));
     } else {
         DL_TRY(follow_cursor(r, err));
+        if (r->p->counts.changes == before &&
+            r->sequence > 0) { /* quiet: all tables say the same */
+            DL_TRY(dl_pipeline_mark(r->p, r->sequence, safe_time(r, r->time_us), err));
+        }
     }
     return maintain(r->p, FOLLOW_COMPACT_BYTES, err);
 }
