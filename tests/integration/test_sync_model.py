@@ -1,50 +1,11 @@
-"""Tables = fold(feed): generated feeds against the model (support/fold.py), column by column.
-
-A seed is a history, the table mode, page and batch sizes, windows in any order, and reruns of old
-windows. After every round all three tables, read by delta-rs, must be what the model says.
-"""
+"""Tables = fold(feed) where one thing is looked at closely; the generated feeds are in test_sync_seeds_*.py."""
 
 import random
 
 import pytest
-from support.feed import FeedServer, Generator, at
+from support.feed import FeedServer, Generator
 from support.fold import differences
 from support.lake import Lake
-from support.server import sanitized
-
-SEEDS = 40 if sanitized() else 500
-GROUP = 10
-
-
-def windows_of(rng, end):
-    """Parts of [0, end) in any order, some left out; now and then an old one again."""
-    cuts = sorted(rng.randrange(0, end + 1) for _ in range(rng.randrange(0, 3)))
-    parts = [w for w in zip([0, *cuts], [*cuts, end]) if w[0] < w[1] and rng.random() < 0.7]
-    rng.shuffle(parts)
-    return parts + parts[: rng.randrange(0, 2)]
-
-
-def run_seed(seed, folder):
-    rng = random.Random(seed * 7 + 1)
-    generator = Generator(seed)
-    lake = Lake(folder, mode=rng.choice(["dv", "dv", "compat"]))
-    with FeedServer(generator.feed) as server:
-        lake.url = server.url
-        for turn in range(2):
-            generator.step(rng.randrange(1, 60))
-            sizes = ["--BatchSize", rng.choice([1, 3, 10, 200]), "--batch-changes", rng.choice([1, 5, 20, 1000])]
-            for start, end in windows_of(rng, generator.feed.us + 1):
-                window = ["--StartTime", at(start).isoformat(), "--EndTime", at(end).isoformat()]
-                lake.sync(*sizes, *window)
-            lake.sync(*sizes)
-            found = differences(folder, generator.feed)
-            assert not found, f"seed {seed}, turn {turn}: {found}"
-
-
-@pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
-def test_seeds(first, tmp_path):
-    for seed in range(first, first + GROUP):
-        run_seed(seed, tmp_path / str(seed))
 
 
 def test_state_from_the_tables(tmp_path):
