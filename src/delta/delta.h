@@ -134,6 +134,9 @@ typedef struct dl_delta_open {
     dl_clock clock;
     int64_t version;      /* -1: the newest */
     int64_t timestamp_us; /* INT64_MIN: not by time; else the newest version not after it */
+    /* Read the commits from the first on where they are few and small, and leave the checkpoint
+     * alone: the same table, without starting the Parquet reader for it. */
+    bool prefer_commits;
     dl_cancel *cancel;
     /* Called for every commit that is applied to the table after it was opened, ours too, in order;
      * may be NULL. It must not call the table. */
@@ -407,9 +410,12 @@ DL_NODISCARD dl_status dl_delta_rewrite_commit(dl_delta_table *table, dl_delta_r
 typedef struct dl_delta_optimize_options {
     int64_t target_bytes; /* 0: 128 MiB */
     size_t small_limit;   /* most files below half the target in a partition; 0: 18 */
+    size_t rest_limit;    /* where there are more, so many are left; 0: small_limit */
     double dead_limit;    /* share of deleted rows in a file; 0: 0.2 */
-    int64_t budget_bytes; /* most bytes to read in one plan; 0: no bound */
-    bool full;            /* everything below the target, not only what is beyond the limits */
+    int64_t
+        heavy_limit_bytes; /* ... in a file of at least this size: smaller ones wait to be merged */
+    int64_t budget_bytes;  /* most bytes to read in one plan; 0: no bound */
+    bool full;             /* everything below the target, not only what is beyond the limits */
 } dl_delta_optimize_options;
 
 /** One job: files of one partition that should become one. */

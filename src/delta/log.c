@@ -9,7 +9,9 @@
 #include <string.h>
 
 enum {
-    HINT_LIMIT_BYTES = 16 * 1024 * 1024,         /* _last_checkpoint may hold a v2 checkpoint */
+    HINT_LIMIT_BYTES = 16 * 1024 * 1024, /* _last_checkpoint may hold a v2 checkpoint */
+    SHORT_LOG_LIMIT_VERSIONS = 1000,     /* read at 3 us a kilobyte: quicker than a checkpoint */
+    SHORT_LOG_LIMIT_BYTES = 4 * 1024 * 1024,
     ARENA_LIMIT_BYTES = 1024 * 1024 * 1024,      /* of one commit's actions */
     KEEP_BYTES = 1024 * 1024,                    /* a buffer that grew beyond it is given back */
     HEAD_BYTES = 64 * 1024,                      /* where a commit's commitInfo is looked for */
@@ -537,6 +539,38 @@ static dl_status load_from(loader *l, bool *out_checkpoint_bad, dl_error *err)
     return DL_OK;
 }
 
+/* Whether all commits from 0 up to the hint are there, and short enough to be read rather than a
+ * checkpoint. */
+static bool has_short_log(const loader *l, int64_t hint)
+{
+    int64_t next = 0;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->names[i].kind == DL_DELTA_LOG_COMMIT && l->names[i].version == next) {
+            next++;
+            bytes += l->names[i].size_bytes;
+        }
+    }
+    return next > hint && bytes <= SHORT_LOG_LIMIT_BYTES;
+}
+
+/* The table from its commits alone; false: it has to be from a checkpoint. */
+static bool load_short_log(loader *l, int64_t hint)
+{
+    bool bad = false;
+    if (!l->table->open.prefer_commits || hint == 0 || hint > SHORT_LOG_LIMIT_VERSIONS ||
+        list_log(l, 0, NULL) != DL_OK || !has_short_log(l, hint)) {
+        return false;
+    }
+    l->checkpoint_count = 0;
+    if (load_from(l, &bad, NULL) != DL_OK) {
+        return false;
+    }
+    find_checkpoint(l, l->version);
+    l->base = l->checkpoint_count > 0 ? l->checkpoint[0].version : -1; /* the newest known */
+    return true;
+}
+
 /* Tries the newest checkpoint, then older ones where that one is damaged, then none. */
 static dl_status load(loader *l, dl_error *err)
 {
@@ -544,6 +578,9 @@ static dl_status load(loader *l, dl_error *err)
     int64_t hint = read_hint(l->table, l->arena);
     int64_t from = hint <= limit ? hint : 0;
     dl_error first = {0};
+    if (load_short_log(l, hint)) {
+        return DL_OK;
+    }
     DL_TRY(list_log(l, from, err));
     for (;;) {
         bool bad = false;

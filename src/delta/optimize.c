@@ -42,8 +42,9 @@ typedef struct plan {
     } groups[GROUPS_AT_HAND]; /* of late: most files are of few partitions */
     size_t next_group;
     int64_t target_bytes;
-    size_t small_limit;
+    size_t small_limit, rest_limit;
     double dead_limit;
+    int64_t heavy_limit_bytes;
     bool full;
     bool every_dv; /* any deletion vector is too much */
     dl_buf jobs;   /* dl_delta_job each */
@@ -122,7 +123,7 @@ static dl_status item_of(plan *p, const dl_delta_file *file, item *out, dl_error
     if (file->dv.storage != 0 && file->row_count > 0) {
         double dead = (double)file->dv.cardinality / (double)file->row_count;
         dead = dead < 0 ? 0 : dead > 1 ? 1 : dead;
-        out->heavy = dead > p->dead_limit;
+        out->heavy = dead > p->dead_limit && file->size_bytes >= p->heavy_limit_bytes;
         out->live_bytes = (int64_t)((double)out->live_bytes * (1 - dead));
         out->live_bytes = sane_size(out->live_bytes);
     }
@@ -221,7 +222,8 @@ static size_t best_run(const plan *p, const node *nodes, size_t count)
 static dl_status merge_small(plan *p, node *nodes, size_t count, dl_error *err)
 {
     size_t first = 0;
-    while (count - first > p->small_limit) {
+    bool over = count > p->small_limit;
+    while (over && count - first > p->rest_limit) {
         size_t run = best_run(p, nodes + first, count - first);
         if (run == 0) {
             break;
@@ -385,6 +387,10 @@ static dl_status run_plan(plan *p, dl_delta_file_list files,
     p->target_bytes = options->target_bytes > 0 ? options->target_bytes : DL_DELTA_TARGET_BYTES;
     p->target_bytes = sane_size(p->target_bytes);
     p->small_limit = options->small_limit > 0 ? options->small_limit : DL_DELTA_SMALL_LIMIT;
+    p->rest_limit = options->rest_limit > 0 && options->rest_limit < p->small_limit
+                        ? options->rest_limit
+                        : p->small_limit;
+    p->heavy_limit_bytes = options->heavy_limit_bytes;
     p->dead_limit = options->dead_limit > 0 ? options->dead_limit : DL_DELTA_DEAD_LIMIT;
     p->full = options->full;
     dl_buf_init(&p->jobs, DL_DELTA_MAINTAIN_ARENA_BYTES);

@@ -5,7 +5,11 @@
 #include <pthread.h>
 
 #define PLAN_BYTES ((size_t)64 << 20)
-enum { SPLIT_BYTES = 8 * 1024 * 1024 }; /* a compaction from here on is shared by two threads */
+enum {
+    SPLIT_BYTES = 8 * 1024 * 1024, /* a compaction from here on is shared by two threads */
+    HEAVY_BYTES = 1024 * 1024, /* a smaller file with many dead rows is not worth a compaction */
+    REST_FILES = 12, /* small files that a compaction leaves: the next runs have room for theirs */
+};
 #define DAY_US ((int64_t)86400 * 1000000)
 
 static dl_status record_moves(dl_pipeline *p, const dl_pipeline_table *t,
@@ -155,7 +159,8 @@ static dl_status compact_table(dl_pipeline *p, dl_pipeline_table *t, int64_t bud
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory for a compaction");
     }
-    dl_delta_optimize_options options = {.budget_bytes = budget_bytes};
+    dl_delta_optimize_options options = {
+        .budget_bytes = budget_bytes, .rest_limit = REST_FILES, .heavy_limit_bytes = HEAVY_BYTES};
     dl_delta_job *jobs = NULL;
     size_t count = 0;
     DL_TRY(dl_delta_optimize_plan(t->table, &options, arena, &jobs, &count, err));

@@ -190,6 +190,7 @@ static dl_delta_open open_options(dl_pipeline *p, dl_pipeline_table *t)
                            .clock = p->options.clock,
                            .version = -1,
                            .timestamp_us = INT64_MIN,
+                           .prefer_commits = true,
                            .cancel = p->options.cancel,
                            .on_commit = see_commit,
                            .context = t};

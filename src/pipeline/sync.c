@@ -14,6 +14,7 @@
  * again. */
 #define OVERLAP_US ((int64_t)15 * 60 * 1000000)
 enum {
+    FIRST_HALVINGS = 3,       /* 12, 24, 48, 96 MiB */
     READ_TRIES = 5,           /* of a window that changes while it is read */
     FOLLOW_INTERVAL_MS = 300, /* most commits a second while following: about three */
     FOLLOW_WAIT_MS = 250,     /* asking for news */
@@ -31,6 +32,8 @@ typedef struct run {
     int64_t sequence;  /* greatest so far */
     int64_t time_us;   /* of the last change so far; INT64_MIN: none */
     int64_t latest_us; /* of the newest change of the feed, when last asked; INT64_MIN: none */
+    unsigned halvings; /* of the size of a batch: the first are small, so that writing begins while
+                          pages come */
 } run;
 
 static int64_t now_us(const dl_pipeline *p)
@@ -132,6 +135,7 @@ static dl_status apply_batch(run *r, dl_error *err)
     r->fold.max_time_us = safe_time(r, r->fold.max_time_us);
     DL_TRY(dl_pipeline_apply(p, &r->fold, err));
     dl_fold_clear(&r->fold);
+    r->halvings -= r->halvings > 0;
     (void)pthread_mutex_lock(&p->lock);
     p->counts.changes += changes;
     if (r->contiguous) {
@@ -149,7 +153,8 @@ static dl_status take_page(run *r, dl_feed_page *take_page, dl_error *err)
     const dl_pipeline_options *o = &r->p->options;
     dl_pipeline_count(r->p, &r->p->counts.pages, 1);
     DL_TRY(dl_fold_add(&r->fold, take_page, err));
-    if (r->fold.entry_count >= o->batch_changes || r->fold.text_bytes >= o->batch_bytes) {
+    if (r->fold.entry_count >= o->batch_changes ||
+        r->fold.text_bytes >= o->batch_bytes >> r->halvings) {
         return apply_batch(r, err);
     }
     return DL_OK;
@@ -419,7 +424,7 @@ static dl_status sync_once(run *r, dl_error *err)
 dl_status dl_pipeline_sync(dl_pipeline *p, dl_feed_source *source, dl_pipeline_counts *out_counts,
                            dl_error *err)
 {
-    run r = {.p = p, .source = source, .time_us = INT64_MIN};
+    run r = {.p = p, .source = source, .time_us = INT64_MIN, .halvings = FIRST_HALVINGS};
     dl_status status = sync_once(&r, err);
     dl_fold_clear(&r.fold);
     dl_pipeline_counts_now(p, out_counts);
