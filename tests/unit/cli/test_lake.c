@@ -95,7 +95,7 @@ TAP_CASE(tables_and_state_have_their_places)
         {home, {0}, "home/tables", "home/state/lake/", true},
         {"/nonexistent", {.home = home}, "home/tables", "home/state/lake/", true},
         {NULL, {.lake = lake}, "lake", "lake/.dicomlake/", false},
-        {home, {.lake = lake}, "lake", "lake/.dicomlake/", false},
+        {home, {.lake = lake}, "lake", "lake/.dicomlake/", true},
         {NULL, {.home = home, .lake = lake}, "lake", "lake/.dicomlake/", true},
         {NULL, {.lake = url}, "lake", "lake/.dicomlake/", false},
     };
