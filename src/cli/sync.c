@@ -61,6 +61,7 @@ typedef struct watcher {
 static void *watch(void *context)
 {
     watcher *w = context;
+    dl_cli_progress_add(w->progress, 0, 0); /* shown at once, also when the work is short */
     while (!atomic_load(&w->done)) {
         dl_pipeline_counts counts;
         dl_pipeline_counts_now(w->pipeline, &counts);

@@ -714,10 +714,10 @@ def test_small_files_share_requests(peer, tmp_path):
 
 
 def test_the_bar_shows_on_a_terminal_only(home, tmp_path):
-    save(tmp_path / "in", *many(400))
+    save(tmp_path / "in", *many(3000))
     code, out, shown = on_terminal("import", "--home", home, tmp_path / "in", width=70)
     assert code == DONE
-    assert re.search(r"^ +400  stored$", out, re.M)
+    assert re.search(r"^ +3000  stored$", out, re.M)
     assert "importing  " in shown and " files" in shown
     lines = [ESCAPES.sub("", line).strip("\n") for line in shown.split("\r")]
     assert max(len(line) for line in lines) <= 70
