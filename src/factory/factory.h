@@ -55,6 +55,8 @@ DL_NODISCARD dl_status dl_factory_open(const dl_factory_options *options, dl_fac
 /** Nothing may be under way. NULL is fine. */
 void dl_factory_close(dl_factory *factory);
 const char *dl_factory_home(const dl_factory *factory);
+/** What it was opened with; `home` is the factory's own copy. */
+const dl_factory_options *dl_factory_options_of(const dl_factory *factory);
 int64_t dl_factory_now_us(const dl_factory *factory);
 /** The shared writer connection, locked until dl_factory_unlock; one transaction a lock at most. */
 dl_db *dl_factory_lock(dl_factory *factory);
