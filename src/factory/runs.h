@@ -38,10 +38,14 @@ typedef struct dl_run {
     int64_t queued_us, started_us, ended_us; /* 0: not yet */
     int64_t not_before_us;                   /* a retry waits */
     dl_run_status status;
-    unsigned attempt;   /* from 1 */
-    dl_str parameters;  /* JSON object, as the run took them; empty before it started */
+    unsigned attempt; /* from 1 */
+    /* JSON object of texts without expressions, as the run took them. What stands there before it
+     * starts (by hand, a rerun, a retry) goes over what the trigger and the pipeline say. */
+    dl_str parameters;
     dl_str cause, hint; /* first cause of a failure; without patient data */
-    dl_str counts; /* JSON object: changes, rows, bytes, versions, watermark, retries, stages */
+    /* JSON object: changes, rows, bytes, versions, watermark, retries, stages. Totals add up its
+     * whole numbers "changes", "rowsIn", "rowsOut" and "bytes". */
+    dl_str counts;
     bool cancel_asked;
 } dl_run;
 
@@ -69,9 +73,11 @@ DL_NODISCARD dl_status dl_runs_get(dl_factory *factory, dl_str id, dl_arena *are
 DL_NODISCARD dl_status dl_runs_list(dl_factory *factory, const dl_run_filter *filter,
                                     dl_arena *arena, dl_run **out_runs, size_t *out_count,
                                     dl_error *err);
-/** The parameters and counts so far of a run in progress; cheap, once a second at most. */
+/** The parameters and counts so far of a run in progress; cheap, once a second at most. Not waited
+ * for, as dl_runs_log. Errors: DL_E_CONFLICT (it is not in progress any more). */
 DL_NODISCARD dl_status dl_runs_progress(dl_factory *factory, const dl_run *run, dl_error *err);
-/** The end: status, cause, hint, counts, ended_us. */
+/** The end: status, parameters, cause, hint, counts; ended_us 0 is now. Its window follows. Errors:
+ * DL_E_CONFLICT (it is not in progress: a newer process took it for lost). */
 DL_NODISCARD dl_status dl_runs_end(dl_factory *factory, const dl_run *run, dl_error *err);
 /** Queued: cancelled at once. In progress: asked for; the worker sees it. Errors: DL_E_CONFLICT (it
  * has ended). */
@@ -81,12 +87,23 @@ DL_NODISCARD dl_status dl_runs_cancel(dl_factory *factory, dl_str id, dl_error *
 DL_NODISCARD dl_status dl_runs_rerun(dl_factory *factory, dl_str id,
                                      char out_id[DL_FACTORY_RUN_ID_SIZE], dl_error *err);
 
+enum {
+    DL_RUN_LIST_LIMIT = 10000,
+    DL_RUN_LINE_LIMIT = 10000,           /* of a run; the last one says that there were more */
+    DL_RUN_LINE_LIMIT_BYTES = 4096,      /* what is longer is cut */
+    DL_RUN_LINES_PAGE = 1000,            /* of one dl_runs_lines */
+    DL_RUN_TEXT_LIMIT_BYTES = 64 * 1024, /* parameters, counts */
+};
+
 typedef struct dl_run_line {
     int64_t time_us;
     dl_str level, text; /* "info", "warn", "error" */
 } dl_run_line;
+/** A line of the run's log. Not waited for: power loss may take the last ones away. Errors:
+ * DL_E_NOT_FOUND. */
 DL_NODISCARD dl_status dl_runs_log(dl_factory *factory, dl_str id, const char *level, dl_str text,
                                    dl_error *err);
+/** At most DL_RUN_LINES_PAGE lines after line `after_line` (0: from the first), oldest first. */
 DL_NODISCARD dl_status dl_runs_lines(dl_factory *factory, dl_str id, int64_t after_line,
                                      dl_arena *arena, dl_run_line **out_lines, size_t *out_count,
                                      int64_t *out_last_line, dl_error *err);
