@@ -48,6 +48,8 @@ struct dl_service {
     dl_http_server *server;
     dl_committer *committer;
     dl_worker *worker;
+    dl_service_mount mounts[DL_SERVICE_MOUNT_LIMIT];
+    size_t mount_count;
 
     pthread_mutex_t inflight_lock; /* guards inflight */
     dl_inflight *inflight[DL_SERVICE_BUCKETS];
@@ -112,6 +114,19 @@ dl_http_app dl_service_app(dl_service *service);
 
 /** Add what pages of other origins need; true when the request was a preflight and is answered. */
 bool dl_cors(dl_service *service, dl_http_exchange *x);
+
+/* ---- other apps (mount.c) ---- */
+
+/** An app that has a request, and its state of it. */
+typedef struct dl_guest {
+    const dl_http_app *app; /* NULL: the service itself */
+    void *state;
+} dl_guest;
+/** Whether what is to be mounted makes sense: our own caller's duty. */
+bool dl_mounts_check(const dl_service_mount *mounts, size_t count);
+/** Gives a request to the app that it is for, or refuses it; out_guest->app NULL: it is ours. */
+DL_NODISCARD dl_status dl_mount_begin(dl_service *service, dl_http_exchange *x, dl_guest *out_guest,
+                                      dl_error *err);
 
 /** Value of a query parameter, name without case; NULL when absent. */
 const dl_url_param *dl_request_param(const dl_service_request *r, const char *name);

@@ -2,6 +2,7 @@
 #include "service/internal.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "http/media.h"
 
 #include <stdio.h>
@@ -428,35 +429,75 @@ static dl_status route(dl_service *service, dl_http_exchange *x, void **out_stat
     return run_route(r, named, partition, out_state, err);
 }
 
+/* A request that goes on keeps whose it is: its pieces come later. */
+static dl_status keep(const dl_guest *guest, void **out_state, dl_error *err)
+{
+    dl_guest *kept = dl_mem_alloc(1, sizeof *kept);
+    if (kept == NULL) {
+        guest->app->destroy(guest->app->context, guest->state);
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a request");
+    }
+    *kept = *guest;
+    *out_state = kept;
+    return DL_OK;
+}
+
+static dl_status stow_body(DL_UNUSED void *context, DL_UNUSED dl_http_exchange *x, void *state,
+                           dl_bytes piece, dl_error *err)
+{
+    return dl_stow_body(state, piece, err);
+}
+
+static void stow_end(DL_UNUSED void *context, DL_UNUSED dl_http_exchange *x, void *state,
+                     const dl_error *body_failure)
+{
+    dl_stow_end(state, body_failure);
+}
+
+static void stow_destroy(DL_UNUSED void *context, void *state)
+{
+    dl_stow_destroy(state);
+}
+
 static dl_status begin(void *context, dl_http_exchange *x, void **out_state, dl_error *err)
 {
+    static const dl_http_app stow = {.body = stow_body, .end = stow_end, .destroy = stow_destroy};
+    dl_guest guest = {0};
     dl_error cause = {0};
-    if (route(context, x, out_state, &cause) != DL_OK && !dl_http_answered(x)) {
+    dl_status status = dl_mount_begin(context, x, &guest, &cause);
+    if (guest.app == NULL) {
+        guest.app = &stow;
+        status = route(context, x, &guest.state, &cause);
+    }
+    if (status == DL_OK && guest.state != NULL) {
+        status = keep(&guest, out_state, &cause);
+    }
+    if (status != DL_OK && !dl_http_answered(x)) {
         dl_refuse_error(x, &cause);
     }
     (void)err;
     return DL_OK;
 }
 
-static dl_status body(void *context, dl_http_exchange *x, void *state, dl_bytes piece,
+static dl_status body(DL_UNUSED void *context, dl_http_exchange *x, void *state, dl_bytes piece,
                       dl_error *err)
 {
-    (void)context;
-    (void)x;
-    return dl_stow_body(state, piece, err);
+    const dl_guest *guest = state;
+    return guest->app->body(guest->app->context, x, guest->state, piece, err);
 }
 
-static void end(void *context, dl_http_exchange *x, void *state, const dl_error *body_failure)
+static void end(DL_UNUSED void *context, dl_http_exchange *x, void *state,
+                const dl_error *body_failure)
 {
-    (void)context;
-    (void)x;
-    dl_stow_end(state, body_failure);
+    const dl_guest *guest = state;
+    guest->app->end(guest->app->context, x, guest->state, body_failure);
 }
 
-static void destroy(void *context, void *state)
+static void destroy(DL_UNUSED void *context, void *state)
 {
-    (void)context;
-    dl_stow_destroy(state);
+    dl_guest *guest = state;
+    guest->app->destroy(guest->app->context, guest->state);
+    dl_mem_free(guest);
 }
 
 dl_http_app dl_service_app(dl_service *service)

@@ -255,6 +255,11 @@ dl_status dl_service_start(const dl_service_options *options, dl_service **out_s
     }
     service->lock_fd = -1;
     service->settings = options->settings;
+    DL_ASSERT(dl_mounts_check(options->mounts, options->mount_count));
+    for (size_t i = 0; i < options->mount_count; i++) {
+        service->mounts[i] = options->mounts[i];
+    }
+    service->mount_count = options->mount_count;
     service->clock = options->clock.now_us != NULL ? options->clock : dl_clock_system();
     pthread_mutex_init(&service->inflight_lock, NULL);
     pthread_mutex_init(&service->readers_lock, NULL);

@@ -19,6 +19,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "feed/feed.h"
+#include "http/server.h"
 
 typedef struct dl_service_settings {
     /* The first three belong to the home: empty and -1 mean "as it has them", and a new home gets
@@ -39,6 +40,7 @@ typedef struct dl_service_settings {
     char cors_methods[128];    /* cors.methods */
     unsigned cors_max_age_s;   /* cors.max_age */
     bool cors_credentials;     /* cors.credentials */
+    char hosts[1024]; /* http.hosts: for mounted apps; comma-separated, or *; empty: none */
 } dl_service_settings;
 
 void dl_service_settings_init(dl_service_settings *settings);
@@ -57,6 +59,19 @@ void dl_service_settings_describe(size_t i, const char **out_name, const char **
 
 typedef struct dl_service dl_service;
 
+/**
+ * Another app on the service's address. It gets what is below a prefix that ends in '/', or the one
+ * path that the prefix is. The service's CORS settings hold for it, and nobody else's pages reach
+ * it: a request must be addressed to a loopback name or one of http.hosts (else 421), and what is
+ * no GET or HEAD must come from the app's own origin, one of cors.origins, or no browser (else
+ * 403).
+ */
+typedef struct dl_service_mount {
+    const char *prefix; /* "/factory/", "/metrics"; lasting */
+    dl_http_app app;
+} dl_service_mount;
+enum { DL_SERVICE_MOUNT_LIMIT = 8 };
+
 typedef struct dl_service_options {
     const char *home;
     const char *host; /* must be loopback: there is no access control yet */
@@ -65,6 +80,8 @@ typedef struct dl_service_options {
     dl_clock clock;
     bool
         announce; /* write state/serve.json, so that other commands on this home find the service */
+    const dl_service_mount *mounts; /* copied; before the service's own paths */
+    size_t mount_count;
 } dl_service_options;
 
 /**

@@ -47,6 +47,8 @@ static const setting settings_table[] = {
      "seconds without a byte until a connection is closed"},
     {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000, "1024",
      "connections at a time"},
+    {"http.hosts",           TEXT,    FIELD(hosts),            ROOM(hosts), 0, 0, "",
+     "names besides loopback ones that pipelines and runs answer to (a proxy's), separated by commas, or *"},
     {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
      "origins whose pages may call, separated by commas, or *"},
     {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0, "*",
