@@ -124,6 +124,7 @@ typedef struct dl_factory_trigger {
     size_t dependency_count;
     /* schedule */
     dl_calendar_recurrence recurrence;
+    dl_str time_zone; /* that of the recurrence, as it was written; empty: UTC */
     /* on change: the least time between two runs */
     int64_t quiet_us;
 } dl_factory_trigger;
