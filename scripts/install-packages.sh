@@ -13,7 +13,7 @@ build_packages=(
     build-essential meson ninja-build pkg-config curl
     libmicrohttpd-dev libsqlite3-dev libzstd-dev libsnappy-dev libxxhash-dev libarchive-dev
     libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev
-    python3-venv
+    python3-venv tzdata
 )
 test_packages=(
     mount dcmtk dicom3tools orthanc orthanc-dicomweb

@@ -23,7 +23,8 @@ typedef enum dl_calendar_frequency {
 } dl_calendar_frequency;
 
 typedef struct dl_calendar_zone dl_calendar_zone; /* lives as long as the program */
-/** "" is UTC. Errors: DL_E_NOT_FOUND with the nearest names as hint. */
+/** "" is UTC, and so is a NULL zone below. Errors: DL_E_NOT_FOUND with the nearest names as hint;
+ * DL_E_CORRUPT (the system's file is damaged), DL_E_NOMEM. */
 DL_NODISCARD dl_status dl_calendar_zone_find(dl_str name, const dl_calendar_zone **out_zone,
                                              dl_error *err);
 
@@ -77,7 +78,15 @@ typedef struct dl_calendar_recurrence {
  */
 DL_NODISCARD dl_status dl_calendar_recurrence_check(const dl_calendar_recurrence *recurrence,
                                                     dl_error *err);
-/** The first time it fires after `after_us`; INT64_MAX: never again. */
+/**
+ * The first time it fires after `after_us`; INT64_MAX: never again. Never before start_us.
+ *
+ * Minutes and hours are elapsed time from the start; minutes of an hour are the zone's. Days, weeks
+ * (they begin on Monday) and months are the zone's calendar. A list of minutes means whole ones,
+ * else seconds are those of the start. A month without the day in month_days is left out; without
+ * month_days and monthly the day is the start's, at most the month's last. The recurrence has
+ * passed dl_calendar_recurrence_check.
+ */
 int64_t dl_calendar_next(const dl_calendar_recurrence *recurrence, int64_t after_us);
 
 #endif

@@ -2,23 +2,25 @@
  * Expression: Data Factory's language for parameter values, as far as runs need it.
  *
  * A value is literal text; or "@..." one expression; or text with "@{...}" parts put in; "@@" at
- * the beginning is a literal '@'. An expression is a call, a path (".a.b", "['a']", "[0]"), a
- * 'text'
- * ('' is a quote), a whole or decimal number, true, false or null. Names are case-insensitive.
+ * the beginning is a literal '@', "@@{" anywhere a literal "@{". An expression is a call, a path
+ * (".a.b", "['a']", "[0]"), a 'text' ('' is a quote), a whole or decimal number, true, false or
+ * null. Names are case-insensitive. docs/expressions.md has all functions with examples.
  *
  *     trigger().outputs.windowStartTime | windowEndTime     tumbling windows only
  *     trigger().scheduledTime | startTime | name            pipeline().parameters.X, .Pipeline,
  *     .RunId, .TriggerName, .TriggerType, .TriggerTime      utcNow([format])
  *     formatDateTime(t[, format]) addDays addHours addMinutes addSeconds(t, n[, format])
- *     addToTime subtractFromTime(t, n, unit[, format]) startOfDay startOfHour startOfMonth
- *     convertTimeZone convertFromUtc convertToUtc(t, zone...) ticks dayOfWeek dayOfMonth dayOfYear
- *     concat replace substring toLower toUpper trim split join length indexOf startsWith endsWith
- *     contains guid string int float bool coalesce empty equals greater less and or not if
- *     add sub mul div mod min max
+ *     addToTime subtractFromTime(t, n, unit[, format]) getFutureTime getPastTime(n, unit[, format])
+ *     startOfDay startOfHour startOfMonth(t[, format]) ticks dayOfWeek dayOfMonth dayOfYear(t)
+ *     convertTimeZone(t, from, to[, format]) convertFromUtc convertToUtc(t, zone[, format])
+ *     concat replace substring toLower toUpper trim split join length indexOf lastIndexOf
+ *     startsWith endsWith contains guid string int float bool coalesce empty first last createArray
+ *     equals greater greaterOrEquals less lessOrEquals and or not if add sub mul div mod min max
  *
- * Date formats are .NET's: standard "o" (the default), "s", "u", "d", "D", "r", "R", and custom
- * with yyyy yy MMMM MMM MM M dd d dddd ddd HH H hh h mm m ss s f..fffffff F..FFFFFFF tt t zzz zz z
- * K, quotes and backslash; culture is invariant. Times have 100 ns in .NET and microseconds here.
+ * Date formats are .NET's: standard o (the default) s u d D f F g G m r t T U y, and custom with
+ * yyyy yy MMMM MMM MM M dd d dddd ddd HH H hh h mm m ss s f..fffffff F..FFFFFFF tt t zzz zz z K,
+ * quotes and backslash. The culture is en-US, as Data Factory's ("D" is "Monday, January 1, 2018").
+ * Times have 100 ns in .NET and microseconds here.
  *
  * A wrong expression is found when it is checked, before it is saved: an unknown function or name,
  * a wrong number of arguments, a missing bracket, a window variable where the trigger has no
