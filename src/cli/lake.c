@@ -41,13 +41,10 @@ static dl_status folder_of(const char *lake, const char **out_folder, dl_error *
 
 static dl_status name_state(dl_cli_lake *lake, const char *base, const char *folder, dl_error *err)
 {
-    const dl_pipeline_parameters *p = &lake->parameters;
-    char text[4096];
-    (void)snprintf(text, sizeof text, "%s|%s|%s|%s", p->container, p->path[0], p->path[1],
-                   p->path[2]);
-    uint64_t hash = dl_store_xxh64((dl_bytes){(const uint8_t *)text, strlen(text)});
-    int len = snprintf(lake->state_folder, sizeof lake->state_folder, "%s/%s/%08llx", base, folder,
-                       (unsigned long long)(hash >> 32));
+    char name[DL_PIPELINE_STATE_NAME_SIZE];
+    dl_pipeline_state_name(&lake->parameters, name);
+    int len =
+        snprintf(lake->state_folder, sizeof lake->state_folder, "%s/%s/%s", base, folder, name);
     return len > 0 && (size_t)len < sizeof lake->state_folder - 16
                ? DL_OK
                : dl_error_set(err, DL_E_INVALID, "the path of the lake is too long");

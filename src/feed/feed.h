@@ -171,6 +171,11 @@ typedef struct dl_feed_http_options {
 DL_NODISCARD dl_status dl_feed_http_open(const dl_feed_http_options *options,
                                          dl_feed_source **out_source, dl_error *err);
 
+/** The base URL without slashes and version at its end. Pure. */
+dl_str dl_feed_http_base(dl_str url);
+/** "Sun, 06 Nov 1994 08:49:37 GMT": the one form of HTTP's dates that is still written. Pure. */
+bool dl_feed_http_date(dl_str text, int64_t *out_us);
+
 /* ---- reading along ---- */
 
 typedef struct dl_feed_reader dl_feed_reader;

@@ -303,8 +303,7 @@ dl_status dl_feed_http_get(dl_feed_http *feed, const dl_feed_request *request,
 
 /* ---- Retry-After ---- */
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT": the one form that is still written. */
-static bool read_date(dl_str text, int64_t *out_us)
+bool dl_feed_http_date(dl_str text, int64_t *out_us)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     uint64_t day = 0, year = 0, hour = 0, minute = 0, second = 0;
@@ -336,10 +335,10 @@ int64_t dl_feed_retry_after_ms(dl_str retry_after, dl_str date, int64_t now_us)
         return seconds > RETRY_AFTER_LIMIT_MS / 1000 ? RETRY_AFTER_LIMIT_MS
                                                      : (int64_t)seconds * 1000;
     }
-    if (!read_date(retry_after, &until_us)) {
+    if (!dl_feed_http_date(retry_after, &until_us)) {
         return -1;
     }
-    (void)read_date(date, &now_us); /* by the service's own clock where it says it */
+    (void)dl_feed_http_date(date, &now_us); /* by the service's own clock where it says it */
     int64_t wait_ms = (until_us - now_us) / 1000;
     return wait_ms < 0 ? 0 : wait_ms > RETRY_AFTER_LIMIT_MS ? RETRY_AFTER_LIMIT_MS : wait_ms;
 }

@@ -45,12 +45,35 @@ static dl_status empty_page(dl_feed_page **out_page, dl_error *err)
     return dl_feed_page_parse(&none, out_page, err);
 }
 
+/* Another service may answer under the same address one day: its sequences are others. */
+static dl_status check_feed(dl_feed_http *feed, const dl_http_answer *answer, dl_error *err)
+{
+    dl_str id = dl_http_answer_header(answer, "dl-feed-id");
+    bool other = false;
+    (void)pthread_mutex_lock(&feed->lock);
+    other = feed->probed && id.ptr != NULL && !dl_str_eq(id, feed->info.id);
+    if (other) {
+        feed->probed = false; /* to be looked at anew */
+    }
+    (void)pthread_mutex_unlock(&feed->lock);
+    if (!other) {
+        return DL_OK;
+    }
+    (void)dl_error_set(err, DL_E_UNAVAILABLE,
+                       "the service has another change feed than when it was asked first");
+    dl_error_hint(err, "run it again, when it is meant to be another service");
+    return DL_E_UNAVAILABLE;
+}
+
 /* A page of at most `limit` rows. */
 static dl_status get_page(dl_feed_http *feed, const char *query, size_t limit, dl_feed_request *q,
                           dl_feed_page **out_page, dl_error *err)
 {
     DL_AUTO(dl_feed_page) page = NULL;
+    dl_http_answer answer = {0};
+    q->out_answer = &answer;
     DL_TRY(get(feed, query, q, &page, err));
+    DL_TRY(check_feed(feed, &answer, err));
     if (page == NULL) {
         return empty_page(out_page, err);
     }
@@ -94,9 +117,7 @@ static dl_status read_info(dl_feed_http *feed, const dl_http_answer *answer, dl_
     }
     (void)pthread_mutex_lock(&feed->lock);
     if (!feed->probed) {
-        if (id.ptr != NULL) {
-            memcpy(feed->id, text, sizeof text);
-        }
+        memcpy(feed->id, id.ptr != NULL ? text : feed->address, sizeof feed->id);
         info.id = dl_str_of(feed->id);
         feed->info = info;
         feed->probed = true;
@@ -118,6 +139,7 @@ static dl_status get_latest(dl_feed_http *feed, dl_cancel *cancel, dl_feed_page 
                            DL_STR_ARG(feed->base_path), feed->options.api_version));
     DL_AUTO(dl_feed_page) page = NULL;
     DL_TRY(get(feed, "/latest?includeMetadata=false", &q, &page, err));
+    DL_TRY(check_feed(feed, &answer, err));
     DL_TRY(read_info(feed, &answer, err));
     *out_page = DL_STEAL(page);
     return DL_OK;
@@ -133,7 +155,9 @@ static dl_status http_info(dl_feed_source *source, dl_feed_info *out_info, dl_er
         DL_AUTO(dl_feed_page) page = NULL;
         DL_TRY(get_latest(feed, feed->options.cancel, &page, err));
     }
-    *out_info = feed->info; /* never changes again */
+    (void)pthread_mutex_lock(&feed->lock);
+    *out_info = feed->info;
+    (void)pthread_mutex_unlock(&feed->lock);
     return DL_OK;
 }
 
@@ -269,6 +293,13 @@ static bool make_id(dl_str rest, dl_str own_port, char out[DL_FEED_ID_LIMIT_BYTE
     return true;
 }
 
+dl_str dl_feed_http_base(dl_str url)
+{
+    cut_slashes(&url);
+    cut_version(&url);
+    return url;
+}
+
 static bool is_plain_url(dl_str url)
 {
     for (size_t i = 0; i < url.len; i++) {
@@ -290,10 +321,9 @@ static dl_status read_url(dl_feed_http *feed, dl_error *err)
                               "the address of the DICOM service is no http or "
                               "https URL without user, query and fragment");
     } else {
-        cut_slashes(&url);
-        cut_version(&url);
+        url = dl_feed_http_base(url);
         dl_str rest = dl_str_slice(url, https ? 8 : 7, url.len);
-        if (!make_id(rest, https ? DL_STR(":443") : DL_STR(":80"), feed->id)) {
+        if (!make_id(rest, https ? DL_STR(":443") : DL_STR(":80"), feed->address)) {
             status = dl_error_set(err, DL_E_INVALID,
                                   "the address of the DICOM service has %zu bytes after the "
                                   "scheme, not 1 to %d",

@@ -27,6 +27,7 @@ typedef struct dl_feed_http {
     bool probed;
     dl_feed_info info;
     char id[DL_FEED_ID_LIMIT_BYTES + 1];
+    char address[DL_FEED_ID_LIMIT_BYTES + 1]; /* the id of a service that names none */
 } dl_feed_http;
 
 typedef struct dl_feed_request {

@@ -19,6 +19,7 @@ struct dl_http_client {
     dl_cancel *cancel;
     unsigned connect_timeout_s, idle_timeout_s;
     char *proxy; /* "": none */
+    dl_http_phase phase;
     char words[CURL_ERROR_SIZE];
 };
 
@@ -383,8 +384,59 @@ static void set_request(CURL *curl, const dl_http_call *call, transfer *t)
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+/* A timeout says nothing by itself: what was done before it does. */
+static dl_http_phase phase_by_times(CURL *curl)
+{
+    static const struct {
+        CURLINFO info;
+        dl_http_phase phase; /* under way when the time is not known yet */
+    } steps[] = {{CURLINFO_NAMELOOKUP_TIME_T, DL_HTTP_PHASE_ADDRESS},
+                 {CURLINFO_CONNECT_TIME_T, DL_HTTP_PHASE_CONNECT},
+                 {CURLINFO_PRETRANSFER_TIME_T, DL_HTTP_PHASE_TLS}};
+    for (size_t i = 0; i < DL_COUNT_OF(steps); i++) {
+        curl_off_t us = 0;
+        (void)curl_easy_getinfo(curl, steps[i].info, &us);
+        if (us == 0) {
+            return steps[i].phase;
+        }
+    }
+    return DL_HTTP_PHASE_ANSWER;
+}
+
+static dl_http_phase phase_of(CURL *curl, CURLcode code)
+{
+    switch (code) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_LOGIN_DENIED:
+        return DL_HTTP_PHASE_NONE;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return DL_HTTP_PHASE_ADDRESS;
+    case CURLE_COULDNT_CONNECT:
+        return DL_HTTP_PHASE_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ISSUER_ERROR:
+        return DL_HTTP_PHASE_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return phase_by_times(curl);
+    default:
+        return DL_HTTP_PHASE_ANSWER;
+    }
+}
+
+dl_http_phase dl_http_client_phase(const dl_http_client *client)
+{
+    return client->phase;
+}
+
 static dl_status explain(const transfer *t, CURLcode code, dl_error *err)
 {
+    t->client->phase = phase_of(t->client->curl, code);
     if (code == CURLE_OK) { /* also for an answer that ends in its headers */
         return t->head_is_whole ? DL_OK
                                 : dl_error_set(err, DL_E_UNAVAILABLE, "HTTP: no whole answer came");
@@ -413,6 +465,7 @@ dl_status dl_http_client_do(dl_http_client *client, const dl_http_call *call, dl
     transfer t = {.client = client, .call = call, .arena = arena, .out_body = out_body};
     t.end = &t.first;
     t.last_moved_us = dl_clock_monotonic_us();
+    client->phase = DL_HTTP_PHASE_NONE;
     struct curl_slist *lines = NULL;
     dl_status status = make_lines(call, arena, &lines, err);
     if (status == DL_OK) {

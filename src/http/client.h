@@ -65,6 +65,16 @@ DL_DEFINE_AUTO(dl_http_client)
 DL_NODISCARD dl_status dl_http_client_do(dl_http_client *client, const dl_http_call *call,
                                          dl_arena *arena, dl_buf *out_body,
                                          dl_http_answer *out_answer, dl_error *err);
+/** How far a call came; a call that failed ended there. */
+typedef enum dl_http_phase {
+    DL_HTTP_PHASE_NONE,    /* nothing was tried */
+    DL_HTTP_PHASE_ADDRESS, /* the host's name */
+    DL_HTTP_PHASE_CONNECT, /* TCP */
+    DL_HTTP_PHASE_TLS,     /* its handshake and the certificate */
+    DL_HTTP_PHASE_ANSWER,  /* request and answer; a whole one when the call was DL_OK */
+} dl_http_phase;
+/** Of the last call. */
+dl_http_phase dl_http_client_phase(const dl_http_client *client);
 /** Value of an answer's header, name without case; ptr NULL when absent. */
 dl_str dl_http_answer_header(const dl_http_answer *answer, const char *name);
 

@@ -39,6 +39,12 @@ typedef struct dl_pipeline_table {
     bool foreign; /* a commit that is not ours was applied since the state was last right */
 } dl_pipeline_table;
 
+/** What tells a file from another one that was put in its place. */
+typedef struct dl_pipeline_trace {
+    uint64_t inode; /* 0: not known */
+    int64_t born_ns;
+} dl_pipeline_trace;
+
 struct dl_pipeline {
     dl_pipeline_options options;
     dl_arena *arena;
@@ -56,6 +62,10 @@ struct dl_pipeline {
     bool has_ahead;       /* windows ahead of the watermark are in the tables */
     bool astray;          /* the state contradicts itself: catching up makes it anew */
     bool under_way;       /* the watermark was read: changes are being applied */
+    /* The last window was run ahead of the watermark, that stood at `ahead_after` and may stand
+     * there still: then the window that follows it is ahead, too. INT64_MIN: it was not. */
+    int64_t ahead_end_us, ahead_after;
+    dl_pipeline_trace traces[DL_PIPELINE_TABLES], state_trace; /* while resting */
     char window_app[16 + 2 * DL_CLOCK_TEXT_SIZE]; /* of a window out of order: suffix of its
                                                      application's name; else empty */
     pthread_mutex_t lock;                         /* guards `counts` */

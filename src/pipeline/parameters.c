@@ -1,6 +1,7 @@
 /* The template's parameters: one table says their names, and who reads them. */
 #include "pipeline/pipeline.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -210,6 +211,18 @@ dl_status dl_pipeline_parameter_set(dl_pipeline_parameters *parameters, const ch
                   "BatchSize, ApiVersion, StartTime, EndTime, ContainerName, InstanceTablePath,"
                   " SeriesTablePath, StudyTablePath, RetentionHours");
     return DL_E_NOT_FOUND;
+}
+
+/* ---- the state index of the tables ---- */
+
+void dl_pipeline_state_name(const dl_pipeline_parameters *parameters,
+                            char out[DL_PIPELINE_STATE_NAME_SIZE])
+{
+    char text[4096];
+    (void)snprintf(text, sizeof text, "%s|%s|%s|%s", parameters->container, parameters->path[0],
+                   parameters->path[1], parameters->path[2]);
+    uint64_t hash = dl_store_xxh64((dl_bytes){(const uint8_t *)text, strlen(text)});
+    (void)snprintf(out, DL_PIPELINE_STATE_NAME_SIZE, "%08llx", (unsigned long long)(hash >> 32));
 }
 
 /* ---- between them ---- */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,6 +138,7 @@ dl_status dl_pipeline_open(const dl_pipeline_options *options, dl_pipeline **out
         return dl_error_set(err, DL_E_NOMEM, "no memory for a pipeline");
     }
     p->lock_fd = -1;
+    p->ahead_end_us = INT64_MIN;
     (void)pthread_mutex_init(&p->lock, NULL);
     p->arena = dl_arena_create(ARENA_BYTES);
     dl_status status = p->arena == NULL ? dl_error_set(err, DL_E_NOMEM, "no memory for a pipeline")
@@ -172,6 +174,84 @@ void dl_pipeline_close(dl_pipeline *p)
     dl_arena_destroy(p->arena);
     (void)pthread_mutex_destroy(&p->lock);
     dl_mem_free(p);
+}
+
+/* ---- between two syncs ---- */
+
+dl_status dl_pipeline_use(dl_pipeline *p, const dl_pipeline_parameters *parameters, dl_error *err)
+{
+    DL_TRY(dl_pipeline_parameters_check(parameters, p->options.allow_short_retention, err));
+    char ours[DL_PIPELINE_STATE_NAME_SIZE];
+    char theirs[DL_PIPELINE_STATE_NAME_SIZE];
+    dl_pipeline_state_name(&p->options.parameters, ours);
+    dl_pipeline_state_name(parameters, theirs);
+    if (strcmp(ours, theirs) != 0) {
+        return dl_error_set(err, DL_E_INVALID, "the lake was opened with other tables");
+    }
+    p->options.parameters = *parameters;
+    return DL_OK;
+}
+
+static dl_pipeline_trace trace_of(const char *path)
+{
+    struct statx info;
+    if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &info) != 0) {
+        return (dl_pipeline_trace){0};
+    }
+    bool born = (info.stx_mask & STATX_BTIME) != 0;
+    return (dl_pipeline_trace){
+        info.stx_ino, born ? info.stx_btime.tv_sec * 1000000000 + info.stx_btime.tv_nsec : 0};
+}
+
+static bool is_trace(dl_pipeline_trace was, dl_pipeline_trace is)
+{
+    return was.inode == 0 || (was.inode == is.inode && was.born_ns == is.born_ns);
+}
+
+static dl_pipeline_trace trace_table(const dl_pipeline *p, const dl_pipeline_table *t)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(PATH_SIZE * 4);
+    dl_str key;
+    dl_str path;
+    if (arena == NULL || t->table == NULL ||
+        dl_arena_printf(arena, &key, NULL, "%.*s/_delta_log", DL_STR_ARG(t->root)) != DL_OK ||
+        dl_store_location(p->options.lake, key, arena, &path, NULL) != DL_OK) {
+        return (dl_pipeline_trace){0};
+    }
+    return trace_of(path.ptr);
+}
+
+static dl_pipeline_trace trace_state(const dl_pipeline *p)
+{
+    char path[PATH_SIZE];
+    int len = snprintf(path, sizeof path, "%s/lake.db", p->options.state_folder);
+    return len < (int)sizeof path ? trace_of(path) : (dl_pipeline_trace){0};
+}
+
+void dl_pipeline_rest(dl_pipeline *p)
+{
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        p->traces[i] = trace_table(p, &p->tables[i]);
+    }
+    p->state_trace = trace_state(p);
+    dl_file_close(&p->lock_fd);
+}
+
+dl_status dl_pipeline_wake(dl_pipeline *p, dl_error *err)
+{
+    if (p->lock_fd < 0) {
+        DL_TRY(take_lock(p, err));
+    }
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        if (!is_trace(p->traces[i], trace_table(p, &p->tables[i]))) {
+            return dl_error_set(err, DL_E_NOT_FOUND, "table %s was taken away or replaced",
+                                table_names[i]);
+        }
+    }
+    return is_trace(p->state_trace, trace_state(p))
+               ? DL_OK
+               : dl_error_set(err, DL_E_NOT_FOUND,
+                              "the state index of the lake was taken away or replaced");
 }
 
 /* ---- tables ---- */

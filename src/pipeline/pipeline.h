@@ -9,7 +9,7 @@
  *
  * Two syncs on one lake exclude each other with a lock; correctness does not lean on it.
  *
- * Thread: confined, but for dl_pipeline_counts (any thread).
+ * Thread: confined, but for dl_pipeline_counts_now (any thread).
  * Standard: docs/tables.md (what rows must be), docs/delta.md.
  */
 #ifndef DL_PIPELINE_PIPELINE_H
@@ -56,6 +56,11 @@ DL_NODISCARD dl_status dl_pipeline_parameter_set(dl_pipeline_parameters *paramet
 /** What holds between them: EndTime after StartTime, paths distinct, retention. */
 DL_NODISCARD dl_status dl_pipeline_parameters_check(const dl_pipeline_parameters *parameters,
                                                     bool allow_short_retention, dl_error *err);
+/** The folder's name of the state index of a set of three tables: made of the container and the
+ * paths, so that two sets never share one. */
+enum { DL_PIPELINE_STATE_NAME_SIZE = 9 };
+void dl_pipeline_state_name(const dl_pipeline_parameters *parameters,
+                            char out[DL_PIPELINE_STATE_NAME_SIZE]);
 /** Names in the template's order; NULL past the last. */
 const char *dl_pipeline_parameter_name(size_t i);
 
@@ -104,6 +109,16 @@ typedef struct dl_pipeline_counts {
     int64_t wait_us, fold_us, write_us, commit_us, state_us, maintain_us; /* where the time went */
     int64_t compactions, vacuumed_files;
 } dl_pipeline_counts;
+
+/** For the next sync on an open lake: its window and the rows of a page. Errors: DL_E_INVALID
+ * (other tables than those that it was opened with; what dl_pipeline_parameters_check says). */
+DL_NODISCARD dl_status dl_pipeline_use(dl_pipeline *pipeline,
+                                       const dl_pipeline_parameters *parameters, dl_error *err);
+/** Between two syncs: others may work on the lake until dl_pipeline_wake; all else stays open. */
+void dl_pipeline_rest(dl_pipeline *pipeline);
+/** Errors: DL_E_UNAVAILABLE (another sync has the lock), DL_E_NOT_FOUND (a table or the state index
+ * was taken away or replaced meanwhile: close, and open anew). */
+DL_NODISCARD dl_status dl_pipeline_wake(dl_pipeline *pipeline, dl_error *err);
 
 /**
  * Sync from `source`: the window of the parameters when it is not the template's default, else

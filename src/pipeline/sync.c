@@ -32,6 +32,9 @@ typedef struct run {
     int64_t sequence;  /* greatest so far */
     int64_t time_us;   /* of the last change so far; INT64_MIN: none */
     int64_t latest_us; /* of the newest change of the feed, when last asked; INT64_MIN: none */
+    int64_t newest;    /* its sequence; 0: none */
+    bool looked;       /* the feed was asked for its newest change */
+    int64_t requests_before, retries_before, bytes_before; /* of the source */
     unsigned halvings; /* of the size of a batch: the first are small, so that writing begins while
                           pages come */
 } run;
@@ -120,6 +123,17 @@ static int64_t safe_time(const run *r, int64_t time_us)
     return time_us < limit ? time_us : limit;
 }
 
+/* What the source was asked since the run began. */
+static void count_source(run *r)
+{
+    dl_pipeline *p = r->p;
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts.requests = atomic_load(&r->source->requests) - r->requests_before;
+    p->counts.retries = atomic_load(&r->source->retries) - r->retries_before;
+    p->counts.feed_bytes = atomic_load(&r->source->bytes) - r->bytes_before;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 static dl_status apply_batch(run *r, dl_error *err)
 {
     dl_pipeline *p = r->p;
@@ -141,17 +155,24 @@ static dl_status apply_batch(run *r, dl_error *err)
     if (r->contiguous) {
         p->counts.watermark = r->sequence > p->counts.watermark ? r->sequence : p->counts.watermark;
     }
-    p->counts.requests = atomic_load(&r->source->requests);
-    p->counts.retries = atomic_load(&r->source->retries);
-    p->counts.feed_bytes = atomic_load(&r->source->bytes);
     (void)pthread_mutex_unlock(&p->lock);
+    count_source(r);
     return DL_OK;
 }
+
+static dl_status look_ahead(run *r, dl_error *err);
 
 static dl_status take_page(run *r, dl_feed_page *take_page, dl_error *err)
 {
     const dl_pipeline_options *o = &r->p->options;
     dl_pipeline_count(r->p, &r->p->counts.pages, 1);
+    if (!r->looked) { /* a window without changes needs no second request */
+        dl_status status = look_ahead(r, err);
+        if (status != DL_OK) {
+            dl_feed_page_destroy(take_page);
+            return status;
+        }
+    }
     DL_TRY(dl_fold_add(&r->fold, take_page, err));
     if (r->fold.entry_count >= o->batch_changes ||
         r->fold.text_bytes >= o->batch_bytes >> r->halvings) {
@@ -253,27 +274,33 @@ static bool is_default_window(const dl_pipeline_parameters *parameters)
     return parameters->start_us == initial.start_us && parameters->end_us == initial.end_us;
 }
 
-/* Does the window go on where the watermark is, that is: is there no change between the two? */
-static dl_status is_contiguous(run *r, int64_t start_us, bool *out_contiguous, dl_error *err)
+/* Does the window go on where the watermark is, that is: is there no change between the two? One
+ * page from the watermark to the window's end tells, and also whether anything is in the window. */
+static dl_status look_into(run *r, int64_t start_us, int64_t end_us, bool *out_empty, dl_error *err)
 {
-    const dl_pipeline *p = r->p;
+    dl_pipeline *p = r->p;
     dl_pipeline_parameters initial = dl_pipeline_parameters_default();
     int64_t from = p->watermark_us == INT64_MIN ? initial.start_us : p->watermark_us;
-    *out_contiguous = start_us <= from;
-    if (*out_contiguous) {
+    bool known_ahead = p->ahead_end_us == start_us && p->ahead_after == p->watermark;
+    r->contiguous = start_us <= from;
+    *out_empty = false;
+    if (r->contiguous || known_ahead) {
         return DL_OK;
     }
     dl_feed_page *page = NULL;
-    /* One more than the changes at the very time of the watermark, which are in the tables. */
-    DL_TRY(r->source->ops->window(r->source, from, start_us, 0, r->info.page_limit,
-                                  p->options.cancel, &page, err));
-    *out_contiguous = true;
+    DL_TRY(r->source->ops->window(r->source, from, end_us, 0, r->info.page_limit, p->options.cancel,
+                                  &page, err));
+    bool full = page->entry_count >= r->info.page_limit;
+    bool news = false; /* changes before the window that are not in the tables */
+    size_t before = 0;
     for (size_t i = 0; i < page->entry_count; i++) {
-        *out_contiguous &= page->entries[i].sequence <= p->watermark;
+        if (page->entries[i].timestamp_us < start_us) {
+            before++;
+            news |= page->entries[i].sequence > p->watermark;
+        }
     }
-    if (page->entry_count == r->info.page_limit) {
-        *out_contiguous = false;
-    }
+    r->contiguous = !news && (before < page->entry_count || !full);
+    *out_empty = before == page->entry_count && !full;
     dl_feed_page_destroy(page);
     return DL_OK;
 }
@@ -301,7 +328,8 @@ static dl_status read_window(run *r, int64_t start_us, int64_t end_us, int64_t *
                              dl_error *err)
 {
     dl_pipeline *p = r->p;
-    DL_TRY(is_contiguous(r, start_us, &r->contiguous, err));
+    bool is_empty = false;
+    DL_TRY(look_into(r, start_us, end_us, &is_empty, err));
     if (!r->contiguous) {
         name_window(p, start_us, end_us);
     }
@@ -310,9 +338,13 @@ static dl_status read_window(run *r, int64_t start_us, int64_t end_us, int64_t *
     dl_feed_reader_options options = reader_options(r);
     options.start_us = start_us;
     options.end_us = end_us;
-    DL_TRY(read_changes(r, &options, err));
+    if (!is_empty) {
+        DL_TRY(read_changes(r, &options, err));
+    }
     DL_TRY(finish(r, start_us, end_us, out_end_us, err));
     p->window_app[0] = '\0';
+    p->ahead_end_us = r->contiguous ? INT64_MIN : end_us;
+    p->ahead_after = p->watermark;
     return DL_OK;
 }
 
@@ -341,7 +373,9 @@ static dl_status sync_cursor(run *r, dl_error *err)
     dl_feed_reader_options options = reader_options(r);
     options.cursor = true;
     options.after_sequence = p->watermark;
-    DL_TRY(read_changes(r, &options, err));
+    if (r->newest != p->watermark) {
+        DL_TRY(read_changes(r, &options, err));
+    }
     int64_t reached_us = 0;
     return finish(r, 0, r->time_us, &reached_us, err);
 }
@@ -375,6 +409,8 @@ static dl_status look_ahead(run *r, dl_error *err)
         return status;
     }
     sequence = status == DL_OK ? sequence : 0;
+    r->looked = true;
+    r->newest = sequence;
     r->latest_us = status == DL_OK ? time_us : INT64_MIN;
     if (r->info.open_windows && sequence < p->watermark) { /* new changes would pass for old ones */
         (void)dl_error_set(err, DL_E_CORRUPT,
@@ -409,11 +445,13 @@ static dl_status sync_once(run *r, dl_error *err)
 {
     const dl_pipeline_parameters *parameters = &r->p->options.parameters;
     DL_TRY(prepare(r, err));
-    DL_TRY(look_ahead(r, err));
     int64_t written = 0;
-    DL_TRY(is_default_window(parameters)
-               ? sync_new(r, err)
-               : sync_window(r, parameters->start_us, parameters->end_us, err));
+    if (is_default_window(parameters)) {
+        DL_TRY(look_ahead(r, err));
+        DL_TRY(sync_new(r, err));
+    } else {
+        DL_TRY(sync_window(r, parameters->start_us, parameters->end_us, err));
+    }
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         written += r->p->counts.tables[i].data_bytes;
     }
@@ -424,9 +462,19 @@ static dl_status sync_once(run *r, dl_error *err)
 dl_status dl_pipeline_sync(dl_pipeline *p, dl_feed_source *source, dl_pipeline_counts *out_counts,
                            dl_error *err)
 {
-    run r = {.p = p, .source = source, .time_us = INT64_MIN, .halvings = FIRST_HALVINGS};
+    run r = {.p = p,
+             .source = source,
+             .time_us = INT64_MIN,
+             .requests_before = atomic_load(&source->requests),
+             .retries_before = atomic_load(&source->retries),
+             .bytes_before = atomic_load(&source->bytes),
+             .halvings = FIRST_HALVINGS};
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts = (dl_pipeline_counts){0};
+    (void)pthread_mutex_unlock(&p->lock);
     dl_status status = sync_once(&r, err);
     dl_fold_clear(&r.fold);
+    count_source(&r);
     dl_pipeline_counts_now(p, out_counts);
     return status;
 }
