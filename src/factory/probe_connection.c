@@ -99,6 +99,7 @@ dl_status dl_connection_secret(const dl_factory_connection *connection, dl_arena
         return read_variable(connection->secret, arena, out_secret, err);
     case DL_FACTORY_SECRET_FILE:
         return read_file(connection->secret, arena, out_secret, err);
+    case DL_FACTORY_SECRET_NONE:
     default:
         (void)dl_error_set(err, DL_E_NOT_FOUND, "connection %.*s names no secret",
                            DL_STR_ARG(connection->name));

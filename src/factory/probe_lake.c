@@ -31,9 +31,9 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool fits(const char *format, char out[PATH_SIZE], dl_str folder)
+static bool fits(dl_str folder, const char *name, char out[PATH_SIZE])
 {
-    int len = snprintf(out, PATH_SIZE, format, DL_STR_ARG(folder));
+    int len = snprintf(out, PATH_SIZE, "%.*s%s", DL_STR_ARG(folder), name);
     return len > 0 && len < PATH_SIZE;
 }
 
@@ -44,7 +44,7 @@ static size_t length_there(dl_str folder)
     size_t len = folder.len;
     while (len > 0) {
         dl_str part = {folder.ptr, len};
-        if (fits("%.*s", path, part) && is_folder(path)) {
+        if (fits(part, "", path) && is_folder(path)) {
             return len;
         }
         while (len > 0 && folder.ptr[len - 1] != '/') {
@@ -70,11 +70,11 @@ static void leave(trying *t)
                DL_OK);
         dl_store_close(t->store);
     }
-    if (t->folder.len > 0 && !t->had_spool && fits("%.*s/.spool", path, t->folder)) {
+    if (t->folder.len > 0 && !t->had_spool && fits(t->folder, "/.spool", path)) {
         (void)rmdir(path);
     }
     for (dl_str left = t->folder; left.len > t->kept_len;) {
-        if (!fits("%.*s", path, left) || rmdir(path) != 0) {
+        if (!fits(left, "", path) || rmdir(path) != 0) {
             break;
         }
         while (left.len > 0 && left.ptr[left.len - 1] != '/') {
@@ -117,7 +117,7 @@ static bool try_folder(trying *t, dl_factory *factory, const dl_factory_connecti
     dl_status status = dl_connection_folder(factory, connection, t->arena, &t->folder, &err);
     if (status == DL_OK) {
         t->kept_len = length_there(t->folder);
-        t->had_spool = fits("%.*s/.spool", path, t->folder) && is_folder(path);
+        t->had_spool = fits(t->folder, "/.spool", path) && is_folder(path);
         status = dl_store_open_shared(t->folder.ptr, true, &t->store, &err);
     }
     bool made = t->kept_len < t->folder.len;

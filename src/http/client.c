@@ -405,28 +405,27 @@ static dl_http_phase phase_by_times(CURL *curl)
 
 static dl_http_phase phase_of(CURL *curl, CURLcode code)
 {
-    switch (code) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_LOGIN_DENIED:
-        return DL_HTTP_PHASE_NONE;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-        return DL_HTTP_PHASE_ADDRESS;
-    case CURLE_COULDNT_CONNECT:
-        return DL_HTTP_PHASE_CONNECT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_ISSUER_ERROR:
-        return DL_HTTP_PHASE_TLS;
-    case CURLE_OPERATION_TIMEDOUT:
-        return phase_by_times(curl);
-    default:
-        return DL_HTTP_PHASE_ANSWER;
+    static const struct {
+        CURLcode code;
+        dl_http_phase phase;
+    } known[] = {{CURLE_URL_MALFORMAT, DL_HTTP_PHASE_NONE},
+                 {CURLE_LOGIN_DENIED, DL_HTTP_PHASE_NONE},
+                 {CURLE_COULDNT_RESOLVE_HOST, DL_HTTP_PHASE_ADDRESS},
+                 {CURLE_COULDNT_RESOLVE_PROXY, DL_HTTP_PHASE_ADDRESS},
+                 {CURLE_COULDNT_CONNECT, DL_HTTP_PHASE_CONNECT},
+                 {CURLE_SSL_CONNECT_ERROR, DL_HTTP_PHASE_TLS},
+                 {CURLE_PEER_FAILED_VERIFICATION, DL_HTTP_PHASE_TLS},
+                 {CURLE_SSL_CERTPROBLEM, DL_HTTP_PHASE_TLS},
+                 {CURLE_SSL_CIPHER, DL_HTTP_PHASE_TLS},
+                 {CURLE_SSL_CACERT_BADFILE, DL_HTTP_PHASE_TLS},
+                 {CURLE_SSL_INVALIDCERTSTATUS, DL_HTTP_PHASE_TLS},
+                 {CURLE_SSL_ISSUER_ERROR, DL_HTTP_PHASE_TLS}};
+    for (size_t i = 0; i < DL_COUNT_OF(known); i++) {
+        if (code == known[i].code) {
+            return known[i].phase;
+        }
     }
+    return code == CURLE_OPERATION_TIMEDOUT ? phase_by_times(curl) : DL_HTTP_PHASE_ANSWER;
 }
 
 dl_http_phase dl_http_client_phase(const dl_http_client *client)
