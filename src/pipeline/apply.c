@@ -3,6 +3,36 @@
 
 #include <inttypes.h>
 
+dl_status dl_batch_begin(dl_pipeline *p, dl_error *err)
+{
+    int64_t begin = dl_clock_monotonic_us();
+    dl_status status = dl_state_begin(p->state, err);
+    dl_pipeline_count(p, &p->counts.state_us, dl_clock_monotonic_us() - begin);
+    return status;
+}
+
+dl_status dl_batch_end(dl_pipeline *p, dl_status status, dl_error *err)
+{
+    int64_t begin = dl_clock_monotonic_us();
+    if (p->astray) {
+        dl_state_rollback(p->state);
+    }
+    if (dl_state_writing(p->state)) {
+        dl_status ended = dl_state_commit(p->state, status == DL_OK ? err : NULL);
+        status = status == DL_OK ? ended : status;
+    }
+    dl_pipeline_count(p, &p->counts.state_us, dl_clock_monotonic_us() - begin);
+    return status;
+}
+
+/** Look at what others committed, in the midst of a batch. */
+static dl_status follow_others(dl_pipeline *p, dl_error *err)
+{
+    DL_TRY(dl_batch_end(p, DL_OK, err));
+    DL_TRY(dl_pipeline_catch_up(p, err));
+    return dl_batch_begin(p, err);
+}
+
 dl_status dl_batch_again(dl_pipeline *p, dl_status status, int tries, dl_error *err)
 {
     if (status != DL_E_CONFLICT || tries >= DL_PIPELINE_REPLAN_LIMIT) {
@@ -12,7 +42,7 @@ dl_status dl_batch_again(dl_pipeline *p, dl_status status, int tries, dl_error *
                      err == NULL ? "" : err->message);
     dl_error_clear(err);
     dl_pipeline_count(p, &p->counts.replans, 1);
-    return dl_pipeline_catch_up(p, err);
+    return follow_others(p, err);
 }
 
 static dl_status record_group(dl_pipeline *p, const dl_batch_plan *plan, const dl_batch_output *o,
@@ -60,14 +90,10 @@ static dl_status record(dl_pipeline *p, const dl_batch_plan *plan, dl_batch_comm
                         bool committed, dl_error *err)
 {
     int64_t begin = dl_clock_monotonic_us();
-    DL_TRY(dl_state_begin(p->state, err));
     dl_status status = record_rows(p, plan, err);
     status = status == DL_OK ? dl_ahead_record(p, &plan->ahead, err) : status;
     if (status == DL_OK && committed) {
         status = dl_batch_record_files(p, &p->tables[DL_STATE_INSTANCE], c, err);
-    }
-    if (status == DL_OK) {
-        status = dl_state_commit(p->state, err);
     }
     if (status != DL_OK) {
         dl_state_rollback(p->state);
@@ -125,7 +151,7 @@ static dl_status apply_once(dl_pipeline *p, dl_fold *fold, dl_error *err)
     DL_CLEANUP(dl_batch_plan_clear) dl_batch_plan plan = {0};
     if (p->tables[DL_STATE_INSTANCE].foreign || p->tables[DL_STATE_SERIES].foreign ||
         p->tables[DL_STATE_STUDY].foreign) {
-        DL_TRY(dl_pipeline_catch_up(p, err));
+        DL_TRY(follow_others(p, err));
     }
     DL_TRY(dl_batch_plan_init(&plan, fold, err));
     int64_t begin = dl_clock_monotonic_us();
@@ -180,23 +206,27 @@ static dl_status see_extra(void *context, dl_state_place place, dl_error *err)
     return DL_OK;
 }
 
-dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err)
+static dl_status heal(dl_pipeline *p, dl_error *err)
 {
-    dl_error local;
     bool extras = false;
-    err = err == NULL ? &local : err;
     DL_TRY(dl_state_extras(p->state, DL_STATE_INSTANCE, see_extra, &extras, err));
     if (extras) {
         dl_fold nothing = {.max_sequence = p->watermark, .max_time_us = p->watermark_us};
         DL_TRY(apply_part(p, &nothing, err));
     }
-    return dl_pipeline_settle(p, p->watermark, p->watermark_us, err);
+    return dl_batch_settle(p, p->watermark, p->watermark_us, err);
 }
 
-dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
+dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err)
 {
     dl_error local;
     err = err == NULL ? &local : err;
+    DL_TRY(dl_batch_begin(p, err));
+    return dl_batch_end(p, heal(p, err), err);
+}
+
+static dl_status apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
+{
     for (size_t first = 0; first < fold->group_count;) {
         dl_fold part = part_of(fold, first);
         first += part.group_count;
@@ -206,5 +236,13 @@ dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
         }
         DL_TRY(apply_part(p, &part, err));
     }
-    return dl_pipeline_settle(p, fold->max_sequence, fold->max_time_us, err);
+    return dl_batch_settle(p, fold->max_sequence, fold->max_time_us, err);
+}
+
+dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
+{
+    dl_error local;
+    err = err == NULL ? &local : err;
+    DL_TRY(dl_batch_begin(p, err));
+    return dl_batch_end(p, apply(p, fold, err), err);
 }

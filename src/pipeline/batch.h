@@ -95,7 +95,19 @@ DL_NODISCARD dl_status dl_batch_record_files(dl_pipeline *p, const dl_pipeline_t
 
 /* ---- apply.c ---- */
 
+/** A batch is one transaction of the state, from its look-ups to the last of the three tables. */
+DL_NODISCARD dl_status dl_batch_begin(dl_pipeline *p, dl_error *err);
+/** `status` of the batch goes first. What the tables have is kept, also when something failed after
+ * it; who fails to write to the state has rolled it back. */
+DL_NODISCARD dl_status dl_batch_end(dl_pipeline *p, dl_status status, dl_error *err);
 /** After a failure: when somebody else committed, look at what they did, and DL_OK: plan anew. */
 DL_NODISCARD dl_status dl_batch_again(dl_pipeline *p, dl_status status, int tries, dl_error *err);
+
+/* ---- settle.c ---- */
+
+/** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to
+ * record. */
+DL_NODISCARD dl_status dl_batch_settle(dl_pipeline *p, int64_t sequence, int64_t time_us,
+                                       dl_error *err);
 
 #endif

@@ -176,19 +176,12 @@ DL_NODISCARD dl_status dl_ahead_record(dl_pipeline *p, const dl_ahead_list *list
 
 /** Fold a sorted batch into the three tables. */
 DL_NODISCARD dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err);
-/** Bring all three tables to the watermark, where they are not (batch_commit.c). */
-DL_NODISCARD dl_status dl_pipeline_mark(dl_pipeline *p, int64_t sequence, int64_t time_us,
-                                        dl_error *err);
-
-/* ---- settle.c ---- */
-
 /** What is wrong without any change: rows that stand twice, series and studies that a crash left
  * behind. */
 DL_NODISCARD dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err);
-/** Series and study rows of everything that is dirty. `sequence`, `time_us`: the watermark to
- * record. */
-DL_NODISCARD dl_status dl_pipeline_settle(dl_pipeline *p, int64_t sequence, int64_t time_us,
-                                          dl_error *err);
+/** Bring all three tables to the watermark, where they are not (batch_commit.c). */
+DL_NODISCARD dl_status dl_pipeline_mark(dl_pipeline *p, int64_t sequence, int64_t time_us,
+                                        dl_error *err);
 
 /* ---- catchup.c ---- */
 

@@ -104,13 +104,9 @@ static dl_status record_settled(dl_pipeline *p, settling *s, dl_error *err)
 static dl_status record_settling(dl_pipeline *p, settling *s, bool committed, dl_error *err)
 {
     int64_t begin = dl_clock_monotonic_us();
-    DL_TRY(dl_state_begin(p->state, err));
     dl_status status = record_settled(p, s, err);
     if (status == DL_OK && committed) {
         status = dl_batch_record_files(p, s->table, &s->commit, err);
-    }
-    if (status == DL_OK) {
-        status = dl_state_commit(p->state, err);
     }
     if (status != DL_OK) {
         dl_state_rollback(p->state);
@@ -169,10 +165,8 @@ static dl_status settle_once(dl_pipeline *p, dl_pipeline_table *t, int64_t seque
     return status;
 }
 
-dl_status dl_pipeline_settle(dl_pipeline *p, int64_t sequence, int64_t time_us, dl_error *err)
+dl_status dl_batch_settle(dl_pipeline *p, int64_t sequence, int64_t time_us, dl_error *err)
 {
-    dl_error local;
-    err = err == NULL ? &local : err;
     for (dl_state_kind kind = DL_STATE_SERIES; kind <= DL_STATE_STUDY; kind++) {
         bool more = true;
         for (int tries = 0; more;) {

@@ -13,7 +13,7 @@ enum {
 };
 
 #define APPLICATION_ID 1684829044 /* "dlst" */
-#define FORMAT_VERSION 2
+#define FORMAT_VERSION 3
 #define TEXT_OF(number) #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
 
@@ -48,10 +48,7 @@ static const char schema[] =
     " file INTEGER NOT NULL, row INTEGER NOT NULL, shown INTEGER NOT NULL,"
     " PRIMARY KEY(series_id, sop)) WITHOUT ROWID;"
     "CREATE INDEX instance_gone ON instance(timestamp) WHERE file = 0;"
-    "CREATE TABLE shown(id INTEGER PRIMARY KEY, hash INTEGER NOT NULL,"
-    " refs INTEGER NOT NULL DEFAULT 0, blob BLOB NOT NULL);"
-    "CREATE INDEX shown_hash ON shown(hash);"
-    "CREATE INDEX shown_idle ON shown(id) WHERE refs = 0;"
+    "CREATE TABLE shown(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);"
     "CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE extra(kind INTEGER, file INTEGER, row INTEGER, PRIMARY KEY(kind, file, row))"
     " WITHOUT ROWID;"
@@ -159,12 +156,11 @@ static dl_status make_caches(dl_state *state, const char *path, dl_error *err)
     size_t len = strlen(path);
     state->path = dl_mem_alloc(len + 1, 1);
     state->entities = dl_mem_zalloc(DL_STATE_ENTITY_SLOTS, sizeof(dl_state_entity *));
-    state->shown_deltas = dl_mem_zalloc(1, sizeof *state->shown_deltas);
     state->file_deltas = dl_mem_zalloc(1, sizeof *state->file_deltas);
     state->shown_slots = dl_mem_zalloc(DL_STATE_SHOWN_SLOTS, sizeof *state->shown_slots);
     state->forwards = dl_mem_zalloc(DL_STATE_FORWARD_SLOTS, sizeof *state->forwards);
-    if (state->path == NULL || state->entities == NULL || state->shown_deltas == NULL ||
-        state->file_deltas == NULL || state->shown_slots == NULL || state->forwards == NULL) {
+    if (state->path == NULL || state->entities == NULL || state->file_deltas == NULL ||
+        state->shown_slots == NULL || state->forwards == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "state index: out of memory");
     }
     memcpy(state->path, path, len + 1);
@@ -180,7 +176,6 @@ static void forget_caches(dl_state *state)
 {
     dl_state_entities_clear(state);
     dl_state_forwards_clear(state);
-    memset(state->shown_deltas, 0, sizeof *state->shown_deltas);
     memset(state->file_deltas, 0, sizeof *state->file_deltas);
     for (size_t i = 0; i < DL_STATE_SHOWN_SLOTS; i++) {
         state->shown_slots[i].id = 0;
@@ -225,7 +220,6 @@ void dl_state_close(dl_state *state)
     dl_buf_clear(&state->key_blob);
     dl_buf_clear(&state->shown_blob);
     dl_mem_free(state->entities);
-    dl_mem_free(state->shown_deltas);
     dl_mem_free(state->file_deltas);
     dl_mem_free(state->shown_slots);
     dl_mem_free(state->forwards);
@@ -263,6 +257,11 @@ dl_status dl_state_begin(dl_state *state, dl_error *err)
         dl_state_rollback(state);
     }
     return status;
+}
+
+bool dl_state_writing(const dl_state *state)
+{
+    return state->writing;
 }
 
 dl_status dl_state_commit(dl_state *state, dl_error *err)

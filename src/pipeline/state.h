@@ -52,7 +52,10 @@ DL_NODISCARD dl_status dl_state_clear(dl_state *state, dl_error *err);
  * that writes has failed, only rollback is left. */
 DL_NODISCARD dl_status dl_state_begin(dl_state *state, dl_error *err);
 DL_NODISCARD dl_status dl_state_commit(dl_state *state, dl_error *err);
+/** Fine when nothing was begun. */
 void dl_state_rollback(dl_state *state);
+/** Between begin and the end; a failure of dl_state_dirty may have rolled back. */
+bool dl_state_writing(const dl_state *state);
 
 /** Table id and version that the state speaks of; version -1: nothing known. */
 typedef struct dl_state_position {

@@ -382,7 +382,7 @@ static dl_status flush_study(dl_state *state, dl_state_entity *study, dl_error *
     return DL_OK;
 }
 
-dl_status dl_state_flush(dl_state *state, dl_error *err)
+static dl_status flush_entities(dl_state *state, dl_error *err)
 {
     for (int is_series = 1; is_series >= 0; is_series--) {
         dl_state_entity **list = is_series != 0 ? &state->touched_series : &state->touched_studies;
@@ -395,7 +395,26 @@ dl_status dl_state_flush(dl_state *state, dl_error *err)
             e->dirty = false;
         }
     }
-    return dl_state_deltas_flush(state, err);
+    return DL_OK;
+}
+
+dl_status dl_state_entities_flush(dl_state *state, dl_error *err)
+{
+    dl_status status = flush_entities(state, err);
+    if (status != DL_OK) { /* half of it may be written */
+        dl_state_rollback(state);
+    }
+    return status;
+}
+
+dl_status dl_state_flush(dl_state *state, dl_error *err)
+{
+    DL_TRY(dl_state_entities_flush(state, err));
+    dl_status status = dl_state_deltas_flush(state, err);
+    if (status != DL_OK) {
+        dl_state_rollback(state);
+    }
+    return status;
 }
 
 static dl_status forget(dl_state *state, const char *sql, int64_t id, dl_error *err)

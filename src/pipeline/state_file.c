@@ -89,6 +89,59 @@ dl_status dl_state_files(dl_state *state, dl_state_kind kind,
     return dl_state_end(q, status, err);
 }
 
+/* ---- counts of references, kept back ---- */
+
+dl_status dl_state_deltas_flush(dl_state *state, dl_error *err)
+{
+    dl_state_deltas *deltas = state->file_deltas;
+    for (size_t i = 0; deltas->used > 0 && i < DL_STATE_DELTA_SLOTS; i++) {
+        if (deltas->slots[i].id != 0 && deltas->slots[i].delta != 0) {
+            dl_db_stmt *q = NULL;
+            DL_TRY(
+                dl_state_query(state, "UPDATE file SET refs = refs + ?2 WHERE id = ?1", &q, err));
+            dl_db_bind_int(q, 1, deltas->slots[i].id);
+            dl_db_bind_int(q, 2, deltas->slots[i].delta);
+            DL_TRY(dl_db_run(q, err));
+        }
+    }
+    if (deltas->used > 0) {
+        memset(deltas, 0, sizeof *deltas);
+    }
+    return DL_OK;
+}
+
+static size_t delta_slot_of(int64_t id)
+{
+    return (size_t)((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+
+dl_status dl_state_file_count(dl_state *state, int64_t file, int64_t delta, dl_error *err)
+{
+    dl_state_deltas *deltas = state->file_deltas;
+    if (file == 0) {
+        return DL_OK;
+    }
+    size_t i = delta_slot_of(file);
+    for (;; i++) {
+        i &= DL_STATE_DELTA_SLOTS - 1;
+        if (deltas->slots[i].id == file) {
+            deltas->slots[i].delta += delta;
+            return DL_OK;
+        }
+        if (deltas->slots[i].id == 0) {
+            break;
+        }
+    }
+    if (deltas->used >= DL_STATE_DELTA_LIMIT) {
+        DL_TRY(dl_state_deltas_flush(state, err));
+        i = delta_slot_of(file) & (DL_STATE_DELTA_SLOTS - 1);
+    }
+    deltas->slots[i].id = file;
+    deltas->slots[i].delta = delta;
+    deltas->used++;
+    return DL_OK;
+}
+
 /* ---- rows whose file is gone ---- */
 
 /* Places in files that are not live, with what the key is made of. */

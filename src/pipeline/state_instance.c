@@ -109,10 +109,6 @@ static dl_status replace(dl_state *state, dl_state_entity *series, const dl_stat
     series->instance_count += lives - lived;
     series->tombstone_count += !lives - (before.known && !lived);
     dl_state_touch(state, series, lives || lived);
-    if (before.shown != now->shown) {
-        DL_TRY(dl_state_shown_count(state, before.shown, -1, err));
-        DL_TRY(dl_state_shown_count(state, now->shown, 1, err));
-    }
     if (before.place.file != now->place.file) {
         DL_TRY(dl_state_file_count(state, before.place.file, -1, err));
         DL_TRY(dl_state_file_count(state, now->place.file, 1, err));
@@ -199,11 +195,6 @@ dl_status dl_state_prune(dl_state *state, int64_t before_us, dl_error *err)
     DL_TRY(dl_state_flush(state, err));
     dl_state_entities_clear(state); /* their counts of tombstones change */
     DL_TRY(prune_tombstones(state, before_us, err));
-    dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state, "DELETE FROM shown WHERE refs = 0", &q, err));
-    DL_TRY(dl_db_run(q, err));
-    for (size_t i = 0; i < DL_STATE_SHOWN_SLOTS; i++) {
-        state->shown_slots[i].id = 0;
-    }
+    DL_TRY(dl_state_shown_sweep(state, err));
     return dl_state_prune_files(state, err);
 }

@@ -104,7 +104,7 @@ struct dl_state {
     int64_t last_partition;
     dl_buf last_partition_name;
 
-    dl_state_deltas *shown_deltas, *file_deltas;
+    dl_state_deltas *file_deltas;
     dl_state_shown_slot *shown_slots;
     dl_buf shown_blob; /* the one being put */
     dl_state_forwards *forwards;
@@ -129,6 +129,9 @@ DL_NODISCARD dl_status dl_state_entity_of(dl_state *state, const dl_state_key *k
                                           dl_state_entity **out_entity, dl_error *err);
 /** To be flushed; `dirty`: its row changes. */
 void dl_state_touch(dl_state *state, dl_state_entity *entity, bool dirty);
+/** Studies and series; a failure rolls back. */
+DL_NODISCARD dl_status dl_state_entities_flush(dl_state *state, dl_error *err);
+/** And the counts of references. */
 DL_NODISCARD dl_status dl_state_flush(dl_state *state, dl_error *err);
 void dl_state_entities_clear(dl_state *state);
 /** Let go of a series (study) that has nothing left. */
@@ -138,14 +141,16 @@ DL_NODISCARD dl_status dl_state_forget_study(dl_state *state, int64_t id, dl_err
 /* references */
 DL_NODISCARD dl_status dl_state_file_count(dl_state *state, int64_t file, int64_t delta,
                                            dl_error *err);
-DL_NODISCARD dl_status dl_state_shown_count(dl_state *state, int64_t shown, int64_t delta,
-                                            dl_error *err);
 DL_NODISCARD dl_status dl_state_deltas_flush(dl_state *state, dl_error *err);
 DL_NODISCARD dl_status dl_state_prune_files(dl_state *state, dl_error *err);
 
 /* shown values */
+/** Values like those of a put shortly before are kept once with them: keys come sorted, and most of
+ * a series' instances show the same. No index finds older ones: it would be written at random. */
 DL_NODISCARD dl_status dl_state_shown_intern(dl_state *state, const dl_state_shown *shown,
                                              int64_t *out_id, dl_error *err);
+/** Values that no instance has go. */
+DL_NODISCARD dl_status dl_state_shown_sweep(dl_state *state, dl_error *err);
 /** Borrows from `blob`. Errors: DL_E_CORRUPT. */
 DL_NODISCARD dl_status dl_state_shown_of(dl_bytes blob, dl_state_shown *out_shown, dl_error *err);
 

@@ -121,7 +121,7 @@ dl_status dl_state_written(dl_state *state, dl_state_kind kind, int64_t id, dl_s
                            uint64_t hash, dl_error *err)
 {
     DL_ASSERT(state->writing && kind != DL_STATE_INSTANCE);
-    DL_TRY(dl_state_flush(state, err));
+    DL_TRY(dl_state_entities_flush(state, err));
     spot before = {0};
     DL_TRY(spot_get(state, kind, id, &before, err));
     if (!before.known) {

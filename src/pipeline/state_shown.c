@@ -96,26 +96,6 @@ dl_status dl_state_shown_of(dl_bytes blob, dl_state_shown *out_shown, dl_error *
     return DL_OK;
 }
 
-static dl_status look_up(dl_state *state, dl_bytes blob, uint64_t hash, int64_t *out_id,
-                         dl_error *err)
-{
-    dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state, "SELECT id FROM shown WHERE hash = ?1 AND blob = ?2", &q, err));
-    dl_db_bind_int(q, 1, (int64_t)hash);
-    dl_db_bind_bytes(q, 2, blob);
-    int64_t id = dl_db_step(q) ? dl_db_int(q, 0) : 0;
-    DL_TRY(dl_db_finish(q, err));
-    if (id == 0) {
-        DL_TRY(dl_state_query(state, "INSERT INTO shown(hash, blob) VALUES(?1, ?2)", &q, err));
-        dl_db_bind_int(q, 1, (int64_t)hash);
-        dl_db_bind_bytes(q, 2, blob);
-        DL_TRY(dl_db_run(q, err));
-        id = dl_db_last_id(state->db);
-    }
-    *out_id = id;
-    return DL_OK;
-}
-
 dl_status dl_state_shown_intern(dl_state *state, const dl_state_shown *shown, int64_t *out_id,
                                 dl_error *err)
 {
@@ -128,7 +108,11 @@ dl_status dl_state_shown_intern(dl_state *state, const dl_state_shown *shown, in
         *out_id = slot->id;
         return DL_OK;
     }
-    DL_TRY(look_up(state, blob, hash, out_id, err));
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_state_query(state, "INSERT INTO shown(blob) VALUES(?1)", &q, err));
+    dl_db_bind_bytes(q, 1, blob);
+    DL_TRY(dl_db_run(q, err));
+    *out_id = dl_db_last_id(state->db);
     if (blob.len <= DL_STATE_SHOWN_KEPT_BYTES) {
         slot->id = *out_id;
         slot->hash = hash;
@@ -138,68 +122,61 @@ dl_status dl_state_shown_intern(dl_state *state, const dl_state_shown *shown, in
     return DL_OK;
 }
 
-/* ---- counts of references, kept back ---- */
+/* ---- those that nobody has ---- */
 
-static const char update_shown[] = "UPDATE shown SET refs = refs + ?2 WHERE id = ?1";
-static const char update_file[] = "UPDATE file SET refs = refs + ?2 WHERE id = ?1";
-
-static dl_status flush(dl_state *state, dl_state_deltas *deltas, const char *sql, dl_error *err)
+static void bitmap_destroyp(dl_delta_bitmap **bitmap)
 {
-    for (size_t i = 0; deltas->used > 0 && i < DL_STATE_DELTA_SLOTS; i++) {
-        if (deltas->slots[i].id != 0 && deltas->slots[i].delta != 0) {
-            dl_db_stmt *q = NULL;
-            DL_TRY(dl_state_query(state, sql, &q, err));
-            dl_db_bind_int(q, 1, deltas->slots[i].id);
-            dl_db_bind_int(q, 2, deltas->slots[i].delta);
-            DL_TRY(dl_db_run(q, err));
+    dl_delta_bitmap_destroy(*bitmap);
+}
+
+static dl_status add_used(dl_state *state, dl_delta_bitmap *used, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_state_query(state, "SELECT shown FROM instance", &q, err));
+    dl_status status = DL_OK;
+    int64_t last = 0;
+    while (status == DL_OK && dl_db_step(q)) {
+        int64_t id = dl_db_int(q, 0);
+        if (id > 0 && id != last) {
+            status = dl_delta_bitmap_add(used, (uint64_t)id, NULL, err);
+            last = id;
         }
     }
-    if (deltas->used > 0) {
-        memset(deltas, 0, sizeof *deltas);
+    return dl_state_end(q, status, err);
+}
+
+/** The first after `*id` that is not `used`; 0: there is none. */
+static dl_status next_idle(dl_state *state, const dl_delta_bitmap *used, int64_t *id, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_state_query(state, "SELECT id FROM shown WHERE id > ?1 ORDER BY id", &q, err));
+    dl_db_bind_int(q, 1, *id);
+    int64_t found = 0;
+    while (found == 0 && dl_db_step(q)) {
+        int64_t at = dl_db_int(q, 0);
+        found = at > 0 && dl_delta_bitmap_has(used, (uint64_t)at) ? 0 : at;
     }
+    DL_TRY(dl_db_finish(q, err));
+    *id = found;
     return DL_OK;
 }
 
-static dl_status count(dl_state *state, dl_state_deltas *deltas, const char *sql, int64_t id,
-                       int64_t delta, dl_error *err)
+dl_status dl_state_shown_sweep(dl_state *state, dl_error *err)
 {
-    if (id == 0) {
-        return DL_OK;
+    DL_CLEANUP(bitmap_destroyp) dl_delta_bitmap *used = NULL;
+    for (size_t i = 0; i < DL_STATE_SHOWN_SLOTS; i++) {
+        state->shown_slots[i].id = 0;
     }
-    size_t i = (size_t)((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15) >> 32);
-    for (;; i++) {
-        i &= DL_STATE_DELTA_SLOTS - 1;
-        if (deltas->slots[i].id == id) {
-            deltas->slots[i].delta += delta;
+    DL_TRY(dl_delta_bitmap_create(&used, err));
+    DL_TRY(add_used(state, used, err));
+    for (int64_t id = 0;;) {
+        DL_TRY(next_idle(state, used, &id, err));
+        if (id == 0) {
             return DL_OK;
         }
-        if (deltas->slots[i].id == 0) {
-            break;
-        }
+        dl_db_stmt *q = NULL;
+        DL_TRY(dl_state_query(state, "DELETE FROM shown WHERE id = ?1", &q, err));
+        dl_db_bind_int(q, 1, id);
+        DL_TRY(dl_db_run(q, err));
     }
-    if (deltas->used >= DL_STATE_DELTA_LIMIT) {
-        DL_TRY(flush(state, deltas, sql, err));
-        i = (size_t)((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15) >> 32) &
-            (DL_STATE_DELTA_SLOTS - 1);
-    }
-    deltas->slots[i].id = id;
-    deltas->slots[i].delta = delta;
-    deltas->used++;
-    return DL_OK;
-}
-
-dl_status dl_state_file_count(dl_state *state, int64_t file, int64_t delta, dl_error *err)
-{
-    return count(state, state->file_deltas, update_file, file, delta, err);
-}
-
-dl_status dl_state_shown_count(dl_state *state, int64_t shown, int64_t delta, dl_error *err)
-{
-    return count(state, state->shown_deltas, update_shown, shown, delta, err);
-}
-
-dl_status dl_state_deltas_flush(dl_state *state, dl_error *err)
-{
-    DL_TRY(flush(state, state->shown_deltas, update_shown, err));
-    return flush(state, state->file_deltas, update_file, err);
 }

@@ -962,9 +962,12 @@ TAP_CASE(a_second_writer_is_noticed)
 /* Each statement finds its rows by an index, but for those that are meant to look at everything. */
 TAP_CASE(no_statement_looks_at_a_whole_table)
 {
-    static const char *const whole[] = {
-        "coalesce(sum(", "FROM sqlite_schema", "UPDATE series SET dirty = 1 WHERE dirty",
-        "UPDATE study SET dirty = 1 WHERE dirty", "CROSS JOIN file f"};
+    static const char *const whole[] = {"coalesce(sum(",
+                                        "FROM sqlite_schema",
+                                        "UPDATE series SET dirty = 1 WHERE dirty",
+                                        "UPDATE study SET dirty = 1 WHERE dirty",
+                                        "CROSS JOIN file f",
+                                        "SELECT shown FROM instance"};
     static const char of_one[] = "DESC LIMIT 1"; /* what shows of one series or study: few rows */
     fixture f;
     fixture_open(&f);
