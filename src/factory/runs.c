@@ -89,7 +89,7 @@ static dl_status begin_relaxed(dl_factory *factory, dl_db **out_db, dl_error *er
         status = dl_db_begin(db, true, err);
     }
     if (status != DL_OK) {
-        (void)dl_db_exec(db, "PRAGMA synchronous=FULL", NULL);
+        status = dl_db_exec(db, "PRAGMA synchronous=FULL", NULL) == DL_OK ? status : DL_E_IO;
         dl_factory_unlock(factory);
         return status;
     }
@@ -387,7 +387,7 @@ static dl_status find_due(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_roo
     dl_status status = DL_OK;
     while (status == DL_OK && !claim->found && dl_db_step(q)) {
         int64_t not_before_us = dl_db_int(q, 12);
-        if (not_before_us > now_us) {
+        if (not_before_us > now_us && now_us >= dl_db_int(q, 9)) { /* the clock may go back */
             claim->next_us = not_before_us < claim->next_us ? not_before_us : claim->next_us;
             continue;
         }
