@@ -77,17 +77,56 @@ static dl_status read_page(dl_search *s, dl_db_stmt *q, progress *p, dl_error *e
     return DL_OK;
 }
 
+/* Rows that all match: nothing but their keys is read, and those from an index alone. */
+static dl_status list_page(dl_search *s, dl_db_stmt *q, dl_error *err)
+{
+    while (s->key_count < s->query->limit && dl_db_step(q)) {
+        dl_search_key key = {.id = dl_db_int(q, 0), .place = dl_db_int(q, 1)};
+        switch (s->query->level) {
+        case DL_INDEX_STUDY:
+            key.study = key.id;
+            break;
+        case DL_INDEX_SERIES:
+            key.series = key.id;
+            break;
+        case DL_INDEX_INSTANCE:
+            key.series = dl_db_int(q, 2);
+            break;
+        }
+        DL_TRY(dl_search_push(s, key, err));
+    }
+    return DL_OK;
+}
+
 static const char *newest_sql(dl_index_level level)
 {
     switch (level) {
     case DL_INDEX_STUDY:
         return "SELECT id, created, 0, " DL_SEARCH_STUDY_COLUMNS
                " FROM study INDEXED BY study_newest WHERE partition=?1 AND created IS NOT NULL"
-               " AND created<=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3";
+               " ORDER BY created DESC";
     case DL_INDEX_SERIES:
         return "SELECT id, created, study, " DL_SEARCH_SERIES_COLUMNS
                " FROM series INDEXED BY series_newest WHERE partition=?1 AND created IS NOT NULL"
-               " AND created<=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3";
+               " ORDER BY created DESC";
+    case DL_INDEX_INSTANCE:
+        break;
+    }
+    return "SELECT id, watermark, series FROM instance INDEXED BY instance_newest"
+           " WHERE partition=?1 AND watermark IS NOT NULL ORDER BY watermark DESC";
+}
+
+static const char *newest_page_sql(dl_index_level level)
+{
+    switch (level) {
+    case DL_INDEX_STUDY:
+        return "SELECT id, created FROM study INDEXED BY study_newest"
+               " WHERE partition=?1 AND created IS NOT NULL AND created<=?2"
+               " ORDER BY created DESC LIMIT -1 OFFSET ?3";
+    case DL_INDEX_SERIES:
+        return "SELECT id, created FROM series INDEXED BY series_newest"
+               " WHERE partition=?1 AND created IS NOT NULL AND created<=?2"
+               " ORDER BY created DESC LIMIT -1 OFFSET ?3";
     case DL_INDEX_INSTANCE:
         break;
     }
@@ -96,50 +135,71 @@ static const char *newest_sql(dl_index_level level)
            " ORDER BY watermark DESC LIMIT -1 OFFSET ?3";
 }
 
-static dl_status scan_newest(dl_search *s, dl_error *err)
+static int64_t offset_of(const dl_search *s)
 {
-    progress p = {.offset = s->query->offset};
+    return s->query->offset > INT64_MAX ? INT64_MAX : (int64_t)s->query->offset;
+}
+
+/** Every row counts: go straight to the page. */
+static dl_status list_newest(dl_search *s, dl_error *err)
+{
     dl_index_seat start = {.found = true, .place = INT64_MAX};
-    if (s->term_count == 0 && p.offset > 0) { /* every row counts: go straight to the page */
-        int64_t offset = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
-        DL_TRY(dl_index_tally_seek(s->conn, s->query->partition, s->query->level, offset, &start,
-                                   err));
-        if (!start.found) {
-            return DL_OK;
-        }
-        p.offset = 0;
+    if (s->query->offset > 0) {
+        DL_TRY(dl_index_tally_seek(s->conn, s->query->partition, s->query->level, offset_of(s),
+                                   &start, err));
+    }
+    if (!start.found) {
+        return DL_OK;
     }
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, newest_sql(s->query->level), &q, err));
+    DL_TRY(dl_db_query(s->conn->db, newest_page_sql(s->query->level), &q, err));
     dl_db_bind_int(q, 1, s->query->partition);
     dl_db_bind_int(q, 2, start.place);
     dl_db_bind_int(q, 3, start.skip);
+    dl_status status = list_page(s, q, err);
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
+static dl_status scan_newest(dl_search *s, dl_error *err)
+{
+    progress p = {.offset = s->query->offset};
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db, newest_sql(s->query->level), &q, err));
+    dl_db_bind_int(q, 1, s->query->partition);
     dl_status status = read_page(s, q, &p, err);
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;
 }
 
-dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err)
+static dl_status scan_term(dl_search *s, const dl_search_term *term, dl_error *err)
 {
-    if (term == NULL) {
-        return scan_newest(s, err);
-    }
-    progress p = {.offset = s->query->offset};
+    bool exact = dl_search_is_ordered_exact(s, term); /* every row of the index counts */
+    progress p = {.offset = exact ? 0 : s->query->offset};
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, dl_search_sql_ordered(term), &q, err));
+    DL_TRY(dl_db_query(s->conn->db,
+                       exact ? dl_search_sql_listed(term) : dl_search_sql_ordered(term), &q, err));
     dl_db_bind_int(q, 1, s->query->partition);
     if (term->kind == DL_SEARCH_DATE) {
         dl_db_bind_int(q, 2, term->from);
     } else {
         dl_db_bind_str(q, 2, term->text);
     }
-    int64_t skip = 0;
-    if (dl_search_is_ordered_exact(s, term)) { /* every row of the index counts */
-        skip = p.offset > INT64_MAX ? INT64_MAX : (int64_t)p.offset;
-        p.offset = 0;
+    dl_status status = DL_OK;
+    if (exact) {
+        dl_db_bind_int(q, 3, offset_of(s));
+        status = list_page(s, q, err);
+    } else {
+        status = read_page(s, q, &p, err);
     }
-    dl_db_bind_int(q, 3, skip);
-    dl_status status = read_page(s, q, &p, err);
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     return status != DL_OK ? status : finished;
+}
+
+dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err)
+{
+    if (term != NULL) {
+        return scan_term(s, term, err);
+    }
+    return s->term_count == 0 ? list_newest(s, err) : scan_newest(s, err);
 }

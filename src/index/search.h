@@ -109,5 +109,7 @@ const char *dl_search_sql_count(const dl_search_term *term);
 const char *dl_search_sql_list(const dl_search_term *term);
 /** NULL when no index gives rows of this term in order. */
 const char *dl_search_sql_ordered(const dl_search_term *term);
+/** The same rows, but id and place only: for a term that needs no row looked at. */
+const char *dl_search_sql_listed(const dl_search_term *term);
 
 #endif

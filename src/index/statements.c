@@ -1,7 +1,7 @@
 #include "index/search.h"
 
 typedef struct column_sql {
-    const char *count_equal, *list_equal, *ordered_equal, *count_range, *list_range;
+    const char *count_equal, *list_equal, *listed_equal, *ordered_equal, *count_range, *list_range;
 } column_sql;
 
 #define COUNT(table, column, test)                                                                 \
@@ -10,12 +10,16 @@ typedef struct column_sql {
 #define LIST(table, column, test)                                                                  \
     "SELECT id, created FROM " table " INDEXED BY " table "_by_" column                            \
     " WHERE partition=?1 AND " column " " test
+/* Of the index alone: no row of the table is read. */
+#define LISTED(table, column)                                                                      \
+    "SELECT id, created FROM " table " INDEXED BY " table "_by_" column                            \
+    " WHERE partition=?1 AND " column "=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3"
 #define ORDERED(table, column, parent, columns)                                                    \
     "SELECT id, created, " parent ", " columns " FROM " table " INDEXED BY " table "_by_" column   \
-    " WHERE partition=?1 AND " column "=?2 ORDER BY created DESC LIMIT -1 OFFSET ?3"
+    " WHERE partition=?1 AND " column "=?2 ORDER BY created DESC"
 #define SQL(table, column, parent, columns)                                                        \
     {                                                                                              \
-        COUNT(table, column, "=?2"), LIST(table, column, "=?2"),                                   \
+        COUNT(table, column, "=?2"), LIST(table, column, "=?2"), LISTED(table, column),            \
             ORDERED(table, column, parent, columns), COUNT(table, column, "BETWEEN ?2 AND ?3"),    \
             LIST(table, column, "BETWEEN ?2 AND ?3")                                               \
     }
@@ -39,10 +43,13 @@ static const char modality_count[] =
     " LIMIT ?4)";
 static const char modality_list[] =
     "SELECT study, created FROM study_modality WHERE partition=?1 AND modality=?2";
+static const char modality_listed[] =
+    "SELECT study, created FROM study_modality WHERE partition=?1 AND modality=?2"
+    " ORDER BY created DESC LIMIT -1 OFFSET ?3";
 static const char modality_ordered[] =
     "SELECT s.id, s.created, 0, " DL_SEARCH_STUDY_COLUMNS
     " FROM study_modality m CROSS JOIN study s ON s.id=m.study"
-    " WHERE m.partition=?1 AND m.modality=?2 ORDER BY m.created DESC LIMIT -1 OFFSET ?3";
+    " WHERE m.partition=?1 AND m.modality=?2 ORDER BY m.created DESC";
 static const char dated_count[] =
     "SELECT count(*) FROM (SELECT 1 FROM study_modality INDEXED BY study_modality_by_date"
     " WHERE partition=?1 AND modality=?2 AND date BETWEEN ?3 AND ?5 LIMIT ?4)";
@@ -94,12 +101,23 @@ const char *dl_search_sql_list(const dl_search_term *term)
     return NULL;
 }
 
+static bool is_one_value(const dl_search_term *term)
+{
+    return term->kind == DL_SEARCH_TEXT || (term->kind == DL_SEARCH_DATE && term->from == term->to);
+}
+
 const char *dl_search_sql_ordered(const dl_search_term *term)
 {
     if (term->kind == DL_SEARCH_MODALITIES) {
         return modality_ordered;
     }
-    bool one_value =
-        term->kind == DL_SEARCH_TEXT || (term->kind == DL_SEARCH_DATE && term->from == term->to);
-    return one_value ? sql_of(term)->ordered_equal : NULL;
+    return is_one_value(term) ? sql_of(term)->ordered_equal : NULL;
+}
+
+const char *dl_search_sql_listed(const dl_search_term *term)
+{
+    if (term->kind == DL_SEARCH_MODALITIES) {
+        return modality_listed;
+    }
+    return is_one_value(term) ? sql_of(term)->listed_equal : NULL;
 }
