@@ -145,45 +145,50 @@ def store(bench):
 # ---- search ----
 
 
-def search_sizes(bench):
-    return (1000, 10000) if bench.quick else (1000, 10000, 100000)
-
-
 def fill(bench, server, data, have, want, k=20):
     requests = (want - have + k - 1) // k
     bench.load(server, "store", data, "fill", c=8, k=k, n=requests, s=3000, **{"from": have, "count": want - have})
 
 
-def search_times(bench, server, data, size, requests, rounds, seconds):
-    """For every kind: p95 in ms, the best of the rounds (others' work only ever adds), and the p95 of items an answer:
-    the slow answers are the long ones."""
-    times = {}
+def search_rounds(bench, servers, data, requests, rounds, seconds):
+    """p95 in ms of every kind at every size, a list of the rounds', and the most items at p95 of an answer: slow answers
+    are the long ones. `servers` maps sizes to servers that hold as many.
+
+    A round asks every kind, and at each kind one size after the other: what else the machine does, for a second or for
+    ten, falls on all sizes and all kinds alike.
+    """
+    p95 = {size: {kind: [] for kind in SEARCHES} for size in servers}
+    items = {size: dict.fromkeys(SEARCHES, 0) for size in servers}
     for kind in SEARCHES:
-        bench.load(server, kind, data, "warm", c=4, n=max(4, requests // 10), s=seconds, count=size, seed=99)
-        results = [
-            bench.load(server, kind, data, f"search {size}", c=4, n=requests, s=seconds, count=size, seed=7 + i)
-            for i in range(rounds)
-        ]
-        items = max(r["p95_items"] for r in results)
-        times[kind] = (min(r["p95_ms"] for r in results), items)
-    return times
+        for size, server in servers.items():
+            bench.load(server, kind, data, "warm", c=4, n=max(4, requests // 5), s=seconds, count=size, seed=99)
+    for i in range(rounds):
+        for kind in SEARCHES:
+            for size in sorted(servers, reverse=i % 2 == 1):
+                label = f"search {size}"
+                found = bench.load(servers[size], kind, data, label, c=4, n=requests, s=seconds, count=size, seed=7 + i)
+                p95[size][kind].append(found["p95_ms"])
+                items[size][kind] = max(items[size][kind], found["p95_items"])
+    return p95, items
 
 
-def search_rows(report, kind, sizes, times, peer, peer_size):
-    """Two rows: the bound at the biggest size, and the growth.
+def search_rows(report, kind, p95, items, peer, peer_size):
+    """Two rows: the bound at the biggest size, by the best round (others' work only ever adds), and the growth, by the
+    medians of the rounds.
 
     An answer of more items may take what so many items cost when they are listed without any condition.
     """
-    small, big = sizes[0], sizes[-1]
-    (before, items_before), (now, items) = times[small][kind], times[big][kind]
-    listed, single = times[big]["studies"], times[big]["study"]
-    item_ms = max(0.0, (listed[0] - single[0]) / max(1.0, listed[1] - single[1]))
-    note = f"{items} items" + (f"; Orthanc at {peer_size:,}" if peer else "")
-    report.below("search", f"{kind}: p95 at {big:,}", now, "ms", 3, peer[0] if peer else None, note)
-    expected = before + max(0.0, items - items_before) * item_ms
-    note = f"{before:.2f} ms with {items_before} items at {small:,}"
-    if expected > before:
-        note += f"; {expected:.2f} with {items}"
+    small, big = min(p95), max(p95)
+    now, before = median(p95[big][kind]), median(p95[small][kind])
+    more = max(0, items[big][kind] - items[small][kind])
+    listed, single = items[big]["studies"], items[big]["study"]
+    item_ms = max(0.0, (median(p95[big]["studies"]) - median(p95[big]["study"])) / max(1.0, listed - single))
+    note = f"{items[big][kind]} items" + (f"; Orthanc at {peer_size:,}" if peer else "")
+    report.below("search", f"{kind}: p95 at {big:,}", min(p95[big][kind]), "ms", 3, peer, note)
+    expected = before + more * item_ms
+    note = f"{before:.2f} ms with {items[small][kind]} items at {small:,}"
+    if more > 0:
+        note += f"; {expected:.2f} with {items[big][kind]}"
     report.growth("search", f"{kind}: p95, {small:,} to {big:,}", now, expected, "ms", 1.5, note)
 
 
@@ -205,28 +210,26 @@ def compare_answers(bench, ours, peer, data, size):
 
 
 def search(bench):
-    sizes = search_sizes(bench)
+    small, big = (1000, 10000) if bench.quick else (1000, 100000)
     peer_size = 1000 if bench.quick else 5000
-    data = bench.archive("small", sizes[-1])
-    report, rounds = bench.report, 1 if bench.quick else 3
-    ours, peer, peer_times, times, have = bench.ours().start(), None, {}, {}, 0
+    data = bench.archive("small", big)
+    ours = {size: bench.ours().start() for size in (small, big)}
+    peer, peer_p95 = None, {}
+    fill(bench, ours[big], data, 0, peer_size)
     if Orthanc.is_there():
         peer = bench.peer().start()
         fill(bench, peer, data, 0, peer_size)
-        peer_times = search_times(bench, peer, data, peer_size, 40, 1, 8)
-    for size in sorted({*sizes, peer_size}):
-        fill(bench, ours, data, have, size)
-        have = size
-        if size in sizes:
-            times[size] = search_times(bench, ours, data, size, 200 if bench.quick else 400, rounds, 30)
-        if size == peer_size and peer is not None:
-            compare_answers(bench, ours, peer, data, size)
-            peer.stop()
+        peer_p95 = search_rounds(bench, {peer_size: peer}, data, 40, 1, 8)[0][peer_size]
+        compare_answers(bench, ours[big], peer, data, peer_size)
+        peer.stop()
+    fill(bench, ours[big], data, peer_size, big)
+    fill(bench, ours[small], data, 0, small)
+    p95, items = search_rounds(bench, ours, data, 200 if bench.quick else 1000, 3 if bench.quick else 7, 2)
     for kind in SEARCHES:
-        search_rows(report, kind, sizes, times, peer_times.get(kind), peer_size)
+        search_rows(bench.report, kind, p95, items, min(peer_p95.get(kind, [None])), peer_size)
     if peer is None:
-        report.not_measured("search", "beside Orthanc", "no Orthanc here")
-    bench.clean(ours, peer)
+        bench.report.not_measured("search", "beside Orthanc", "no Orthanc here")
+    bench.clean(*ours.values(), peer)
 
 
 # ---- retrieve ----
