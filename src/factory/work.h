@@ -21,6 +21,10 @@ void dl_work_destroy(dl_work *work);
 /** For dl_scheduler_options. */
 dl_scheduler_work dl_work_ops(dl_work *work);
 
+/** Tries of one request to a source before a run fails, and its first pause; 0: the feed's own.
+ * Before the first run. */
+void dl_work_limit_tries(dl_work *work, unsigned try_limit, unsigned backoff_ms);
+
 /** The hint for a failure of a run: what to do, by its status and cause. Pure; never NULL. */
 const char *dl_work_hint(const dl_error *err);
 
