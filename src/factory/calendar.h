@@ -65,7 +65,8 @@ typedef struct dl_calendar_recurrence {
     uint32_t interval;        /* from 1 */
     int64_t start_us, end_us; /* end exclusive; INT64_MAX: none */
     const dl_calendar_zone *zone;
-    /* The "schedule" object. Counts 0: what the start time says. */
+    /* The "schedule" object. Counts 0: what the start time says; but minutes without hours are
+     * those of every hour, as in Data Factory. */
     int8_t hours[24], minutes[60], weekdays[7];
     uint8_t hour_count, minute_count, weekday_count;
     int8_t month_days[62]; /* 1..31, -1..-31 from the end */

@@ -156,8 +156,10 @@ static int64_t next_monthly(const dl_calendar_recurrence *r, const day *start, i
 static int64_t next_in_day(const dl_calendar_recurrence *r, const dl_calendar_parts *start,
                            const day *d, int64_t least_us)
 {
-    uint64_t hours =
-        r->hour_count > 0 ? bits_of(r->hours, r->hour_count) : UINT64_C(1) << (unsigned)start->hour;
+    const uint64_t every_hour = (UINT64_C(1) << 24) - 1;
+    uint64_t hours = r->hour_count > 0     ? bits_of(r->hours, r->hour_count)
+                     : r->minute_count > 0 ? every_hour
+                                           : UINT64_C(1) << (unsigned)start->hour;
     uint64_t minutes = r->minute_count > 0 ? bits_of(r->minutes, r->minute_count)
                                            : UINT64_C(1) << (unsigned)start->minute;
     dl_calendar_parts at = {.year = (int)d->year, .month = d->month, .day = d->day};

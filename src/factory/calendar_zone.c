@@ -446,7 +446,7 @@ static bool is_zone_name(dl_str name)
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if ((before == '/' && !letter) || (!letter && strchr("/_+-", c) == NULL)) {
+        if ((before == '/' && !letter) || (!letter && (c == '\0' || strchr("/_+-", c) == NULL))) {
             return false;
         }
         before = c;
