@@ -7,7 +7,7 @@
  *
  *     GET    /factory/templates
  *     GET    /factory/linkedServices            GET PUT DELETE .../{name}    POST .../{name}/test
- *     GET    /factory/pipelines                 GET PUT DELETE .../{name}    POST .../{name}/run
+ *     GET POST /factory/pipelines               GET PUT DELETE .../{name}    POST .../{name}/run
  *     POST   /factory/pipelines/import          GET .../{name}/export        POST /factory/publish
  *     GET    /factory/triggers                  GET PUT DELETE .../{name}
  *     POST   /factory/triggers/{name}/start|stop|runNow|backfill|rerun
