@@ -3,10 +3,14 @@
 
 #include <inttypes.h>
 
-dl_status dl_batch_begin(dl_pipeline *p, dl_error *err)
+dl_status dl_batch_begin(dl_pipeline *p, size_t changes, dl_error *err)
 {
     int64_t begin = dl_clock_monotonic_us();
-    dl_status status = dl_state_begin(p->state, err);
+    DL_TRY(dl_state_begin(p->state, err));
+    dl_status status = dl_state_expect(p->state, changes, err);
+    if (status != DL_OK) {
+        dl_state_rollback(p->state);
+    }
     dl_pipeline_count(p, &p->counts.state_us, dl_clock_monotonic_us() - begin);
     return status;
 }
@@ -30,7 +34,7 @@ static dl_status follow_others(dl_pipeline *p, dl_error *err)
 {
     DL_TRY(dl_batch_end(p, DL_OK, err));
     DL_TRY(dl_pipeline_catch_up(p, err));
-    return dl_batch_begin(p, err);
+    return dl_batch_begin(p, SIZE_MAX, err);
 }
 
 dl_status dl_batch_again(dl_pipeline *p, dl_status status, int tries, dl_error *err)
@@ -221,7 +225,7 @@ dl_status dl_pipeline_heal(dl_pipeline *p, dl_error *err)
 {
     dl_error local;
     err = err == NULL ? &local : err;
-    DL_TRY(dl_batch_begin(p, err));
+    DL_TRY(dl_batch_begin(p, 0, err));
     return dl_batch_end(p, heal(p, err), err);
 }
 
@@ -243,6 +247,6 @@ dl_status dl_pipeline_apply(dl_pipeline *p, dl_fold *fold, dl_error *err)
 {
     dl_error local;
     err = err == NULL ? &local : err;
-    DL_TRY(dl_batch_begin(p, err));
+    DL_TRY(dl_batch_begin(p, fold->group_count, err));
     return dl_batch_end(p, apply(p, fold, err), err);
 }

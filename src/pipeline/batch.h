@@ -96,7 +96,7 @@ DL_NODISCARD dl_status dl_batch_record_files(dl_pipeline *p, const dl_pipeline_t
 /* ---- apply.c ---- */
 
 /** A batch is one transaction of the state, from its look-ups to the last of the three tables. */
-DL_NODISCARD dl_status dl_batch_begin(dl_pipeline *p, dl_error *err);
+DL_NODISCARD dl_status dl_batch_begin(dl_pipeline *p, size_t changes, dl_error *err);
 /** `status` of the batch goes first. What the tables have is kept, also when something failed after
  * it; who fails to write to the state has rolled it back. */
 DL_NODISCARD dl_status dl_batch_end(dl_pipeline *p, dl_status status, dl_error *err);

@@ -13,7 +13,7 @@ enum {
 };
 
 #define APPLICATION_ID 1684829044 /* "dlst" */
-#define FORMAT_VERSION 3
+#define FORMAT_VERSION 4
 #define TEXT_OF(number) #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
 
@@ -48,6 +48,19 @@ static const char schema[] =
     " file INTEGER NOT NULL, row INTEGER NOT NULL, shown INTEGER NOT NULL,"
     " PRIMARY KEY(series_id, sop)) WITHOUT ROWID;"
     "CREATE INDEX instance_gone ON instance(timestamp) WHERE file = 0;"
+    "CREATE TABLE recent_study(id INTEGER PRIMARY KEY, partition_id INTEGER NOT NULL,"
+    " series_count INTEGER NOT NULL, instance_count INTEGER NOT NULL, file INTEGER NOT NULL,"
+    " row INTEGER NOT NULL, hash INTEGER NOT NULL, dirty INTEGER NOT NULL);"
+    "CREATE INDEX recent_study_dirty ON recent_study(partition_id) WHERE dirty = 1;"
+    "CREATE TABLE recent_series(id INTEGER PRIMARY KEY, partition_id INTEGER NOT NULL,"
+    " instance_count INTEGER NOT NULL, tombstones INTEGER NOT NULL, timestamp INTEGER,"
+    " shown INTEGER, file INTEGER NOT NULL, row INTEGER NOT NULL, hash INTEGER NOT NULL,"
+    " dirty INTEGER NOT NULL);"
+    "CREATE INDEX recent_series_dirty ON recent_series(partition_id) WHERE dirty = 1;"
+    "CREATE TABLE recent_instance(series_id INTEGER, sop BLOB, timestamp INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, source INTEGER NOT NULL, age INTEGER NOT NULL,"
+    " file INTEGER NOT NULL, row INTEGER NOT NULL, shown INTEGER NOT NULL,"
+    " PRIMARY KEY(series_id, sop)) WITHOUT ROWID;"
     "CREATE TABLE shown(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);"
     "CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE extra(kind INTEGER, file INTEGER, row INTEGER, PRIMARY KEY(kind, file, row))"
@@ -198,6 +211,12 @@ dl_status dl_state_open(const char *path, dl_state **out_state, dl_error *err)
     DL_TRY(make_caches(state, path, err));
     DL_TRY(open_or_replace(path, &state->db, err));
     DL_TRY(pragma(state->db, "PRAGMA data_version", &state->others, err));
+    dl_status status = dl_state_recent_load(state, err);
+    if (status == DL_E_CORRUPT) {
+        dl_error_clear(err);
+        status = dl_state_clear(state, err);
+    }
+    DL_TRY(status);
     *out_state = DL_STEAL(state);
     return DL_OK;
 }
@@ -235,6 +254,8 @@ dl_status dl_state_clear(dl_state *state, dl_error *err)
     state->db = NULL;
     DL_TRY(remove_files(state->path, err));
     DL_TRY(open_or_replace(state->path, &state->db, err));
+    state->recent_changes = 0;
+    state->recent_before = 0;
     return pragma(state->db, "PRAGMA data_version", &state->others, err);
 }
 
@@ -246,6 +267,8 @@ dl_status dl_state_begin(dl_state *state, dl_error *err)
     }
     DL_TRY(dl_db_begin(state->db, true, err));
     state->writing = true;
+    state->apart = false;
+    state->recent_before = state->recent_changes;
     int64_t others = state->others;
     dl_status status = pragma(state->db, "PRAGMA data_version", &others, err);
     if (status == DL_OK && others != state->others) { /* what was read and kept may be wrong now */
@@ -268,6 +291,7 @@ dl_status dl_state_commit(dl_state *state, dl_error *err)
 {
     DL_ASSERT(state->writing);
     dl_status status = dl_state_flush(state, err);
+    status = status == DL_OK ? dl_state_recent_count(state, err) : status;
     if (status == DL_OK) {
         status = dl_db_commit(state->db, err);
     }
@@ -285,6 +309,7 @@ void dl_state_rollback(dl_state *state)
         return;
     }
     state->writing = false;
+    state->recent_changes = state->recent_before;
     forget_caches(state);
     dl_db_rollback(state->db);
 }
@@ -360,6 +385,7 @@ dl_status dl_state_totals_get(dl_state *state, dl_state_totals *out_totals, dl_e
     if (state->writing) {
         DL_TRY(dl_state_flush(state, err));
     }
+    DL_TRY(dl_state_whole(state, err));
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state,
                           "SELECT coalesce(sum(instance_count), 0), coalesce(sum(series_count), 0),"

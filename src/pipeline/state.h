@@ -12,6 +12,9 @@
  * UID), is kept with its series; only where it went or has an equal are all of the series looked
  * at. Series and studies that changed are `dirty` until their row is written.
  *
+ * Small batches (dl_state_expect) write to tables of recent rows, so that they change few pages of
+ * a large index; nobody outside can tell (docs/decisions/0012-state-recent-rows.md).
+ *
  * Where a row is: (file, row). When files are compacted the old file is forwarded to the new one
  * (dl_delta_move): rows find their way there by rank, and nothing is written for each row.
  *
@@ -52,6 +55,9 @@ DL_NODISCARD dl_status dl_state_clear(dl_state *state, dl_error *err);
  * that writes has failed, only rollback is left. */
 DL_NODISCARD dl_status dl_state_begin(dl_state *state, dl_error *err);
 DL_NODISCARD dl_status dl_state_commit(dl_state *state, dl_error *err);
+/** After begin: about so many puts and removals follow. Few of them are written to a layer of
+ * recent rows, many, or those of a transaction that expects nothing, to the index itself. */
+DL_NODISCARD dl_status dl_state_expect(dl_state *state, size_t changes, dl_error *err);
 /** Fine when nothing was begun. */
 void dl_state_rollback(dl_state *state);
 /** Between begin and the end; a failure of dl_state_dirty may have rolled back. */

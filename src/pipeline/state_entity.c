@@ -111,8 +111,10 @@ static const char find_study[] =
     "SELECT id, 0, 0, 0, 0 FROM study WHERE partition_id = ?1 AND uid = ?2";
 static const char make_study[] = "INSERT INTO study(partition_id, uid) VALUES(?1, ?2)";
 static const char find_series[] =
-    "SELECT id, instance_count, tombstones, timestamp, shown FROM series"
-    " WHERE study_id = ?1 AND uid = ?2";
+    "SELECT s.id, coalesce(r.instance_count, s.instance_count),"
+    " coalesce(r.tombstones, s.tombstones), coalesce(r.timestamp, s.timestamp),"
+    " coalesce(r.shown, s.shown) FROM series s LEFT JOIN recent_series r ON r.id = s.id"
+    " WHERE s.study_id = ?1 AND s.uid = ?2";
 static const char make_series[] =
     "INSERT INTO series(study_id, uid, partition_id) VALUES(?1, ?2, ?3)";
 
@@ -310,6 +312,16 @@ void dl_state_touch(dl_state *state, dl_state_entity *entity, bool dirty)
 
 /* ---- to the database ---- */
 
+static const char last_instance[] =
+    "SELECT timestamp, shown FROM instance WHERE series_id = ?1 AND file <> 0"
+    " ORDER BY timestamp DESC, sop DESC LIMIT 1";
+static const char last_of_both[] =
+    "SELECT timestamp, shown FROM (SELECT timestamp, shown, sop FROM recent_instance"
+    " WHERE series_id = ?1 AND file <> 0 UNION ALL SELECT i.timestamp, i.shown, i.sop"
+    " FROM instance i WHERE i.series_id = ?1 AND i.file <> 0 AND NOT EXISTS (SELECT 1"
+    " FROM recent_instance r WHERE r.series_id = ?1 AND r.sop = i.sop))"
+    " ORDER BY timestamp DESC, sop DESC LIMIT 1";
+
 /* Which instance shows, where that is not known: all of the series are looked at. */
 static dl_status find_last(dl_state *state, dl_state_entity *series, dl_error *err)
 {
@@ -323,10 +335,8 @@ static dl_status find_last(dl_state *state, dl_state_entity *series, dl_error *e
         return DL_OK;
     }
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state,
-                          "SELECT timestamp, shown FROM instance WHERE series_id = ?1 AND file <> 0"
-                          " ORDER BY timestamp DESC, sop DESC LIMIT 1",
-                          &q, err));
+    DL_TRY(
+        dl_state_query(state, state->recent_changes > 0 ? last_of_both : last_instance, &q, err));
     dl_db_bind_int(q, 1, series->id);
     int64_t timestamp = 0, shown = 0;
     if (dl_db_step(q)) {
@@ -340,14 +350,25 @@ static dl_status find_last(dl_state *state, dl_state_entity *series, dl_error *e
     return DL_OK;
 }
 
+static const char update_series[] =
+    "UPDATE series SET instance_count = ?2, tombstones = ?3, timestamp = ?4, shown = ?5,"
+    " dirty = max(dirty, ?6) WHERE id = ?1";
+static const char update_recent_series[] =
+    "UPDATE recent_series SET instance_count = ?2, tombstones = ?3, timestamp = ?4, shown = ?5,"
+    " dirty = max(dirty, ?6) WHERE id = ?1";
+static const char update_study[] =
+    "UPDATE study SET series_count = series_count + ?2, instance_count = instance_count + ?3,"
+    " dirty = 1 WHERE id = ?1";
+static const char update_recent_study[] =
+    "UPDATE recent_study SET series_count = series_count + ?2,"
+    " instance_count = instance_count + ?3, dirty = 1 WHERE id = ?1";
+
 static dl_status flush_series(dl_state *state, dl_state_entity *series, dl_error *err)
 {
     DL_TRY(find_last(state, series, err));
+    DL_TRY(dl_state_lift(state, DL_STATE_SERIES, series->id, err));
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state,
-                          "UPDATE series SET instance_count = ?2, tombstones = ?3, timestamp = ?4,"
-                          " shown = ?5, dirty = max(dirty, ?6) WHERE id = ?1",
-                          &q, err));
+    DL_TRY(dl_state_query(state, state->apart ? update_recent_series : update_series, &q, err));
     dl_db_bind_int(q, 1, series->id);
     dl_db_bind_int(q, 2, series->instance_count);
     dl_db_bind_int(q, 3, series->tombstone_count);
@@ -368,11 +389,9 @@ static dl_status flush_series(dl_state *state, dl_state_entity *series, dl_error
 
 static dl_status flush_study(dl_state *state, dl_state_entity *study, dl_error *err)
 {
+    DL_TRY(dl_state_lift(state, DL_STATE_STUDY, study->id, err));
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state,
-                          "UPDATE study SET series_count = series_count + ?2,"
-                          " instance_count = instance_count + ?3, dirty = 1 WHERE id = ?1",
-                          &q, err));
+    DL_TRY(dl_state_query(state, state->apart ? update_recent_study : update_study, &q, err));
     dl_db_bind_int(q, 1, study->id);
     dl_db_bind_int(q, 2, study->series_delta);
     dl_db_bind_int(q, 3, study->instance_delta);
@@ -429,20 +448,47 @@ static dl_status forget(dl_state *state, const char *sql, int64_t id, dl_error *
     return DL_OK;
 }
 
+/** Whether a recent row speaks against letting go; else nothing is recent any more. */
+static dl_status is_needed(dl_state *state, const char *sql, int64_t id, bool *out_needed,
+                           dl_error *err)
+{
+    *out_needed = false;
+    if (state->recent_changes == 0) {
+        return DL_OK;
+    }
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_state_query(state, sql, &q, err));
+    dl_db_bind_int(q, 1, id);
+    *out_needed = dl_db_step(q);
+    DL_TRY(dl_db_finish(q, err));
+    return *out_needed ? DL_OK : dl_state_merge(state, err);
+}
+
 dl_status dl_state_forget_study(dl_state *state, int64_t id, dl_error *err)
 {
     DL_ASSERT(state->touched_series == NULL && state->touched_studies == NULL);
-    return forget(state,
-                  "DELETE FROM study WHERE id = ?1 AND dirty = 0 AND file = 0"
-                  " AND instance_count = 0"
-                  " AND NOT EXISTS (SELECT 1 FROM series WHERE study_id = ?1)",
-                  id, err);
+    bool needed = false;
+    DL_TRY(is_needed(state, "SELECT 1 FROM series WHERE study_id = ?1 LIMIT 1", id, &needed, err));
+    return needed ? DL_OK
+                  : forget(state,
+                           "DELETE FROM study WHERE id = ?1 AND dirty = 0 AND file = 0"
+                           " AND instance_count = 0"
+                           " AND NOT EXISTS (SELECT 1 FROM series WHERE study_id = ?1)",
+                           id, err);
 }
 
 dl_status dl_state_forget_series(dl_state *state, int64_t id, dl_error *err)
 {
     DL_ASSERT(state->touched_series == NULL && state->touched_studies == NULL);
     dl_db_stmt *q = NULL;
+    bool needed = false;
+    DL_TRY(is_needed(state,
+                     "SELECT 1 FROM recent_series WHERE id = ?1"
+                     " AND (dirty <> 0 OR file <> 0 OR instance_count <> 0 OR tombstones <> 0)",
+                     id, &needed, err));
+    if (needed) {
+        return DL_OK;
+    }
     DL_TRY(dl_state_query(state, "SELECT study_id FROM series WHERE id = ?1", &q, err));
     dl_db_bind_int(q, 1, id);
     int64_t study = dl_db_step(q) ? dl_db_int(q, 0) : 0;

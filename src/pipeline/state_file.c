@@ -198,6 +198,7 @@ dl_status dl_state_orphans(dl_state *state, dl_state_kind kind,
                            void *context, dl_error *err)
 {
     DL_TRY(dl_state_flush(state, err));
+    DL_TRY(dl_state_whole(state, err));
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state, orphans_sql(kind), &q, err));
     dl_status status = DL_OK;

@@ -7,14 +7,18 @@ typedef struct stored {
     dl_state_place place; /* as stored; file 0: a tombstone */
 } stored;
 
-static dl_status look_up(dl_state *state, int64_t series, const dl_state_packed *sop,
-                         stored *out_stored, dl_error *err)
+static const char select_sql[] =
+    "SELECT timestamp, sequence, source, age, file, row, shown FROM instance"
+    " WHERE series_id = ?1 AND sop = ?2";
+static const char select_recent_sql[] =
+    "SELECT timestamp, sequence, source, age, file, row, shown FROM recent_instance"
+    " WHERE series_id = ?1 AND sop = ?2";
+
+static dl_status look_into(dl_state *state, const char *sql, int64_t series,
+                           const dl_state_packed *sop, stored *out_stored, dl_error *err)
 {
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state,
-                          "SELECT timestamp, sequence, source, age, file, row, shown FROM instance"
-                          " WHERE series_id = ?1 AND sop = ?2",
-                          &q, err));
+    DL_TRY(dl_state_query(state, sql, &q, err));
     dl_db_bind_int(q, 1, series);
     dl_db_bind_bytes(q, 2, (dl_bytes){sop->bytes, sop->len});
     stored found = {0};
@@ -28,6 +32,20 @@ static dl_status look_up(dl_state *state, int64_t series, const dl_state_packed 
                          .shown = dl_db_int(q, 6)};
     }
     DL_TRY(dl_db_finish(q, err));
+    *out_stored = found;
+    return DL_OK;
+}
+
+static dl_status look_up(dl_state *state, int64_t series, const dl_state_packed *sop,
+                         stored *out_stored, dl_error *err)
+{
+    stored found = {0};
+    if (state->recent_changes > 0) {
+        DL_TRY(look_into(state, select_recent_sql, series, sop, &found, err));
+    }
+    if (!found.known) {
+        DL_TRY(look_into(state, select_sql, series, sop, &found, err));
+    }
     *out_stored = found;
     return DL_OK;
 }
@@ -60,6 +78,9 @@ static const char insert_sql[] =
 static const char update_sql[] =
     "UPDATE instance SET timestamp = ?3, sequence = ?4, source = ?5, age = ?6, file = ?7, row = ?8,"
     " shown = ?9 WHERE series_id = ?1 AND sop = ?2";
+
+static const char recent_sql[] =
+    "INSERT OR REPLACE INTO recent_instance VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 static dl_status run(dl_state *state, const char *sql, int64_t series, const dl_state_packed *sop,
                      const stored *values, dl_error *err)
@@ -94,16 +115,31 @@ static void note_last(dl_state_entity *series, const stored *before, const store
     }
 }
 
-/** Write `now` over what is there, and count. */
+/** Write `now` over what is there, `out_before`. */
+static dl_status write(dl_state *state, int64_t series, const dl_state_packed *sop,
+                       const stored *now, stored *out_before, dl_error *err)
+{
+    DL_TRY(dl_state_target(state, err));
+    if (state->apart) {
+        DL_TRY(look_up(state, series, sop, out_before, err));
+        DL_TRY(run(state, recent_sql, series, sop, now, err));
+        state->recent_changes++;
+        return DL_OK;
+    }
+    DL_TRY(run(state, insert_sql, series, sop, now, err));
+    if (dl_db_changes(state->db) == 0) {
+        DL_TRY(look_up(state, series, sop, out_before, err));
+        DL_TRY(run(state, update_sql, series, sop, now, err));
+    }
+    return DL_OK;
+}
+
+/** The same, and count. */
 static dl_status replace(dl_state *state, dl_state_entity *series, const dl_state_packed *sop,
                          const stored *now, dl_error *err)
 {
     stored before = {0};
-    DL_TRY(run(state, insert_sql, series->id, sop, now, err));
-    if (dl_db_changes(state->db) == 0) {
-        DL_TRY(look_up(state, series->id, sop, &before, err));
-        DL_TRY(run(state, update_sql, series->id, sop, now, err));
-    }
+    DL_TRY(write(state, series->id, sop, now, &before, err));
     bool lived = before.known && before.place.file != 0, lives = now->place.file != 0;
     note_last(series, &before, now);
     series->instance_count += lives - lived;
@@ -194,6 +230,7 @@ dl_status dl_state_prune(dl_state *state, int64_t before_us, dl_error *err)
     DL_ASSERT(state->writing);
     DL_TRY(dl_state_flush(state, err));
     dl_state_entities_clear(state); /* their counts of tombstones change */
+    DL_TRY(dl_state_merge(state, err));
     DL_TRY(prune_tombstones(state, before_us, err));
     DL_TRY(dl_state_shown_sweep(state, err));
     return dl_state_prune_files(state, err);

@@ -92,6 +92,8 @@ struct dl_state {
     dl_db *db; /* NULL after a clear that failed */
     char *path;
     bool writing;
+    bool apart;                            /* this transaction writes to the recent rows */
+    int64_t recent_changes, recent_before; /* that are in recent rows; 0: those are empty */
     int64_t others; /* SQLite's data_version: changes when another connection commits */
 
     dl_state_entity **entities; /* DL_STATE_ENTITY_SLOTS */
@@ -137,6 +139,22 @@ void dl_state_entities_clear(dl_state *state);
 /** Let go of a series (study) that has nothing left. */
 DL_NODISCARD dl_status dl_state_forget_series(dl_state *state, int64_t id, dl_error *err);
 DL_NODISCARD dl_status dl_state_forget_study(dl_state *state, int64_t id, dl_error *err);
+
+/* recent rows: each stands for the one with its key in the large table. While there are some no row
+ * of the large tables is dirty. */
+DL_NODISCARD dl_status dl_state_recent_load(dl_state *state, dl_error *err);
+/** Keep their count; before a commit. */
+DL_NODISCARD dl_status dl_state_recent_count(dl_state *state, dl_error *err);
+/** They go to the large tables; so does what follows. */
+DL_NODISCARD dl_status dl_state_merge(dl_state *state, dl_error *err);
+/** Before a row is written: to `apart`, else nothing is recent any more. */
+DL_NODISCARD dl_status dl_state_target(dl_state *state, dl_error *err);
+/** The same for the row of a series (study) that is there; it is in the recent ones when `apart`.
+ */
+DL_NODISCARD dl_status dl_state_lift(dl_state *state, dl_state_kind kind, int64_t id,
+                                     dl_error *err);
+/** For what looks at everything: nothing is recent, in a transaction of its own where none is. */
+DL_NODISCARD dl_status dl_state_whole(dl_state *state, dl_error *err);
 
 /* references */
 DL_NODISCARD dl_status dl_state_file_count(dl_state *state, int64_t file, int64_t delta,

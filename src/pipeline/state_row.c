@@ -17,6 +17,33 @@ static const char dirty_study[] =
     " ORDER BY l.timestamp DESC, l.uid DESC LIMIT 1)"
     " LEFT JOIN shown h ON h.id = s.shown ORDER BY p.name, t.id LIMIT ?1";
 
+/* The same while there are recent rows. */
+static const char dirty_recent_series[] =
+    "SELECT r.id, p.name, t.uid, s.uid, 0, r.instance_count, r.timestamp, h.blob, r.file, r.row,"
+    " r.hash FROM partition p CROSS JOIN recent_series r INDEXED BY recent_series_dirty"
+    " ON r.partition_id = p.id AND r.dirty = 1 JOIN series s ON s.id = r.id"
+    " JOIN study t ON t.id = s.study_id"
+    " LEFT JOIN shown h ON h.id = r.shown ORDER BY p.name, r.id LIMIT ?1";
+static const char dirty_recent_study[] =
+    "SELECT r.id, p.name, t.uid, NULL, r.series_count, r.instance_count,"
+    " coalesce(n.timestamp, s.timestamp), h.blob, r.file, r.row, r.hash"
+    " FROM partition p CROSS JOIN recent_study r INDEXED BY recent_study_dirty"
+    " ON r.partition_id = p.id AND r.dirty = 1 JOIN study t ON t.id = r.id"
+    " LEFT JOIN series s ON s.id = (SELECT l.id FROM series l"
+    " LEFT JOIN recent_series m ON m.id = l.id"
+    " WHERE l.study_id = r.id AND coalesce(m.instance_count, l.instance_count) > 0"
+    " ORDER BY coalesce(m.timestamp, l.timestamp) DESC, l.uid DESC LIMIT 1)"
+    " LEFT JOIN recent_series n ON n.id = s.id"
+    " LEFT JOIN shown h ON h.id = coalesce(n.shown, s.shown) ORDER BY p.name, r.id LIMIT ?1";
+
+static const char *dirty_sql(const dl_state *state, dl_state_kind kind)
+{
+    if (state->recent_changes > 0) {
+        return kind == DL_STATE_SERIES ? dirty_recent_series : dirty_recent_study;
+    }
+    return kind == DL_STATE_SERIES ? dirty_series : dirty_study;
+}
+
 static dl_status take_row(dl_state *state, dl_db_stmt *q, char texts[2][DL_STATE_KEY_LIMIT_BYTES],
                           dl_state_row *out_row, dl_error *err)
 {
@@ -44,7 +71,7 @@ dl_status dl_state_dirty(dl_state *state, dl_state_kind kind, size_t limit,
     DL_ASSERT(kind != DL_STATE_INSTANCE);
     DL_TRY(dl_state_flush(state, err));
     dl_db_stmt *q = NULL;
-    DL_TRY(dl_state_query(state, kind == DL_STATE_SERIES ? dirty_series : dirty_study, &q, err));
+    DL_TRY(dl_state_query(state, dirty_sql(state, kind), &q, err));
     dl_db_bind_int(q, 1, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
     dl_status status = DL_OK;
     char texts[2][DL_STATE_KEY_LIMIT_BYTES];
@@ -74,8 +101,12 @@ static dl_status spot_get(dl_state *state, dl_state_kind kind, int64_t id, spot 
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state,
                           kind == DL_STATE_SERIES
-                              ? "SELECT file, row, hash FROM series WHERE id = ?1"
-                              : "SELECT file, row, hash FROM study WHERE id = ?1",
+                              ? "SELECT coalesce(r.file, s.file), coalesce(r.row, s.row),"
+                                " coalesce(r.hash, s.hash) FROM series s"
+                                " LEFT JOIN recent_series r ON r.id = s.id WHERE s.id = ?1"
+                              : "SELECT coalesce(r.file, s.file), coalesce(r.row, s.row),"
+                                " coalesce(r.hash, s.hash) FROM study s"
+                                " LEFT JOIN recent_study r ON r.id = s.id WHERE s.id = ?1",
                           &q, err));
     dl_db_bind_int(q, 1, id);
     spot found = {.kind = kind, .id = id};
@@ -98,12 +129,27 @@ static const char set_series[] = "UPDATE series SET file = ?2, row = ?3, hash = 
 static const char set_study[] = "UPDATE study SET file = ?2, row = ?3, hash = ?4,"
                                 " dirty = CASE ?5 WHEN 2 THEN dirty ELSE ?5 END WHERE id = ?1";
 
+static const char set_recent_series[] =
+    "UPDATE recent_series SET file = ?2, row = ?3, hash = ?4,"
+    " dirty = CASE ?5 WHEN 2 THEN dirty ELSE ?5 END WHERE id = ?1";
+static const char set_recent_study[] =
+    "UPDATE recent_study SET file = ?2, row = ?3, hash = ?4,"
+    " dirty = CASE ?5 WHEN 2 THEN dirty ELSE ?5 END WHERE id = ?1";
+
+static const char *set_sql(const dl_state *state, dl_state_kind kind)
+{
+    if (state->apart) {
+        return kind == DL_STATE_SERIES ? set_recent_series : set_recent_study;
+    }
+    return kind == DL_STATE_SERIES ? set_series : set_study;
+}
+
 static dl_status spot_set(dl_state *state, const spot *before, const spot *now, int dirty,
                           dl_error *err)
 {
+    DL_TRY(dl_state_lift(state, before->kind, before->id, err));
     dl_db_stmt *q = NULL;
-    DL_TRY(
-        dl_state_query(state, before->kind == DL_STATE_SERIES ? set_series : set_study, &q, err));
+    DL_TRY(dl_state_query(state, set_sql(state, before->kind), &q, err));
     dl_db_bind_int(q, 1, before->id);
     dl_db_bind_int(q, 2, now->place.file);
     dl_db_bind_int(q, 3, now->place.row);
@@ -230,6 +276,7 @@ dl_status dl_state_all_dirty(dl_state *state, dl_error *err)
 {
     DL_ASSERT(state->writing);
     DL_TRY(dl_state_flush(state, err));
+    DL_TRY(dl_state_merge(state, err));
     dl_db_stmt *q = NULL;
     DL_TRY(dl_state_query(state, "UPDATE series SET dirty = 1 WHERE dirty = 0", &q, err));
     DL_TRY(dl_db_run(q, err));

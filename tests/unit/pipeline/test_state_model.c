@@ -420,6 +420,9 @@ static void begin(model *m)
 {
     dl_error err = {0};
     TAP_OK(dl_state_begin(m->f.state, &err), err);
+    if (pick(m, 3) != 0) {
+        TAP_OK(dl_state_expect(m->f.state, pick(m, 2) == 0 ? 1 : SIZE_MAX, &err), err);
+    }
     m->before = m->now;
 }
 
