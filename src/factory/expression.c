@@ -82,6 +82,16 @@ static dl_status fail_hint(machine *m, size_t at, const char *message, const cha
     return DL_E_INVALID;
 }
 
+/** As much of a name as a message has room for. */
+static dl_str clip(dl_str name)
+{
+    size_t length = name.len < 60 ? name.len : 60;
+    while (length > 0 && length < name.len && is_inside(name.ptr[length])) {
+        length--;
+    }
+    return dl_str_slice(name, 0, length);
+}
+
 /** Of an expression whose value is needed after all. */
 static dl_status fail_fault(machine *m, const dl_expression_value *value)
 {
@@ -229,8 +239,7 @@ static dl_status no_member(machine *m, int place, dl_str name, size_t at)
     for (size_t i = 0; place == PLACE_PARAMETERS && i < m->scope->parameter_count; i++) {
         dl_nearest_consider(&near, m->scope->parameters[i].name);
     }
-    (void)fail(m, DL_E_INVALID, at, "%s has no '%.*s'", place_names[place],
-               (int)(name.len < 64 ? name.len : 64), name.ptr);
+    (void)fail(m, DL_E_INVALID, at, "%s has no '%.*s'", place_names[place], DL_STR_ARG(clip(name)));
     dl_nearest_hint(&near,
                     place == PLACE_TRIGGER    ? "name, scheduledTime, startTime, outputs"
                     : place == PLACE_OUTPUTS  ? "windowStartTime, windowEndTime"
@@ -392,8 +401,7 @@ static dl_status no_function(machine *m, dl_str name, size_t at)
     }
     dl_nearest_consider(&near, DL_STR("trigger"));
     dl_nearest_consider(&near, DL_STR("pipeline"));
-    (void)fail(m, DL_E_INVALID, at, "there is no function '%.*s'",
-               (int)(name.len < 64 ? name.len : 64), name.ptr);
+    (void)fail(m, DL_E_INVALID, at, "there is no function '%.*s'", DL_STR_ARG(clip(name)));
     for (size_t i = 0; i < DL_COUNT_OF(elsewhere); i++) {
         if (dl_str_eq_nocase(name, dl_str_of(elsewhere[i]))) {
             dl_error_hint(m->err, "%s() has a meaning inside activities only, not here",

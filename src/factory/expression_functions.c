@@ -711,7 +711,7 @@ const dl_expression_function dl_expression_functions[] = {
     {"guid",             "",     0, 0,    true,  call_guid},
     {"if",               "bx",   3, 3,    false, call_if},
     {"indexOf",          "s",    2, 2,    false, call_index_of},
-    {"int",              "n",    1, 1,    false, call_int},
+    {"int",              "a",    1, 1,    false, call_int},
     {"join",             "ls",   2, 2,    false, call_join},
     {"last",             "c",    1, 1,    false, call_last},
     {"lastIndexOf",      "s",    2, 2,    false, call_last_index_of},
