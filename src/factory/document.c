@@ -162,7 +162,7 @@ dl_status dl_factory_read_connection(dl_str json, dl_arena *arena, dl_factory_co
 
 /* ---- pipelines ---- */
 
-static dl_status read_policy(dl_document_reader *r, const dl_document_node *policy,
+dl_status dl_document_policy(dl_document_reader *r, const dl_document_node *policy,
                              dl_factory_pipeline *p)
 {
     static const char *const known[] = {"timeout",      "retry",       "retryIntervalInSeconds",
@@ -259,7 +259,7 @@ static dl_status read_activity(dl_document_reader *r, const dl_document_node *ac
     *found = true;
     DL_TRY(dl_document_object(r, activity, known));
     DL_TRY(dl_document_child(r, activity, "policy", &policy));
-    DL_TRY(read_policy(r, &policy, p));
+    DL_TRY(dl_document_policy(r, &policy, p));
     DL_TRY(dl_document_child(r, activity, "typeProperties", &typed));
     return read_sync(r, &typed, p);
 }

@@ -377,8 +377,7 @@ dl_status dl_document_word(dl_document_reader *r, const dl_document_node *node,
 
 /* ---- parameters ---- */
 
-/** The template's own writing of a parameter's name; NULL: there is no such parameter. */
-static const char *canonical_name(dl_str name)
+const char *dl_document_parameter_name(dl_str name)
 {
     for (size_t i = 0; dl_pipeline_parameter_name(i) != NULL; i++) {
         if (dl_str_eq_nocase(name, dl_str_of(dl_pipeline_parameter_name(i)))) {
@@ -456,7 +455,7 @@ static dl_status read_default(dl_document_reader *r, const dl_document_node *nod
 static dl_status read_parameter(dl_document_reader *r, const dl_document_node *node, dl_str raw_key,
                                 bool of_trigger, dl_factory_parameter *out)
 {
-    const char *name = canonical_name(raw_key);
+    const char *name = dl_document_parameter_name(raw_key);
     if (name == NULL) {
         dl_pipeline_parameters scratch = dl_pipeline_parameters_default();
         char text[SHOWN];

@@ -82,6 +82,12 @@ DL_NODISCARD dl_status dl_document_parameters(dl_document_reader *r, const dl_do
                                               bool of_trigger, bool has_window,
                                               dl_factory_parameter *out, size_t *out_count);
 
+/** The policy of an activity: timeout, retry and its interval. */
+DL_NODISCARD dl_status dl_document_policy(dl_document_reader *r, const dl_document_node *policy,
+                                          dl_factory_pipeline *p);
+/** The template's own writing of a parameter's name; NULL: there is no such parameter. */
+const char *dl_document_parameter_name(dl_str name);
+
 DL_NODISCARD dl_status dl_document_read_connection(dl_document_reader *r, dl_str json,
                                                    dl_factory_connection *out);
 DL_NODISCARD dl_status dl_document_read_pipeline(dl_document_reader *r, dl_str json,
