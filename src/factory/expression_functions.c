@@ -370,6 +370,24 @@ static dl_status call_join(const dl_expression_call *c, dl_expression_value *out
     return keep_text(c, &text, out, err);
 }
 
+/** Parameters are texts, also those that are numbers or truths; a truth is 1 or 0. */
+static bool to_comparable(const dl_expression_value *value, double *out)
+{
+    if (value->kind == DL_EXPRESSION_BOOL) {
+        *out = value->truth;
+        return true;
+    }
+    if (value->kind == DL_EXPRESSION_TEXT && dl_str_eq_nocase(value->text, DL_STR("true"))) {
+        *out = 1;
+        return true;
+    }
+    if (value->kind == DL_EXPRESSION_TEXT && dl_str_eq_nocase(value->text, DL_STR("false"))) {
+        *out = 0;
+        return true;
+    }
+    return dl_expression_to_float(value, out);
+}
+
 static bool same(const dl_expression_value *a, const dl_expression_value *b)
 {
     double x = 0, y = 0;
@@ -382,21 +400,7 @@ static bool same(const dl_expression_value *a, const dl_expression_value *b)
     if (a->kind == DL_EXPRESSION_NULL || b->kind == DL_EXPRESSION_NULL) {
         return a->kind == b->kind;
     }
-    if (dl_expression_to_float(a, &x) && dl_expression_to_float(b, &y)) {
-        return x <= y && x >= y; /* parameters are texts, also those that are numbers */
-    }
-    char first[8] = "", second[8] = "";
-    if (a->kind == DL_EXPRESSION_BOOL) {
-        (void)snprintf(first, sizeof first, "%s", a->truth ? "true" : "false");
-    } else if (a->kind == DL_EXPRESSION_TEXT) {
-        (void)dl_str_copy(a->text, first, sizeof first);
-    }
-    if (b->kind == DL_EXPRESSION_BOOL) {
-        (void)snprintf(second, sizeof second, "%s", b->truth ? "true" : "false");
-    } else if (b->kind == DL_EXPRESSION_TEXT) {
-        (void)dl_str_copy(b->text, second, sizeof second);
-    }
-    return first[0] != '\0' && dl_str_eq_nocase(dl_str_of(first), dl_str_of(second));
+    return to_comparable(a, &x) && to_comparable(b, &y) && x <= y && x >= y;
 }
 
 static dl_status call_contains(const dl_expression_call *c, dl_expression_value *out, dl_error *err)
