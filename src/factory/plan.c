@@ -135,7 +135,7 @@ int64_t dl_plan_due(const dl_factory_trigger *t, int64_t end_us)
 
 dl_plan_range dl_plan_last(const dl_factory_trigger *t, int64_t now_us)
 {
-    int64_t end_us = dl_plan_floor(t, now_us);
+    int64_t end_us = now_us < t->end_us ? dl_plan_floor(t, now_us) : t->end_us;
     return (dl_plan_range){dl_plan_floor(t, end_us - 1), end_us};
 }
 

@@ -30,7 +30,7 @@ bool dl_plan_window(const dl_factory_trigger *trigger, int64_t at_us, int64_t ne
                     dl_plan_range *out_window);
 /** When a window with that end is made: its end plus the delay. */
 int64_t dl_plan_due(const dl_factory_trigger *trigger, int64_t end_us);
-/** The window that ended last before or at `now_us`. */
+/** The window that ended last before or at `now_us`; of a trigger that has ended its last one. */
 dl_plan_range dl_plan_last(const dl_factory_trigger *trigger, int64_t now_us);
 
 /** The time of the trigger it depends on that has to be covered by windows that succeeded: that of

@@ -58,21 +58,22 @@ static dl_status read_rows(list_work *w, dl_db_stmt *q, dl_error *err)
     return status != DL_OK ? status : finish;
 }
 
-/* `bounds` is of queued_us and seq, with ?5 to ?8. */
-static dl_status list_part(list_work *w, const char *bounds, int64_t to_us, dl_error *err)
+/* Those queued before `to_us`, or (`same`) at that time, before the last run of the page before. */
+static dl_status list_part(list_work *w, bool same, int64_t to_us, dl_error *err)
 {
     const dl_run_filter *f = w->filter;
     const char *index = NULL, *where = NULL;
     choose_index(f, &index, &where);
     char sql[SQL_SIZE];
-    (void)snprintf(
-        sql, sizeof sql,
-        "SELECT " DL_RUN_COLUMNS " FROM run INDEXED BY %s WHERE %s%s%s%s AND %s"
-        " ORDER BY queued_us DESC, seq DESC LIMIT ?8",
-        index, where, f->group_id.len > 0 && f->trigger.len > 0 ? " AND trigger = ?2" : "",
-        (f->group_id.len > 0 || f->trigger.len > 0) && f->pipeline.len > 0 ? " AND pipeline = ?3"
-                                                                           : "",
-        f->group_id.len > 0 && f->by_status ? " AND status = ?4" : "", bounds);
+    bool group = f->group_id.len > 0;
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT " DL_RUN_COLUMNS
+                   " FROM run INDEXED BY %s WHERE %s%s%s%s AND %s LIMIT ?8",
+                   index, where, group && f->trigger.len > 0 ? " AND trigger = ?2" : "",
+                   (group || f->trigger.len > 0) && f->pipeline.len > 0 ? " AND pipeline = ?3" : "",
+                   group && f->by_status ? " AND status = ?4" : "",
+                   same ? "queued_us = ?6 AND seq < ?7 ORDER BY seq DESC"
+                        : "queued_us >= ?5 AND queued_us < ?6 ORDER BY queued_us DESC, seq DESC");
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query_text(w->db, dl_str_of(sql), &q, err));
     dl_db_bind_int(q, 8, (int64_t)(w->limit - w->count)); /* all that are in the text exist */
@@ -111,16 +112,16 @@ static dl_status list_in(list_work *w, dl_error *err)
 {
     int64_t to_us = w->filter->to_us == 0 ? INT64_MAX : w->filter->to_us;
     if (w->filter->after.len == 0) {
-        return list_part(w, "queued_us >= ?5 AND queued_us < ?6", to_us, err);
+        return list_part(w, false, to_us, err);
     }
     DL_TRY(find_after(w, err));
     if (w->after_queued_us < to_us) { /* those queued at the same time stand first */
-        DL_TRY(list_part(w, "queued_us >= ?5 AND queued_us = ?6 AND seq < ?7", w->after_queued_us,
-                         err));
         to_us = w->after_queued_us;
+        if (w->filter->from_us == 0 || to_us >= w->filter->from_us) {
+            DL_TRY(list_part(w, true, to_us, err));
+        }
     }
-    return w->count == w->limit ? DL_OK
-                                : list_part(w, "queued_us >= ?5 AND queued_us < ?6", to_us, err);
+    return w->count == w->limit ? DL_OK : list_part(w, false, to_us, err);
 }
 
 dl_status dl_runs_list(dl_factory *factory, const dl_run_filter *filter, dl_arena *arena,
