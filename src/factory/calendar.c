@@ -76,7 +76,7 @@ int64_t dl_calendar_time(const dl_calendar_zone *zone, const dl_calendar_parts *
      * of ints. */
     int64_t local_s = days * 86400 + seconds + dl_calendar_floor(micros, second_us);
     micros -= second_us * dl_calendar_floor(micros, second_us);
-    int64_t limit_s = INT64_MAX / second_us - 86400 * 2;
+    int64_t limit_s = INT64_MAX / second_us - INT64_C(86400) * 2;
     local_s = local_s > limit_s ? limit_s : local_s < -limit_s ? -limit_s : local_s;
     return dl_calendar_zone_time(zone, local_s, &micros) * second_us + micros;
 }
@@ -108,7 +108,8 @@ int64_t dl_calendar_add_months(int64_t time_us, int64_t months)
     int64_t year = 0;
     int month = 0, day = 0;
     dl_calendar_civil(days, &year, &month, &day);
-    const int64_t far = 12 * 20000; /* from anywhere it leads outside the years that there are */
+    const int64_t far =
+        INT64_C(12) * 20000; /* from anywhere it leads outside the years that there are */
     months = months > far ? far : months < -far ? -far : months;
     int last = dl_calendar_month_length(year, month + months);
     int64_t new_days = dl_calendar_days(year, month + months, day < last ? day : last);

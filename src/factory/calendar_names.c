@@ -45,13 +45,11 @@ const char *dl_calendar_windows_zone(dl_str name)
 /** tzdata.zi: "Z name ..." is a zone, "L zone name" another name of one. */
 static void consider_line(dl_nearest *n, dl_str line)
 {
-    dl_str kind, word;
-    if (dl_str_next(&line, ' ', &kind) && kind.len == 1 && dl_str_next(&line, ' ', &word)) {
-        if (kind.ptr[0] == 'Z') {
-            dl_nearest_consider(n, word);
-        } else if (kind.ptr[0] == 'L' && dl_str_next(&line, ' ', &word)) {
-            dl_nearest_consider(n, word);
-        }
+    dl_str word;
+    bool other = dl_str_starts(line, DL_STR("L ")), zone = dl_str_starts(line, DL_STR("Z "));
+    if ((zone || other) && dl_str_next(&line, ' ', &word) && dl_str_next(&line, ' ', &word) &&
+        (zone || dl_str_next(&line, ' ', &word))) {
+        dl_nearest_consider(n, word);
     }
 }
 

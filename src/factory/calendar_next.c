@@ -49,7 +49,8 @@ static int64_t next_elapsed(const dl_calendar_recurrence *r, int64_t least_us)
     }
     dl_calendar_parts local;
     dl_calendar_local(r->zone, r->start_us, &local);
-    int64_t hour_s = dl_calendar_floor(r->start_us, second_us) - local.minute * 60 - local.second;
+    int past_s = local.minute * 60 + local.second;
+    int64_t hour_s = dl_calendar_floor(r->start_us, second_us) - past_s;
     int64_t past = dl_calendar_floor(least_us - hour_s * second_us, step_us);
     hour_s += past * (step_us / second_us);
     /* An hour may have none of its minutes left, or lose them to a change by half an hour. */

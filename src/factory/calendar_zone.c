@@ -60,7 +60,8 @@ static int64_t rule_day_s(const rule_day *d, int64_t year)
         days = first + d->day - 1 + (leap && d->day >= 60);
     } else if (d->kind == 'M') {
         int64_t month = dl_calendar_days(year, d->month, 1);
-        days = month + (d->day - dl_calendar_weekday(month) + 7) % 7 + 7 * (d->week - 1);
+        int to_first = (d->day - dl_calendar_weekday(month) + 7) % 7;
+        days = month + to_first + INT64_C(7) * (d->week - 1);
         if (days >= month + dl_calendar_month_length(year, d->month)) {
             days -= 7; /* week 5 is the last one */
         }

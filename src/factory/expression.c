@@ -197,24 +197,24 @@ enum member {
 
 /** Where the members stand in the scope. */
 static const struct {
-    enum place of;
     const char *name;
-    enum member kind;
     size_t offset; /* or the place */
+    enum place of;
+    enum member kind;
 } members[] = {
-    {PLACE_TRIGGER, "outputs", IS_PLACE, PLACE_OUTPUTS},
-    {PLACE_TRIGGER, "name", IS_TEXT, offsetof(dl_expression_scope, trigger_name)},
-    {PLACE_TRIGGER, "scheduledTime", IS_TIME, offsetof(dl_expression_scope, scheduled_us)},
-    {PLACE_TRIGGER, "startTime", IS_TIME, offsetof(dl_expression_scope, started_us)},
-    {PLACE_OUTPUTS, "windowStartTime", IS_WINDOW_TIME,
-     offsetof(dl_expression_scope, window_start_us)},
-    {PLACE_OUTPUTS, "windowEndTime", IS_WINDOW_TIME, offsetof(dl_expression_scope, window_end_us)},
-    {PLACE_PIPELINE, "parameters", IS_PLACE, PLACE_PARAMETERS},
-    {PLACE_PIPELINE, "Pipeline", IS_TEXT, offsetof(dl_expression_scope, pipeline_name)},
-    {PLACE_PIPELINE, "RunId", IS_TEXT, offsetof(dl_expression_scope, run_id)},
-    {PLACE_PIPELINE, "TriggerName", IS_TEXT, offsetof(dl_expression_scope, trigger_name)},
-    {PLACE_PIPELINE, "TriggerType", IS_TEXT, offsetof(dl_expression_scope, trigger_type)},
-    {PLACE_PIPELINE, "TriggerTime", IS_TIME, offsetof(dl_expression_scope, started_us)},
+    {"outputs", PLACE_OUTPUTS, PLACE_TRIGGER, IS_PLACE},
+    {"name", offsetof(dl_expression_scope, trigger_name), PLACE_TRIGGER, IS_TEXT},
+    {"scheduledTime", offsetof(dl_expression_scope, scheduled_us), PLACE_TRIGGER, IS_TIME},
+    {"startTime", offsetof(dl_expression_scope, started_us), PLACE_TRIGGER, IS_TIME},
+    {"windowStartTime", offsetof(dl_expression_scope, window_start_us), PLACE_OUTPUTS,
+     IS_WINDOW_TIME},
+    {"windowEndTime", offsetof(dl_expression_scope, window_end_us), PLACE_OUTPUTS, IS_WINDOW_TIME},
+    {"parameters", PLACE_PARAMETERS, PLACE_PIPELINE, IS_PLACE},
+    {"Pipeline", offsetof(dl_expression_scope, pipeline_name), PLACE_PIPELINE, IS_TEXT},
+    {"RunId", offsetof(dl_expression_scope, run_id), PLACE_PIPELINE, IS_TEXT},
+    {"TriggerName", offsetof(dl_expression_scope, trigger_name), PLACE_PIPELINE, IS_TEXT},
+    {"TriggerType", offsetof(dl_expression_scope, trigger_type), PLACE_PIPELINE, IS_TEXT},
+    {"TriggerTime", offsetof(dl_expression_scope, started_us), PLACE_PIPELINE, IS_TIME},
 };
 
 static dl_status set_time(machine *m, int64_t time_us, dl_expression_value *out)

@@ -238,7 +238,7 @@ static bool add_units(int64_t time_us, int64_t count, size_t unit, int64_t *out)
     int month = 0, day = 0;
     dl_calendar_civil(dl_calendar_floor(time_us, 86400 * second_us), &year, &month, &day);
     __int128 sum = months + (__int128)year * 12 + month - 1;
-    if (sum < 12 || sum >= 10000 * 12) {
+    if (sum < 12 || sum >= INT64_C(10000) * 12) {
         return false;
     }
     *out = dl_calendar_add_months(time_us, (int64_t)months);

@@ -179,7 +179,7 @@ static dl_status call_replace(const dl_expression_call *c, dl_expression_value *
         return fault(c, 1, out, err, "nothing to replace was given");
     }
     dl_buf_init(&text, DL_EXPRESSION_VALUE_LIMIT_BYTES);
-    for (ptrdiff_t at; (at = dl_str_find_str(rest, old)) >= 0;) {
+    for (ptrdiff_t at = 0; (at = dl_str_find_str(rest, old)) >= 0;) {
         DL_TRY(dl_buf_append_str(&text, dl_str_slice(rest, 0, (size_t)at), err));
         DL_TRY(dl_buf_append_str(&text, c->args[2].text, err));
         rest = dl_str_slice(rest, (size_t)at + old.len, rest.len);
@@ -319,7 +319,7 @@ static dl_status call_split(const dl_expression_call *c, dl_expression_value *ou
         return fault(c, 1, out, err, "nothing to split at was given");
     }
     size_t count = 1;
-    for (ptrdiff_t at; (at = dl_str_find_str(rest, by)) >= 0; count++) {
+    for (ptrdiff_t at = 0; (at = dl_str_find_str(rest, by)) >= 0; count++) {
         rest = dl_str_slice(rest, (size_t)at + by.len, rest.len);
     }
     dl_expression_value *items = dl_arena_alloc(c->arena, count, sizeof *items);
