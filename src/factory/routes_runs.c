@@ -1,4 +1,5 @@
 /* Routes of triggers' windows and of runs. */
+#include "factory/expression.h"
 #include "factory/routes_internal.h"
 
 #include <inttypes.h>
@@ -67,12 +68,33 @@ static dl_status send_queued(dl_factory_request *r, const char *id, dl_error *er
     return dl_answer_send(r, &answer);
 }
 
+/* Now, not in the run: what an expression gives is known only there. */
+static dl_status check_parameters(const dl_factory_parameter *parameters, size_t count,
+                                  dl_error *err)
+{
+    dl_pipeline_parameters scratch = dl_pipeline_parameters_default();
+    for (size_t i = 0; i < count; i++) {
+        if (parameters[i].value.ptr == NULL || dl_expression_is(parameters[i].value)) {
+            continue;
+        }
+        dl_status status = dl_factory_parameters(&parameters[i], 1, &scratch, err);
+        if (status == DL_E_NOT_FOUND) {
+            err->status = DL_E_INVALID; /* the path is right: 400 */
+        }
+        if (status != DL_OK) {
+            return err->status;
+        }
+    }
+    return DL_OK;
+}
+
 dl_status dl_route_run(dl_factory_request *r, dl_error *err)
 {
     char id[DL_FACTORY_RUN_ID_SIZE];
     dl_factory_parameter *parameters = NULL;
     size_t count = 0;
     DL_TRY(dl_request_parameters(r, &parameters, &count, err));
+    DL_TRY(check_parameters(parameters, count, err));
     DL_TRY(dl_pipeline_run_now(r->factory, r->name, parameters, count, id, err));
     return send_queued(r, id, err);
 }

@@ -269,6 +269,7 @@ static dl_status address(dl_webhook *hook, dl_arena *arena, dl_str *out_url, dl_
     dl_str url = hook->settings.webhook;
     if (hook->settings.secret_kind != DL_FACTORY_SECRET_NONE) {
         const dl_factory_connection reference = {.name = DL_STR("webhook"),
+                                                 .auth = DL_FACTORY_AUTH_TOKEN,
                                                  .secret_kind = hook->settings.secret_kind,
                                                  .secret = hook->settings.secret};
         DL_TRY(dl_connection_secret(&reference, arena, &url, err));
