@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 
+import factory
 import lake
 from report import median
 from servers import Dicomlake, Feed, Orthanc
@@ -384,4 +385,5 @@ PARTS = {
     "sync": lake.sync,
     "follow": lake.follow,
     "commits": lake.commits_part,
+    "runs": factory.runs,
 }

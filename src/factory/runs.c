@@ -79,25 +79,25 @@ dl_status dl_runs_finish(dl_factory *factory, dl_db *db, dl_status status, dl_er
     return status;
 }
 
-/* A log line need not outlive power loss: SQLite does not wait for the disk then, and the next
- * commit that must last takes it along. */
-static dl_status begin_relaxed(dl_factory *factory, dl_db **out_db, dl_error *err)
+dl_status dl_runs_begin_relaxed(dl_factory *factory, dl_db **out_db, dl_error *err)
 {
     dl_db *db = dl_factory_lock(factory);
     dl_status status = dl_db_exec(db, "PRAGMA synchronous=NORMAL", err);
     if (status == DL_OK) {
         status = dl_db_begin(db, true, err);
     }
-    if (status != DL_OK) {
-        status = dl_db_exec(db, "PRAGMA synchronous=FULL", NULL) == DL_OK ? status : DL_E_IO;
-        dl_factory_unlock(factory);
-        return status;
+    if (status == DL_OK) {
+        *out_db = db;
+        return DL_OK;
     }
-    *out_db = db;
-    return DL_OK;
+    if (dl_db_exec(db, "PRAGMA synchronous=FULL", NULL) != DL_OK) {
+        status = DL_E_IO;
+    }
+    dl_factory_unlock(factory);
+    return status;
 }
 
-static dl_status finish_relaxed(dl_factory *factory, dl_db *db, dl_status status, dl_error *err)
+dl_status dl_runs_finish_relaxed(dl_factory *factory, dl_db *db, dl_status status, dl_error *err)
 {
     if (status == DL_OK) {
         status = dl_db_commit(db, err);
@@ -480,8 +480,8 @@ static dl_status write_progress(dl_db *db, const dl_run *run, dl_error *err)
 dl_status dl_runs_progress(dl_factory *factory, const dl_run *run, dl_error *err)
 {
     dl_db *db = NULL;
-    DL_TRY(begin_relaxed(factory, &db, err));
-    return finish_relaxed(factory, db, write_progress(db, run, err), err);
+    DL_TRY(dl_runs_begin_relaxed(factory, &db, err));
+    return dl_runs_finish_relaxed(factory, db, write_progress(db, run, err), err);
 }
 
 static int64_t number_in(dl_str counts, const char *name)
@@ -750,8 +750,8 @@ static dl_status add_line(dl_db *db, int64_t now_us, dl_str id, dl_run_line line
 dl_status dl_runs_log(dl_factory *factory, dl_str id, const char *level, dl_str text, dl_error *err)
 {
     dl_db *db = NULL;
-    DL_TRY(begin_relaxed(factory, &db, err));
+    DL_TRY(dl_runs_begin_relaxed(factory, &db, err));
     dl_run_line line = {.level = dl_str_of(level), .text = text};
-    return finish_relaxed(factory, db, add_line(db, dl_factory_now_us(factory), id, line, err),
-                          err);
+    return dl_runs_finish_relaxed(factory, db,
+                                  add_line(db, dl_factory_now_us(factory), id, line, err), err);
 }

@@ -29,6 +29,16 @@ DL_NODISCARD dl_status dl_runs_begin(dl_factory *factory, dl_db **out_db, dl_err
 DL_NODISCARD dl_status dl_runs_finish(dl_factory *factory, dl_db *db, dl_status status,
                                       dl_error *err);
 
+/**
+ * The same for what need not outlive power loss: a log line, and what follows out of the clock and
+ * the rest of the database and is made again (a window, its run in the queue, that it was claimed).
+ * The disk is not waited for; the next commit that must last takes all before it along, so a run
+ * whose end is recorded has its window and its place.
+ */
+DL_NODISCARD dl_status dl_runs_begin_relaxed(dl_factory *factory, dl_db **out_db, dl_error *err);
+DL_NODISCARD dl_status dl_runs_finish_relaxed(dl_factory *factory, dl_db *db, dl_status status,
+                                              dl_error *err);
+
 /** Queue `run`; its window, if it has one, is made or follows. Fills what dl_runs_queue fills. */
 DL_NODISCARD dl_status dl_runs_insert(dl_db *db, int64_t now_us, const dl_run_more *more,
                                       dl_run *run, dl_error *err);

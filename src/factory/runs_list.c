@@ -28,13 +28,16 @@ typedef struct list_work {
     int64_t after_queued_us, after_seq; /* of the last run of the page before */
 } list_work;
 
-/* The index that bounds the filter best, and its equalities; what it does not hold is looked at
- * row by row, which only a group (small) or a trigger with a pipeline (its own) ever needs. */
+/* The index of the filter, and its equalities. Only a group, which is small, is looked through. */
 static void choose_index(const dl_run_filter *f, const char **out_index, const char **out_where)
 {
     if (f->group_id.len > 0) {
         *out_index = "run_group";
         *out_where = "group_id = ?1";
+    } else if (f->trigger.len > 0 && f->pipeline.len > 0) {
+        *out_index = f->by_status ? "run_both_status" : "run_both";
+        *out_where = f->by_status ? "trigger = ?2 AND pipeline = ?3 AND status = ?4"
+                                  : "trigger = ?2 AND pipeline = ?3";
     } else if (f->trigger.len > 0) {
         *out_index = f->by_status ? "run_trigger_status" : "run_trigger";
         *out_where = f->by_status ? "trigger = ?2 AND status = ?4" : "trigger = ?2";
@@ -70,7 +73,7 @@ static dl_status list_part(list_work *w, bool same, int64_t to_us, dl_error *err
                    "SELECT " DL_RUN_COLUMNS
                    " FROM run INDEXED BY %s WHERE %s%s%s%s AND %s LIMIT ?8",
                    index, where, group && f->trigger.len > 0 ? " AND trigger = ?2" : "",
-                   (group || f->trigger.len > 0) && f->pipeline.len > 0 ? " AND pipeline = ?3" : "",
+                   group && f->pipeline.len > 0 ? " AND pipeline = ?3" : "",
                    group && f->by_status ? " AND status = ?4" : "",
                    same ? "queued_us = ?6 AND seq < ?7 ORDER BY seq DESC"
                         : "queued_us >= ?5 AND queued_us < ?6 ORDER BY queued_us DESC, seq DESC");

@@ -250,12 +250,12 @@ static dl_status plan_in(dl_scheduler *s, dl_db *db, int64_t *next_us, dl_error 
 static dl_status plan_once(dl_scheduler *s, int64_t *next_us, dl_error *err)
 {
     dl_db *db = NULL;
-    DL_TRY(dl_runs_begin(s->options.factory, &db, err));
+    DL_TRY(dl_runs_begin_relaxed(s->options.factory, &db, err));
     dl_status status = plan_in(s, db, next_us, err);
     if (status != DL_OK) {
         dl_book_clear(&s->book); /* what it forgot on the way was rolled back: look again */
     }
-    return dl_runs_finish(s->options.factory, db, status, err);
+    return dl_runs_finish_relaxed(s->options.factory, db, status, err);
 }
 
 static dl_status prune_sometimes(dl_scheduler *s, dl_error *err)

@@ -51,10 +51,10 @@ dl_status dl_scheduler_claim(dl_scheduler *s, dl_arena *arena, dl_run_claim *out
                              dl_error *err)
 {
     dl_db *db = NULL;
-    DL_TRY(dl_runs_begin(s->options.factory, &db, err));
+    DL_TRY(dl_runs_begin_relaxed(s->options.factory, &db, err));
     dl_run_claim claim = {0};
     dl_status status = claim_in(s, db, arena, &claim, err);
-    DL_TRY(dl_runs_finish(s->options.factory, db, status, err));
+    DL_TRY(dl_runs_finish_relaxed(s->options.factory, db, status, err));
     *out_claim = claim;
     return DL_OK;
 }

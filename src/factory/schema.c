@@ -49,6 +49,8 @@ static const char runs_1[] =
     "CREATE INDEX run_pipeline_status ON run(pipeline, status, queued_us);"
     "CREATE INDEX run_trigger ON run(trigger, queued_us);"
     "CREATE INDEX run_trigger_status ON run(trigger, status, queued_us);"
+    "CREATE INDEX run_both ON run(trigger, pipeline, queued_us);"
+    "CREATE INDEX run_both_status ON run(trigger, pipeline, status, queued_us);"
     "CREATE INDEX run_group ON run(group_id, queued_us);"
     "CREATE INDEX run_waits ON run(seq) WHERE status = 0;"
     "CREATE INDEX run_works ON run(trigger, pipeline) WHERE status = 1;"
