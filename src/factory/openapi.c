@@ -112,7 +112,7 @@ static dl_str schema_of(dl_value_kind kind)
     case DL_VALUE_IS_TEXT:
         break;
     }
-    return DL_STR("{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
+    return DL_STR("{\"type\":\"string\",\"pattern\":\"^[ -~]{1,1024}$\"}");
 }
 
 static void put_parameter(dl_json_writer *w, const char *name, const char *in, const char *text,

@@ -350,10 +350,11 @@ static dl_status check_switch(dl_factory_request *r, unsigned i, dl_error *err)
 static dl_status check_text(dl_factory_request *r, unsigned i, dl_error *err)
 {
     dl_str text = r->values[i];
-    if (text.len == 0 || text.len > DL_ROUTES_TEXT_LIMIT_BYTES || dl_str_find(text, '\0') >= 0) {
-        return bad_value(i, "text of 1 to 1024 bytes", err);
+    bool good = text.len > 0 && text.len <= DL_ROUTES_TEXT_LIMIT_BYTES;
+    for (size_t k = 0; good && k < text.len; k++) {
+        good = text.ptr[k] >= ' ' && text.ptr[k] <= '~';
     }
-    return DL_OK;
+    return good ? DL_OK : bad_value(i, "1 to 1024 printable ASCII characters", err);
 }
 
 static dl_status check_value(dl_factory_request *r, unsigned i, dl_error *err)

@@ -412,6 +412,7 @@ def test_limit_of_a_page(ro, path, value, status):
         ("pipeline=a%20b", "pipeline"),
         ("continuationToken=", "continuationToken"),
         ("runGroupId=" + "x" * 1025, "1024"),
+        ("runGroupId=%C3%A4", "ASCII"),
         ("limit=%zz", "URL"),
     ],
 )

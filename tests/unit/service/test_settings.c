@@ -22,6 +22,15 @@ static void check_setting(const char *name, const char *value, dl_status want)
     }
 }
 
+TAP_CASE(a_list_of_names_has_a_longest_length)
+{
+    static char text[sizeof((dl_service_settings){0}.hosts) + 1];
+    memset(text, 'a', sizeof text - 1);
+    check_setting("http.hosts", text, DL_E_INVALID);
+    text[sizeof text - 2] = '\0';
+    check_setting("http.hosts", text, DL_OK);
+}
+
 TAP_CASE(settings_are_checked_at_their_bounds)
 {
     static const struct {
@@ -49,6 +58,9 @@ TAP_CASE(settings_are_checked_at_their_bounds)
         {"http.idle_timeout", "0", DL_E_INVALID},
         {"http.connections", "100000", DL_OK},
         {"http.connections", "100001", DL_E_INVALID},
+        {"http.hosts", "a.example, b.example", DL_OK},
+        {"http.hosts", "", DL_OK},
+        {"http.hosts", "a\r\nb", DL_E_INVALID},
         {"cors.origins", "https://a.example,https://b.example", DL_OK},
         {"cors.origins", "a\r\nX-Evil: 1", DL_E_INVALID},
         {"cors.max_age", "86401", DL_E_INVALID},
@@ -157,6 +169,7 @@ TAP_CASE(every_route_has_its_action_and_words)
 
 int main(void)
 {
+    TAP_RUN(a_list_of_names_has_a_longest_length);
     TAP_RUN(settings_are_checked_at_their_bounds);
     TAP_RUN(every_default_can_be_set);
     TAP_RUN(a_settings_file_is_read);
