@@ -162,9 +162,10 @@ static bool try_put_if_absent(trying *t)
         "local disk or NFS 4";
     dl_error err = {0};
     dl_status first = dl_store_put_if_absent(t->store, t->other_key, bytes_of(t->key), &err);
-    if (first != DL_OK) {
-        return dl_probe_add(t->probe, "put if absent", false,
-                            first == DL_E_UNSUPPORTED ? hint : hint_of(&err), "%s", err.message);
+    if (first != DL_OK) { /* an object can be written: that step came before */
+        bool full = err.os_code == ENOSPC || err.os_code == EDQUOT;
+        return dl_probe_add(t->probe, "put if absent", false, full ? hint_of(&err) : hint, "%s",
+                            err.message);
     }
     dl_status second = dl_store_put_if_absent(t->store, t->other_key, bytes_of(t->folder), &err);
     return dl_probe_add(t->probe, "put if absent", second == DL_E_EXISTS, hint, "%s",

@@ -248,10 +248,11 @@ dl_status dl_pipeline_wake(dl_pipeline *p, dl_error *err)
                                 table_names[i]);
         }
     }
-    return is_trace(p->state_trace, trace_state(p))
-               ? DL_OK
-               : dl_error_set(err, DL_E_NOT_FOUND,
-                              "the state index of the lake was taken away or replaced");
+    if (!is_trace(p->state_trace, trace_state(p))) {
+        return dl_error_set(err, DL_E_NOT_FOUND,
+                            "the state index of the lake was taken away or replaced");
+    }
+    return dl_state_refresh(p->state, err);
 }
 
 /* ---- tables ---- */

@@ -57,6 +57,12 @@ static dl_status settle_row(void *context, const dl_state_row *row, dl_error *er
     if (s->more) {
         return DL_OK; /* rows come by partition: the others are for the next commit */
     }
+    if (s->rows == NULL) { /* not before there is one: most runs are quiet */
+        s->rows = dl_arena_alloc(s->plan.arena, DL_PIPELINE_DIRTY_LIMIT, sizeof *s->rows);
+        if (s->rows == NULL) {
+            return dl_arena_full(s->plan.arena, err);
+        }
+    }
     settled *one = &s->rows[s->row_count++];
     *one = (settled){.id = row->id, .row = -1, .place = row->place};
     bool has_row = row->place.file != 0;
@@ -118,9 +124,8 @@ static dl_status record_settling(dl_pipeline *p, settling *s, bool committed, dl
 static dl_status settle_plan(dl_pipeline *p, settling *s, dl_error *err)
 {
     DL_TRY(dl_batch_plan_init(&s->plan, NULL, err));
-    s->rows = dl_arena_alloc(s->plan.arena, DL_PIPELINE_DIRTY_LIMIT, sizeof *s->rows);
     s->commit.arena = dl_arena_create(DL_BATCH_ARENA_BYTES);
-    if (s->rows == NULL || s->commit.arena == NULL) {
+    if (s->commit.arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory for a batch");
     }
     int64_t begin = dl_clock_monotonic_us();

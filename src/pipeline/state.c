@@ -259,6 +259,21 @@ dl_status dl_state_clear(dl_state *state, dl_error *err)
     return pragma(state->db, "PRAGMA data_version", &state->others, err);
 }
 
+dl_status dl_state_refresh(dl_state *state, dl_error *err)
+{
+    DL_ASSERT(!state->writing);
+    int64_t others = 0;
+    if (state->db == NULL) {
+        return dl_error_set(err, DL_E_UNAVAILABLE, "state index: not open: making it anew failed");
+    }
+    DL_TRY(pragma(state->db, "PRAGMA data_version", &others, err));
+    if (others != state->others) {
+        forget_caches(state);
+        state->others = others;
+    }
+    return DL_OK;
+}
+
 dl_status dl_state_begin(dl_state *state, dl_error *err)
 {
     DL_ASSERT(!state->writing);

@@ -459,6 +459,18 @@ static dl_status sync_once(run *r, dl_error *err)
     return maintain(r->p, written + FOLLOW_COMPACT_BYTES, err);
 }
 
+/* What the tables are at the end, whoever brought them there. */
+static void count_tables(dl_pipeline *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+        const dl_delta_table *table = p->tables[i].table;
+        p->counts.tables[i].version = table == NULL ? -1 : dl_delta_version(table);
+        p->counts.tables[i].row_count = table == NULL ? 0 : dl_delta_totals_of(table).row_count;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 dl_status dl_pipeline_sync(dl_pipeline *p, dl_feed_source *source, dl_pipeline_counts *out_counts,
                            dl_error *err)
 {
@@ -475,6 +487,7 @@ dl_status dl_pipeline_sync(dl_pipeline *p, dl_feed_source *source, dl_pipeline_c
     dl_status status = sync_once(&r, err);
     dl_fold_clear(&r.fold);
     count_source(&r);
+    count_tables(p);
     dl_pipeline_counts_now(p, out_counts);
     return status;
 }
