@@ -36,14 +36,69 @@ dl_cli_exit dl_cli_exit_of(dl_status status)
     return DL_CLI_FAILED;
 }
 
+/** An error of an expression: what is wrong, then its text and a caret under the place. Layers may
+ * have added their clauses behind the caret. */
+typedef struct marked {
+    dl_str what, clauses, text, caret;
+} marked;
+
+static bool read_marked(dl_str message, marked *out)
+{
+    ptrdiff_t first = dl_str_find(message, '\n');
+    if (first < 0) {
+        return false;
+    }
+    dl_str rest = dl_str_slice(message, (size_t)first + 1, message.len);
+    ptrdiff_t second = dl_str_find(rest, '\n');
+    if (second < 0) {
+        return false;
+    }
+    dl_str last = dl_str_slice(rest, (size_t)second + 1, rest.len);
+    size_t at = 0;
+    while (at < last.len && last.ptr[at] == ' ') {
+        at++;
+    }
+    *out = (marked){.what = dl_str_slice(message, 0, (size_t)first),
+                    .clauses = dl_str_slice(last, at + 1, last.len),
+                    .text = dl_str_slice(rest, 0, (size_t)second),
+                    .caret = dl_str_slice(last, 0, at + 1)};
+    return at < last.len && last.ptr[at] == '^' &&
+           (out->clauses.len == 0 || out->clauses.ptr[0] == ';');
+}
+
+/** Parts one after another, cleaned: a path in them may hold anything. */
+static dl_status append_clean(dl_buf *line, const dl_str *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        DL_TRY(dl_cli_text_clean(parts[i], line, NULL));
+    }
+    return DL_OK;
+}
+
+static dl_status append_error(dl_buf *line, const dl_error *err)
+{
+    marked m = {.what = dl_str_of(err->message)};
+    bool is_marked = read_marked(m.what, &m);
+    if (!is_marked) {
+        m = (marked){.what = dl_str_of(err->message)};
+    }
+    const dl_str parts[] = {m.what, m.clauses, err->hint[0] == '\0' ? DL_STR("") : DL_STR("; "),
+                            dl_str_of(err->hint)};
+    DL_TRY(append_clean(line, parts, DL_COUNT_OF(parts)));
+    if (is_marked) {
+        DL_TRY(dl_buf_append_str(line, DL_STR("\n    "), NULL));
+        DL_TRY(append_clean(line, &m.text, 1));
+        DL_TRY(dl_buf_append_str(line, DL_STR("\n    "), NULL));
+        DL_TRY(append_clean(line, &m.caret, 1));
+    }
+    return DL_OK;
+}
+
 dl_cli_exit dl_cli_fail(const dl_cli *cli, const dl_error *err)
 {
-    DL_AUTO_BUF line = {0}; /* a path in it may hold anything */
+    DL_AUTO_BUF line = {0};
     dl_buf_init(&line, 4 * sizeof *err);
-    bool whole =
-        dl_cli_text_clean(dl_str_of(err->message), &line, NULL) == DL_OK &&
-        (err->hint[0] == '\0' || (dl_buf_append_str(&line, DL_STR("; "), NULL) == DL_OK &&
-                                  dl_cli_text_clean(dl_str_of(err->hint), &line, NULL) == DL_OK));
+    bool whole = append_error(&line, err) == DL_OK;
     (void)fprintf(cli->err, "dicomlake: %.*s\n",
                   DL_STR_ARG(whole ? dl_buf_str(&line) : dl_str_of(dl_status_name(err->status))));
     (void)fflush(cli->err);

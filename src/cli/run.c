@@ -4,8 +4,9 @@
 #include <string.h>
 
 static const dl_cli_command *const commands[] = {
-    &dl_cli_serve, &dl_cli_import, &dl_cli_search,     &dl_cli_get,    &dl_cli_delete,
-    &dl_cli_feed,  &dl_cli_sync,   &dl_cli_lake_table, &dl_cli_verify, &dl_cli_version,
+    &dl_cli_serve,   &dl_cli_import, &dl_cli_search,     &dl_cli_get,        &dl_cli_delete,
+    &dl_cli_feed,    &dl_cli_sync,   &dl_cli_lake_table, &dl_cli_connection, &dl_cli_pipeline,
+    &dl_cli_trigger, &dl_cli_runs,   &dl_cli_verify,     &dl_cli_version,
 };
 
 size_t dl_cli_command_count(void)
@@ -34,9 +35,9 @@ static void print_overview(FILE *out)
                        "dicomlake keeps DICOM files in a folder and serves them over DICOMweb.\n\n"
                        "commands:\n");
     for (size_t i = 0; i < DL_COUNT_OF(commands); i++) {
-        (void)fprintf(out, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
+        (void)fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
     }
-    (void)fprintf(out, "  %-8s  %s\n", "help", "Print this, or the help of a command.");
+    (void)fprintf(out, "  %-10s  %s\n", "help", "Print this, or the help of a command.");
     (void)fprintf(out, "\n`dicomlake COMMAND --help` lists the options of a command.\n"
                        "The archive's folder is --home DIR, or $DICOMLAKE_HOME.\n\n"
                        "example:\n  dicomlake import --home ~/archive /media/cdrom\n");

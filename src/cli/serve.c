@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/factory.h"
 #include "cli/listen.h"
 #include "service/service.h"
 
@@ -59,8 +60,79 @@ static dl_status read_settings(const serve_options *o, const char *home,
     return DL_OK;
 }
 
-static dl_status start(dl_cli *cli, const serve_options *o, dl_service **out_service,
-                       dl_cli_listen *out_listen, dl_error *err)
+/* ---- what runs beside each other on a home ---- */
+
+typedef struct serving {
+    dl_service_options options;
+    dl_service *service;
+    dl_cli_home_feed feed;
+    dl_factory *factory;
+    dl_cli_engine engine;
+    dl_factory_routes *routes;
+} serving;
+
+/** Runs end before the service whose feed they read; requests end before what they ask. */
+static void serving_close(serving *s)
+{
+    dl_cli_engine_stop(&s->engine);
+    if (s->service != NULL) {
+        dl_service_stop(s->service);
+    }
+    if (s->routes != NULL) {
+        dl_factory_routes_destroy(s->routes);
+    }
+    dl_cli_engine_close(&s->engine);
+    dl_factory_close(s->factory);
+    dl_cli_home_feed_clear(&s->feed);
+}
+
+static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
+{
+    dl_cli_home_feed_init(&s->feed, s->options.home, cli->stop);
+    const dl_factory_options factory = {.home = s->options.home,
+                                        .clock = s->options.clock,
+                                        .open_home_feed = dl_cli_home_feed_open,
+                                        .context = &s->feed};
+    DL_TRY(dl_factory_open(&factory, &s->factory, err));
+    DL_TRY(dl_cli_engine_open(&s->engine, s->factory, err));
+    /* Without the scheduler: it may come later, and goes before the routes; it looks each second.
+     */
+    const dl_factory_routes_options routes = {.factory = s->factory, .work = s->engine.work};
+    return dl_factory_routes_create(&routes, &s->routes, err);
+}
+
+static dl_status start_service(serving *s, dl_error *err)
+{
+    const dl_http_app app = dl_factory_routes_app(s->routes);
+    const dl_service_mount mounts[] = {{"/factory/", app}, {"/metrics", app}};
+    s->options.mounts = mounts;
+    s->options.mount_count = DL_COUNT_OF(mounts);
+    DL_TRY(dl_service_start(&s->options, &s->service, err));
+    (void)pthread_mutex_lock(&s->feed.lock);
+    s->feed.service = s->service;
+    (void)pthread_mutex_unlock(&s->feed.lock);
+    return DL_OK;
+}
+
+/** Another process may schedule now: then this one does when that has ended. */
+static void try_schedule(serving *s, bool *told)
+{
+    dl_error err = {0};
+    if (!s->options.settings.factory_schedule || s->engine.scheduler != NULL) {
+        return;
+    }
+    dl_status status = dl_cli_engine_start(&s->engine, s->factory, &s->options.settings, &err);
+    if (status != DL_OK && !*told) {
+        dl_log_line line;
+        dl_log_begin(&line, DL_LOG_WARN, "factory", "schedule");
+        dl_log_error(&line, &err);
+        dl_log_end(&line);
+        *told = true;
+    }
+}
+
+static dl_status start(dl_cli *cli, const serve_options *o, serving *s, dl_cli_listen *out_listen,
+                       dl_error *err)
 {
     const char *home = o->home != NULL ? o->home : cli->env_home;
     if (home == NULL) {
@@ -70,31 +142,34 @@ static dl_status start(dl_cli *cli, const serve_options *o, dl_service **out_ser
     }
     DL_TRY(set_log_level(o->log_level, err));
     DL_TRY(dl_cli_listen_parse(dl_str_of(o->listen), out_listen, err));
-    dl_service_options start_options = {.home = home,
-                                        .host = out_listen->host,
-                                        .port = out_listen->port,
-                                        .clock = dl_clock_system(),
-                                        .announce = true};
-    DL_TRY(read_settings(o, home, &start_options.settings, err));
-    return dl_service_start(&start_options, out_service, err);
+    s->options = (dl_service_options){.home = home,
+                                      .host = out_listen->host,
+                                      .port = out_listen->port,
+                                      .clock = dl_clock_system(),
+                                      .announce = true};
+    DL_TRY(read_settings(o, home, &s->options.settings, err));
+    DL_TRY(open_factory(cli, s, err));
+    return start_service(s, err);
 }
 
 static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_args *args)
 {
+    enum { LOOK_MS = 1000 };
     dl_error err = {0};
-    dl_service *service = NULL;
+    DL_CLEANUP(serving_close) serving s = {0};
     dl_cli_listen where;
-    if (start(cli, given, &service, &where, &err) != DL_OK) {
+    bool told = false;
+    if (start(cli, given, &s, &where, &err) != DL_OK) {
         return dl_cli_fail(cli, &err);
     }
+    try_schedule(&s, &told);
     bool bare = strchr(where.host, ':') == NULL;
     (void)fprintf(cli->out, bare ? "listening on http://%s:%u\n" : "listening on http://[%s]:%u\n",
-                  where.host, (unsigned)dl_service_port(service));
+                  where.host, (unsigned)dl_service_port(s.service));
     dl_cli_exit code = dl_cli_flush(cli, DL_CLI_DONE);
-    while (!dl_cancel_asked(cli->stop)) {
-        (void)dl_cli_sleep_ms(60 * 1000, cli->stop);
+    while (dl_cli_sleep_ms(LOOK_MS, cli->stop)) {
+        try_schedule(&s, &told);
     }
-    dl_service_stop(service);
     return code;
 }
 

@@ -41,6 +41,9 @@ typedef struct dl_service_settings {
     unsigned cors_max_age_s;   /* cors.max_age */
     bool cors_credentials;     /* cors.credentials */
     char hosts[1024]; /* http.hosts: for mounted apps; comma-separated, or *; empty: none */
+    /* What serve and trigger daemon do for pipelines; the service itself does not look at them. */
+    bool factory_schedule;    /* factory.schedule: on */
+    unsigned factory_workers; /* factory.workers: 4 */
 } dl_service_settings;
 
 void dl_service_settings_init(dl_service_settings *settings);

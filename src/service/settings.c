@@ -59,6 +59,10 @@ static const setting settings_table[] = {
      "seconds a browser may keep the answer to a preflight"},
     {"cors.credentials",     SWITCH,  FIELD(cors_credentials), 0, 0, 0, "off",
      "let such pages send credentials; not together with cors.origins=*"},
+    {"factory.schedule",     SWITCH,  FIELD(factory_schedule), 0, 0, 0, "on",
+     "triggers fire and queued runs are done in this process; off: only trigger daemon does"},
+    {"factory.workers",      COUNT,   FIELD(factory_workers),  0, 1, 64, "4",
+     "runs at a time over all triggers"},
 };
 /* clang-format on */
 

@@ -213,7 +213,10 @@ MULTIPART = 'multipart/related; type="application/dicom"; boundary=xyz'
 
 # -- help and usage --
 
-COMMANDS = ["serve", "import", "search", "get", "delete", "feed", "sync", "table", "verify", "version"]
+COMMANDS = [
+    *("serve", "import", "search", "get", "delete", "feed", "sync", "table"),
+    *("connection", "pipeline", "trigger", "run", "verify", "version"),
+]
 
 
 def test_help_lists_every_command():
@@ -246,7 +249,7 @@ def test_help_and_manual_agree(command):
 
 def test_serve_help_lists_every_setting():
     text = run("serve", "--help").stdout
-    for name in ("service.partitions", "http.body_limit", "store.deletion_delay", "cors.origins"):
+    for name in ("service.partitions", "http.body_limit", "store.deletion_delay", "cors.origins", "factory.schedule"):
         assert re.search(rf"^  {re.escape(name)} .*\(default: ", text, re.M), name
 
 
