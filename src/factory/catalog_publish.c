@@ -139,7 +139,6 @@ static dl_status check_connection(dl_catalog_work *c, publishing *p, const node 
                                   dl_str name, dl_factory_connection_type type)
 {
     const char *word = type == DL_FACTORY_DICOM ? "dicom" : "lake";
-    dl_str who = pipeline->item->name;
     for (size_t i = 0; i < p->counts[DL_FACTORY_CONNECTION]; i++) {
         const dl_catalog_item *item = p->nodes[DL_FACTORY_CONNECTION][i].item;
         dl_catalog_parsed parsed;
@@ -148,14 +147,15 @@ static dl_status check_connection(dl_catalog_work *c, publishing *p, const node 
         }
         DL_TRY(dl_catalog_read_draft(c, DL_FACTORY_CONNECTION, item->draft, &parsed));
         if (parsed.connection->type != type) {
-            dl_status status =
-                fail(c, DL_FACTORY_PIPELINE, who, "it takes another kind of connection than", name);
+            dl_status status = fail(c, DL_FACTORY_PIPELINE, pipeline->item->name,
+                                    "it takes another kind of connection than", name);
             dl_error_hint(c->err, "give it a connection of type %s there", word);
             return status;
         }
         return DL_OK;
     }
-    dl_status status = fail(c, DL_FACTORY_PIPELINE, who, "there is no connection", name);
+    dl_status status =
+        fail(c, DL_FACTORY_PIPELINE, pipeline->item->name, "there is no connection", name);
     dl_error_hint(c->err, "add it (connection add NAME --type %s ...) or choose another one", word);
     return status;
 }
@@ -285,7 +285,7 @@ static dl_status step(dl_catalog_work *c, publishing *p, node **stack, size_t *d
 static dl_status check_cycles(dl_catalog_work *c, publishing *p)
 {
     size_t count = p->counts[DL_FACTORY_TRIGGER];
-    node **stack = dl_arena_alloc(c->arena, count + 1, sizeof *stack);
+    node **stack = dl_arena_alloc(c->arena, count + 1, sizeof(void *));
     if (stack == NULL) {
         return dl_arena_full(c->arena, c->err);
     }

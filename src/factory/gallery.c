@@ -45,6 +45,7 @@ static const struct {
     {"RetentionHours", "int", "720"},
 };
 
+/* NOLINTNEXTLINE(readability-function-size): what a pipeline is made of */
 dl_status dl_gallery_make(const dl_gallery_template *template_, dl_str name, dl_str dicom,
                           dl_str lake, dl_arena *arena, dl_factory_pipeline *out_pipeline,
                           dl_error *err)
@@ -156,6 +157,7 @@ static void put_head(export *e)
     dl_json_array_begin(&e->w);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two lists with their lengths */
 dl_status dl_gallery_write(const dl_factory_pipeline *pipeline, const dl_factory_trigger *triggers,
                            size_t trigger_count, const dl_factory_connection *connections,
                            size_t connection_count, dl_buf *out, dl_error *err)

@@ -232,6 +232,7 @@ static void free_file(dl_gallery_file **p)
     dl_mem_free(*p);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a file and the three names it gets */
 dl_status dl_gallery_read(const char *path, dl_str name, dl_str dicom, dl_str lake, dl_arena *arena,
                           dl_gallery_import *out_import, dl_error *err)
 {

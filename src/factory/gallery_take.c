@@ -87,7 +87,8 @@ static bool concat(const arm *a, dl_str rest, dl_buf *out)
             if (!take_lookup(a, &rest, &text, &value)) {
                 return false;
             }
-            if (dl_json_kind_of(value) == DL_JSON_STRING && value.ptr[1] != '[') {
+            if (value.ptr != NULL && dl_json_kind_of(value) == DL_JSON_STRING &&
+                value.ptr[1] != '[') {
                 text = dl_str_slice(value, 1, value.len - 2);
             }
         }
