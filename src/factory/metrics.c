@@ -255,7 +255,7 @@ static const struct {
     {"dicomlake_feed_lag_changes", "gauge", "Changes of the feed after the watermark of the last successful run.", lag_changes},
     {"dicomlake_feed_lag_seconds", "gauge", "Time from the watermark of the last successful run to the feed's newest change.", lag_s},
     {"dicomlake_last_success_timestamp_seconds", "gauge", "When a run succeeded last, in seconds since 1970.", last_success},
-    {"dicomlake_windows_waiting", "gauge", "Windows that are due and have not succeeded.", waiting},
+    {"dicomlake_windows_waiting", "gauge", "Windows that wait or are in progress.", waiting},
     {"dicomlake_oldest_waiting_window_age_seconds", "gauge", "Time since the end of the oldest such window; 0 without one.", oldest_age},
 };
 /* clang-format on */

@@ -4,7 +4,8 @@
  *     {
  *       "webhook": "https://..." | {"url": "https://..."}
  *                  | {"type": "Environment", "name": "X"} | {"type": "File", "path": "/run/..."},
- *       "lateAfter": "01:00:00",   // [d.]hh:mm:ss, or seconds: a window later than this is told
+ *       "lateAfter": "01:00:00",   // [d.]hh:mm:ss, or seconds: a window that waits longer is told,
+ *                                  once until the pipeline has caught up
  *       "historyDays": 45          // how long ended runs are kept
  *     }
  *

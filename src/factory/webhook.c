@@ -35,7 +35,7 @@ typedef struct message {
 
 typedef struct watched {
     char pipeline[DL_FACTORY_NAME_LIMIT + 1];
-    int64_t told_us; /* end of the window that was told as late */
+    bool late; /* told, and not caught up since */
 } watched;
 
 struct dl_webhook {
@@ -220,29 +220,28 @@ static watched *watch(dl_webhook *hook, dl_str pipeline)
     if (!dl_str_copy(pipeline, one->pipeline, sizeof one->pipeline)) {
         return NULL;
     }
-    one->told_us = INT64_MIN;
+    one->late = false;
     hook->watched_count++;
     return one;
 }
 
-/* The oldest window that has not succeeded stands for those behind it: it is told once. */
+/* Told once, until the pipeline has caught up: a backfill of months ago is one message, not one for
+ * each window that comes to be the oldest. */
 static void look_at(dl_webhook *hook, dl_str pipeline)
 {
     dl_run_totals totals = {0};
-    if (dl_runs_totals(hook->factory, pipeline, &totals, NULL) != DL_OK ||
-        totals.waiting_windows == 0 || totals.oldest_waiting_us == 0) {
+    watched *one = watch(hook, pipeline);
+    if (one == NULL || dl_runs_totals(hook->factory, pipeline, &totals, NULL) != DL_OK) {
         return;
     }
     int64_t late_us = dl_factory_now_us(hook->factory) - totals.oldest_waiting_us;
-    watched *one = watch(hook, pipeline);
-    if (one == NULL || late_us <= hook->settings.late_after_us ||
-        totals.oldest_waiting_us <= one->told_us) {
-        return;
+    bool late = totals.waiting_windows > 0 && late_us > hook->settings.late_after_us;
+    if (late && !one->late) {
+        const lateness what = {
+            .pipeline = pipeline, .window_end_us = totals.oldest_waiting_us, .late_us = late_us};
+        tell(hook, "late", NULL, &what);
     }
-    one->told_us = totals.oldest_waiting_us;
-    const lateness late = {
-        .pipeline = pipeline, .window_end_us = totals.oldest_waiting_us, .late_us = late_us};
-    tell(hook, "late", NULL, &late);
+    one->late = late;
 }
 
 static void look_for_late(dl_webhook *hook)

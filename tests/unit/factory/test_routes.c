@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "factory/routes_internal.h"
 #include "factory/settings.h"
 #include "http/client.h"
@@ -140,6 +141,26 @@ TAP_CASE(an_address_has_a_longest_length)
     check_url_length(1, DL_E_INVALID);
 }
 
+TAP_CASE(settings_without_memory)
+{
+    home h;
+    dl_status status = DL_E_NOMEM;
+    home_begin(&h);
+    write_settings(&h, "{\"webhook\": {\"type\": \"File\", \"path\": \"/x\"}, \"historyDays\": 2}");
+    for (int64_t n = 0; status != DL_OK && n < 100; n++) {
+        dl_factory_settings settings = {.history_days = 7};
+        dl_arena *arena = dl_arena_create(1 << 20);
+        dl_mem_fail_after(n);
+        status = dl_factory_settings_load(h.folder, arena, &settings, NULL);
+        dl_mem_fail_after(-1);
+        TAP_TRUE(status == DL_OK ? settings.history_days == 2 : settings.history_days == 7);
+        TAP_TRUE(n > 0 || status != DL_OK);
+        dl_arena_destroy(arena);
+    }
+    TAP_STATUS(status, DL_OK);
+    home_end(&h);
+}
+
 static void test_settings(void)
 {
     home h;
@@ -151,6 +172,7 @@ static void test_settings(void)
     }
     home_end(&h);
     TAP_RUN(an_address_has_a_longest_length);
+    TAP_RUN(settings_without_memory);
 }
 
 /* ---- facts ---- */
