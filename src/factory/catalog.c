@@ -536,6 +536,7 @@ static dl_status fill_draft(dl_catalog_work *c, dl_factory_kind kind, const dl_c
     }
     if (status != DL_OK) {
         log_damage(item->draft, kind, &why);
+        DL_TRY(dl_arena_copy(c->arena, dl_str_of(why.message), &entry->fault, c->err));
         return shown_text(c, item->draft->json, &entry->json);
     }
     return DL_OK;
@@ -584,6 +585,9 @@ static dl_status list_all(dl_catalog_work *c, void *context)
         DL_TRY(dl_arena_copy(l->arena, items[i].name, &entries[i].name, c->err));
         if (entries[i].json.ptr != NULL) {
             DL_TRY(dl_arena_copy(l->arena, entries[i].json, &entries[i].json, c->err));
+        }
+        if (entries[i].fault.ptr != NULL) {
+            DL_TRY(dl_arena_copy(l->arena, entries[i].fault, &entries[i].fault, c->err));
         }
     }
     put_in_order(entries, count);

@@ -24,6 +24,8 @@ typedef enum dl_factory_state {
 typedef struct dl_factory_entry {
     dl_factory_kind kind;
     dl_str name, json; /* the draft; when removed, what is published */
+    dl_str fault; /* what is wrong with the draft; ptr NULL: nothing. One that is no JSON has no
+                     text here, and a secret in it is masked */
     dl_factory_state state;
     int64_t changed_us;
 } dl_factory_entry;
@@ -44,7 +46,7 @@ DL_NODISCARD dl_status dl_catalog_draft(dl_factory *factory, dl_factory_kind kin
 /** What is published. Errors: DL_E_NOT_FOUND (hint: publish first, when there is a draft). */
 DL_NODISCARD dl_status dl_catalog_published(dl_factory *factory, dl_factory_kind kind, dl_str name,
                                             dl_arena *arena, dl_str *out_json, dl_error *err);
-/** All of a kind, by name; a damaged draft is listed with its error in the log, not hidden. */
+/** All of a kind, by name; a damaged draft is listed with its fault, and in the log, not hidden. */
 DL_NODISCARD dl_status dl_catalog_list(dl_factory *factory, dl_factory_kind kind, dl_arena *arena,
                                        dl_factory_entry **out_entries, size_t *out_count,
                                        dl_error *err);

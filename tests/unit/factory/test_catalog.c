@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "factory/catalog.h"
+#include "factory/runs.h"
 
 #include "tap.h"
 
@@ -515,6 +516,8 @@ static void each_damage(void)
         refuse_publish(DL_E_INVALID, "trigger/T.json");
         dl_factory_entry entry = entry_of(DL_FACTORY_TRIGGER, "T"); /* listed, not hidden */
         TAP_TRUE(!holds(entry.json, "hunter2"));
+        TAP_TRUE(entry.fault.ptr != NULL && holds(entry.fault, "trigger/T.json"));
+        TAP_TRUE(entry_of(DL_FACTORY_PIPELINE, "P").fault.ptr == NULL);
         TAP_EQ_INT(entry_of(DL_FACTORY_PIPELINE, "P").state, DL_FACTORY_DRAFT);
         TAP_ROW_END(damages[i].name);
     }
@@ -613,6 +616,23 @@ TAP_CASE(references_follow_a_new_name)
     TAP_EQ_INT(publish(""), 0);
 }
 
+TAP_CASE(history_follows_a_new_name)
+{
+    begin();
+    save_all();
+    TAP_EQ_INT(publish(""), 2);
+    dl_run run = {.pipeline = DL_STR("P"), .trigger = DL_STR("T")}, back;
+    TAP_OK(dl_runs_queue(factory, &run, &err), err);
+    execute("INSERT INTO run_window(trigger, start_us, end_us, state) VALUES('T', 1, 2, 0)");
+    TAP_OK(dl_catalog_rename(factory, DL_FACTORY_PIPELINE, DL_STR("p"), DL_STR("copy"), &err), err);
+    TAP_OK(dl_catalog_rename(factory, DL_FACTORY_TRIGGER, DL_STR("T"), DL_STR("hourly"), &err),
+           err);
+    TAP_OK(dl_runs_get(factory, dl_str_of(run.id), arena, &back, &err), err);
+    TAP_EQ_STR(back.pipeline, "copy");
+    TAP_EQ_STR(back.trigger, "hourly");
+    TAP_EQ_INT(number("SELECT count(*) FROM run_window WHERE trigger = 'hourly'"), 1);
+}
+
 TAP_CASE(a_new_name_in_another_case)
 {
     begin();
@@ -704,6 +724,7 @@ int main(void)
     TAP_RUN(two_files_of_one_name);
     TAP_RUN(what_is_referred_to_stays);
     TAP_RUN(references_follow_a_new_name);
+    TAP_RUN(history_follows_a_new_name);
     TAP_RUN(a_new_name_in_another_case);
     TAP_RUN(names_that_a_rename_refuses);
     TAP_RUN(two_processes_on_one_home);
