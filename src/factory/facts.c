@@ -163,6 +163,7 @@ static void put_entry(dl_json_writer *w, const dl_factory_entry *entry)
     put_key(w, "state");
     dl_json_string(w, state_text(entry->state));
     put_time(w, "changed", entry->changed_us != 0, entry->changed_us);
+    put_text(w, "fault", entry->fault);
 }
 
 void dl_fact_entry(dl_json_writer *w, const dl_factory_entry *entry)

@@ -20,11 +20,11 @@
 #define PAGE(item)                                                                                 \
     EXACTLY("\"value\",\"continuationToken\"",                                                     \
             "\"value\":" LIST(REF(item)) ",\"continuationToken\":" TEXT_OR_NULL)
-#define ENTRY_REQUIRED "\"kind\",\"name\",\"state\",\"changed\",\"document\""
+#define ENTRY_REQUIRED "\"kind\",\"name\",\"state\",\"changed\",\"fault\",\"document\""
 #define ENTRY                                                                                      \
     "\"kind\":{\"enum\":[\"linkedService\",\"pipeline\",\"trigger\"]},\"name\":" NAME              \
     ",\"state\":{\"enum\":[\"Draft\",\"Changed\",\"Published\",\"Removed\"]},"                     \
-    "\"changed\":" TIME_OR_NULL ",\"document\":" OBJECT_OR_NULL
+    "\"changed\":" TIME_OR_NULL ",\"fault\":" TEXT_OR_NULL ",\"document\":" OBJECT_OR_NULL
 #define STATUSES "\"Queued\",\"InProgress\",\"Succeeded\",\"Failed\",\"Cancelled\""
 
 /* clang-format off */

@@ -160,6 +160,17 @@ def test_draft_published_changed_and_removed(factory):
     problem(factory.get("/triggers/hourly", {}), 404)
 
 
+def test_a_draft_that_somebody_broke_is_listed_with_its_fault(factory, service):
+    set_up(factory)
+    folder = service.home / "config/factory/pipeline"
+    (folder / "broken.json").write_text('{"name": "broken", ')
+    listed = {e["name"]: e for e in factory.value("/pipelines")["value"]}
+    assert set(listed) == {"broken", "copy"}
+    assert listed["broken"]["fault"] and listed["broken"]["document"] is None
+    assert listed["copy"]["fault"] is None and listed["copy"]["document"]
+    assert factory.get("/metrics", {}, absolute=True).status == 200
+
+
 def test_only_new_when_asked_so(factory):
     only_new = {"If-None-Match": "*"}
     assert factory.put("/linkedServices/feed", feed(), only_new).status == 201

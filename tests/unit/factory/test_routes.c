@@ -249,11 +249,12 @@ TAP_CASE(text_that_is_no_json_does_not_break_what_is_around_it)
     const dl_factory_entry entry = {.kind = DL_FACTORY_PIPELINE,
                                     .name = DL_STR("p"),
                                     .json = DL_STR("{\"a\": "),
+                                    .fault = DL_STR("byte 6"),
                                     .state = DL_FACTORY_DRAFT};
     fact_text t;
     dl_fact_entry(text_begin(&t), &entry);
     text_is(&t, "{\"kind\":\"pipeline\",\"name\":\"p\",\"state\":\"Draft\",\"changed\":null,"
-                "\"document\":null}");
+                "\"fault\":\"byte 6\",\"document\":null}");
 }
 
 TAP_CASE(a_trigger_that_never_fires_again)
@@ -267,9 +268,11 @@ TAP_CASE(a_trigger_that_never_fires_again)
         .started = true, .next_us = INT64_MAX, .waiting = 1, .running = 2, .failed = 3};
     fact_text t;
     dl_fact_trigger(text_begin(&t), &entry, &facts);
-    text_is(&t, "{\"kind\":\"trigger\",\"name\":\"t\",\"state\":\"Changed\","
-                "\"changed\":\"2026-01-05T08:00:00.000000Z\",\"runtimeState\":\"Started\","
-                "\"next\":null,\"waiting\":1,\"running\":2,\"failed\":3,\"document\":{}}");
+    text_is(
+        &t,
+        "{\"kind\":\"trigger\",\"name\":\"t\",\"state\":\"Changed\","
+        "\"changed\":\"2026-01-05T08:00:00.000000Z\",\"fault\":null,\"runtimeState\":\"Started\","
+        "\"next\":null,\"waiting\":1,\"running\":2,\"failed\":3,\"document\":{}}");
 }
 
 TAP_CASE(windows_and_lines)
