@@ -28,7 +28,9 @@ typedef struct feed {
     int64_t fail_first; /* so many requests fail */
     dl_status fail_with;
     const char *fail_words, *fail_hint;
-    int64_t hang_at; /* requests from here on wait until they are cancelled; 0: none */
+    _Atomic int64_t *now_us; /* of the home */
+    int64_t down_until_us;   /* by it; 0: it is up */
+    int64_t hang_at;         /* requests from here on wait until they are cancelled; 0: none */
     bool hung;
     int opened;
 } feed;
@@ -44,8 +46,8 @@ static dl_status ask(feed_source *s, dl_cancel *cancel, dl_error *err)
     atomic_fetch_add(&s->source.requests, 1);
     (void)pthread_mutex_lock(&f->lock);
     f->asked++;
-    bool fails = f->fail_first > 0;
-    f->fail_first -= fails;
+    bool fails = f->fail_first > 0 || *f->now_us < f->down_until_us;
+    f->fail_first -= f->fail_first > 0;
     bool hangs = f->hang_at > 0 && f->asked >= f->hang_at;
     f->hung |= hangs;
     (void)pthread_mutex_unlock(&f->lock);
@@ -238,7 +240,7 @@ static void save_pipeline(home *h, const dl_factory_pipeline *p)
     save(h, DL_FACTORY_PIPELINE, &json);
 }
 
-static void save_hourly(home *h, const char *name, unsigned concurrency)
+static void save_hourly(home *h, const char *name, unsigned retries)
 {
     dl_factory_trigger t = {
         .name = dl_str_of(name),
@@ -249,8 +251,9 @@ static void save_hourly(home *h, const char *name, unsigned concurrency)
         .interval = 1,
         .start_us = START_US,
         .end_us = INT64_MAX,
-        .max_concurrency = concurrency,
-        .retry_interval_s = 30,
+        .max_concurrency = 1,
+        .retry_count = retries,
+        .retry_interval_s = 1800,
         .parameter_count = 2,
         .parameters = {{{"StartTime", 9},
                         {"string", 6},
@@ -274,6 +277,7 @@ static void home_begin(home *h)
 {
     memset(h, 0, sizeof *h);
     h->now_us = START_US;
+    h->feed.now_us = &h->now_us;
     h->feed.first_us = START_US;
     h->feed.step_us = 60LL * 1000000;
     (void)pthread_mutex_init(&h->feed.lock, NULL);
@@ -292,7 +296,7 @@ static void home_begin(home *h)
     save_connection(h, "lake", DL_FACTORY_LAKE, "home:");
     dl_factory_pipeline p = make_pipeline("copy");
     save_pipeline(h, &p);
-    save_hourly(h, "hourly", 1);
+    save_hourly(h, "hourly", 0);
     publish(h);
 }
 
@@ -627,6 +631,44 @@ TAP_CASE(failures_have_cause_and_hint)
         home_end(&h);
         TAP_ROW_END(rows[i].name);
     }
+}
+
+/* Each window is tried again until the source is back, and then they come in their order. */
+TAP_CASE(a_source_that_is_dead_for_a_day)
+{
+    enum { HOURS = 30 };
+    home h;
+    home_begin(&h);
+    save_hourly(&h, "hourly", 100);
+    publish(&h);
+    h.feed.rows = 60 * HOURS;
+    h.feed.down_until_us = START_US + 25 * HOUR_US;
+    h.feed.fail_with = DL_E_UNAVAILABLE;
+    h.feed.fail_words = "HTTP: Connection refused";
+    dl_scheduler_options options = {.factory = h.factory, .work = dl_work_ops(h.work)};
+    dl_scheduler *scheduler = NULL;
+    TAP_OK(dl_scheduler_open(&options, &scheduler, &h.err), h.err);
+    int64_t next_us = 0;
+    for (int quarter = 0; quarter < HOURS * 4; quarter++) {
+        h.now_us = START_US + (quarter + 1) * HOUR_US / 4;
+        TAP_OK(dl_scheduler_step(scheduler, &next_us, &h.err), h.err);
+    }
+    dl_run_window *windows = NULL;
+    size_t count = 0;
+    TAP_OK(dl_runs_windows(h.factory, DL_STR("hourly"), START_US, START_US + HOURS * HOUR_US, 100,
+                           h.arena, &windows, &count, &h.err),
+           h.err);
+    TAP_EQ_INT(count, HOURS);
+    for (size_t i = 0; i < count; i++) {
+        TAP_EQ_INT(windows[i].status, DL_RUN_SUCCEEDED);
+    }
+    dl_run_totals totals = {0};
+    TAP_OK(dl_runs_totals(h.factory, DL_STR("copy"), &totals, &h.err), h.err);
+    TAP_EQ_INT(totals.by_status[DL_RUN_SUCCEEDED], HOURS);
+    TAP_TRUE(totals.by_status[DL_RUN_FAILED] >= 24);
+    TAP_EQ_INT(totals.changes, 60 * HOURS);
+    dl_scheduler_close(scheduler);
+    home_end(&h);
 }
 
 TAP_CASE(the_activity_tries_again)
@@ -1045,6 +1087,7 @@ int main(int argc, char **argv)
     TAP_RUN(an_empty_window_ahead_is_one_request);
     TAP_RUN(a_late_change_in_an_old_window_is_found);
     failures_have_cause_and_hint();
+    TAP_RUN(a_source_that_is_dead_for_a_day);
     TAP_RUN(the_activity_tries_again);
     TAP_RUN(documents_that_are_gone);
     parameters_that_are_wrong();

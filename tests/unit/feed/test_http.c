@@ -29,7 +29,7 @@ typedef struct service {
     dl_http_server *server;
     pthread_mutex_t lock; /* guards everything below */
     int64_t rows;
-    const char *feed_id, *page_limit;
+    const char *feed_id, *page_limit, *page_feed_id;
     fault faults[FAULT_LIMIT];
     int fault_count, every; /* every n-th request has the first fault, for ever */
     int requests;
@@ -75,6 +75,9 @@ static dl_status add_row(dl_buf *out, int64_t sequence)
 
 static void answer_page(service *s, dl_http_exchange *x, const fault *f)
 {
+    if (s->page_feed_id != NULL) {
+        dl_http_add_header(x, "dl-feed-id", dl_str_of(s->page_feed_id));
+    }
     dl_buf out;
     dl_buf_init(&out, 8 << 20);
     int64_t after = number_param(x, "afterSequence", -1);
@@ -252,6 +255,35 @@ static dl_status get_window(dl_feed_source *source, size_t *out_rows, dl_error *
 }
 
 /* ---- what the service is ---- */
+
+/* Another service under the same address: its sequences are others. */
+TAP_CASE(another_feed_is_noticed)
+{
+    service s;
+    dl_error err = {0};
+    dl_feed_info info = {0};
+    dl_feed_page *page = NULL;
+    int64_t sequence = 0, time_us = 0;
+    service_start(&s);
+    s.feed_id = s.page_feed_id = "f-1";
+    dl_feed_source *source = open_url(s.url);
+    TAP_OK(source->ops->info(source, &info, &err), err);
+    TAP_OK(source->ops->window(source, 0, INT64_MAX, 0, 10, NULL, &page, &err), err);
+    dl_feed_page_destroy(page);
+    page = NULL;
+    s.feed_id = s.page_feed_id = "f-2";
+    TAP_STATUS(source->ops->window(source, 0, INT64_MAX, 0, 10, NULL, &page, &err),
+               DL_E_UNAVAILABLE);
+    TAP_TRUE(page == NULL);
+    TAP_TRUE(strstr(err.message, "another change feed") != NULL);
+    TAP_OK(source->ops->info(source, &info, &err), err); /* looks anew */
+    TAP_EQ_STR(info.id, "f-2");
+    TAP_OK(source->ops->latest(source, &sequence, &time_us, NULL, &err), err);
+    s.feed_id = "f-3";
+    TAP_STATUS(source->ops->latest(source, &sequence, &time_us, NULL, &err), DL_E_UNAVAILABLE);
+    dl_feed_source_close(source);
+    service_stop(&s);
+}
 
 TAP_CASE(a_service_of_ours_names_its_feed)
 {
@@ -791,6 +823,7 @@ TAP_CASE(closing_a_reader_takes_no_longer_than_a_second)
 int main(void)
 {
     dl_log_set_level(DL_LOG_OFF);
+    TAP_RUN(another_feed_is_noticed);
     TAP_RUN(a_service_of_ours_names_its_feed);
     TAP_RUN(another_service_is_named_by_its_address);
     TAP_RUN(an_empty_feed_is_known_too);

@@ -466,8 +466,31 @@ TAP_CASE(peers_that_fail)
         TAP_STATUS(ask_call(&a, p.port, "GET", "/x", no_call), rows[i].want);
         TAP_TRUE((a.err.message[0] != '\0') == (rows[i].want != DL_OK));
         TAP_EQ_INT(a.answer.status, rows[i].want == DL_OK ? 200 : 777);
+        TAP_EQ_INT(dl_http_client_phase(a.client), DL_HTTP_PHASE_ANSWER);
         ask_close(&a);
         peer_stop(&p);
+    }
+}
+
+TAP_CASE(the_phase_of_a_failure)
+{
+    static const struct {
+        const char *url;
+        dl_http_phase want;
+    } rows[] = {
+        {"http://x.invalid/", DL_HTTP_PHASE_ADDRESS},
+        {"https://x.invalid/", DL_HTTP_PHASE_ADDRESS},
+        {"http://127.0.0.1:1/", DL_HTTP_PHASE_CONNECT},
+        {"http://127.0.0.1:99999/", DL_HTTP_PHASE_NONE},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        ask a;
+        ask_open(&a);
+        TAP_EQ_INT(dl_http_client_phase(a.client), DL_HTTP_PHASE_NONE);
+        dl_http_call call = {.method = "GET", .url = rows[i].url};
+        TAP_TRUE(dl_http_client_do(a.client, &call, a.arena, &a.body, &a.answer, &a.err) != DL_OK);
+        TAP_EQ_INT(dl_http_client_phase(a.client), rows[i].want);
+        ask_close(&a);
     }
 }
 
@@ -618,6 +641,7 @@ int main(void)
     TAP_RUN(refused_upload_tells_why);
     TAP_RUN(collected_body_has_a_bound);
     TAP_RUN(peers_that_fail);
+    TAP_RUN(the_phase_of_a_failure);
     TAP_RUN(answer_headers_have_a_bound);
     TAP_RUN(urls_that_are_refused);
     TAP_RUN(silent_peer_is_given_up);
