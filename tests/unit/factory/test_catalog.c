@@ -731,6 +731,7 @@ int main(void)
     TAP_RUN(each_allocation_that_fails);
     dl_factory_close(factory);
     dl_arena_destroy(arena);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     (void)nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return tap_done();
 }

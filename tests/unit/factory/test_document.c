@@ -229,13 +229,13 @@ TAP_CASE(tumbling_values)
     TAP_TRUE(dl_str_eq(t.name, DL_STR("hourly")) && dl_str_eq(t.pipeline, DL_STR("copy")));
     TAP_TRUE(t.started && t.type == DL_FACTORY_TUMBLING && t.frequency == DL_CALENDAR_HOUR);
     TAP_EQ_INT(t.interval, 2);
-    TAP_EQ_INT(t.end_us - t.start_us, 24 * HOUR_S * S_US);
+    TAP_EQ_INT(t.end_us - t.start_us, (int64_t)24 * HOUR_S * S_US);
     TAP_EQ_INT(t.delay_us, 900 * S_US);
     TAP_EQ_INT(t.max_concurrency, 1);
     TAP_EQ_INT(t.retry_count, 3);
     TAP_EQ_INT(t.retry_interval_s, 60);
     TAP_EQ_INT(t.dependency_count, 2);
-    TAP_EQ_INT(t.dependencies[0].size_us, 26 * HOUR_S * S_US);
+    TAP_EQ_INT(t.dependencies[0].size_us, (int64_t)26 * HOUR_S * S_US);
     TAP_EQ_INT(t.dependencies[0].offset_us, -HOUR_S * S_US);
     TAP_TRUE(dl_str_eq(t.dependencies[1].trigger, DL_STR("hourly")));
     TAP_EQ_INT(t.parameter_count, 1);
