@@ -315,19 +315,20 @@ static void keep_answer(dl_scheduler *s, const feed_question *question, int64_t 
     dl_factory_unlock(s->options.factory);
 }
 
-/* Ask the feed behind the n-th trigger on change; `*out_found` false: there are no more. */
+/* Ask the feed behind the n-th trigger on change; `*out_found` false: there are no more, or it
+ * cannot be known. */
 static dl_status ask_feed(dl_scheduler *s, size_t n, unsigned timeout_ms, bool *out_found,
                           bool *out_news, dl_error *err)
 {
+    const dl_scheduler_work *work = &s->options.work;
+    feed_question question = {0};
+    *out_found = false;
+    if (work->newest == NULL) {
+        return DL_OK;
+    }
     DL_AUTO(dl_arena) arena = dl_arena_create(1024 * 1024);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "scheduler: out of memory");
-    }
-    const dl_scheduler_work *work = &s->options.work;
-    feed_question question = {0};
-    if (work->newest == NULL) {
-        *out_found = false;
-        return DL_OK;
     }
     DL_TRY(next_question(s, n, arena, &question, err));
     *out_found = question.found;
