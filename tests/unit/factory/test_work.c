@@ -887,8 +887,12 @@ TAP_CASE(another_program_may_sync_between_runs)
     dl_pipeline_close(other);
     dl_feed_source_close(source);
     dl_store_close(store);
-    run = run_hour(&h, 1); /* all of it is there */
+    run = run_hour(&h, 2); /* all of it is there; the last once more, from a batch that is small */
     expect_succeeded(&run);
+    dl_run what = hand_run("{\"StartTime\":\"2026-01-01T00:30:00Z\"}");
+    run = run_it(&h, &what, NULL);
+    expect_succeeded(&run);
+    TAP_TRUE(count_of(&run, "changes") > 100);
     TAP_EQ_INT(count_of(&run, "rowsIn"), 0);
     TAP_EQ_INT(table_count(&run, "instance", "rows"), 180);
     home_end(&h);
