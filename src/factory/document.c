@@ -293,8 +293,7 @@ static dl_status read_activities(dl_document_reader *r, const dl_document_node *
     return DL_OK;
 }
 
-/** What the template has and the document does not say. */
-static dl_status check_defaults(dl_document_reader *r, const dl_factory_pipeline *p)
+dl_status dl_document_check_defaults(dl_document_reader *r, const dl_factory_pipeline *p)
 {
     dl_factory_parameter literal[DL_FACTORY_PARAMETER_LIMIT];
     size_t count = 0;
@@ -341,7 +340,7 @@ dl_status dl_document_read_pipeline(dl_document_reader *r, dl_str json, dl_facto
     DL_TRY(read_activities(r, &properties, &p));
     DL_TRY(dl_document_child(r, &properties, "parameters", &parameters));
     DL_TRY(dl_document_parameters(r, &parameters, false, false, p.parameters, &p.parameter_count));
-    DL_TRY(check_defaults(r, &p));
+    DL_TRY(dl_document_check_defaults(r, &p));
     *out = p;
     return DL_OK;
 }

@@ -85,6 +85,9 @@ DL_NODISCARD dl_status dl_document_parameters(dl_document_reader *r, const dl_do
 /** The policy of an activity: timeout, retry and its interval. */
 DL_NODISCARD dl_status dl_document_policy(dl_document_reader *r, const dl_document_node *policy,
                                           dl_factory_pipeline *p);
+/** Whether the defaults fit together. */
+DL_NODISCARD dl_status dl_document_check_defaults(dl_document_reader *r,
+                                                  const dl_factory_pipeline *p);
 /** The template's own writing of a parameter's name; NULL: there is no such parameter. */
 const char *dl_document_parameter_name(dl_str name);
 

@@ -393,6 +393,7 @@ dl_status dl_gallery_convert(dl_gallery_file *file, dl_str json, dl_factory_pipe
     DL_TRY(dl_document_policy(r, &policy, pipeline));
     DL_TRY(dl_document_child(r, &properties, "parameters", &parameters));
     DL_TRY(take_parameters(file, &parameters, pipeline));
+    DL_TRY(dl_document_check_defaults(r, pipeline));
     *out_found = true;
     return DL_OK;
 }

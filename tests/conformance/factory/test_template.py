@@ -13,6 +13,7 @@ import pytest
 from support import server, template
 
 FIT = template.TITLE.replace(" ", "-")
+TRIGGER = template.resource("triggers", "hourly", template.trigger()["properties"])
 
 
 def program():
@@ -132,6 +133,19 @@ def test_a_parameter_that_is_missing_has_the_templates_default(tmp_path):
     defaults = taken(tmp_path, arm)["pipeline"]["properties"]["parameters"]
     assert list(defaults) == list(template.PARAMETERS)
     assert defaults["RetentionHours"]["defaultValue"] == 720
+
+
+def test_defaults_that_do_not_fit_together(tmp_path):
+    for changed in ({"RetentionHours": ("int", 167)}, {"SeriesTablePath": ("string", "instance")}):
+        arm = template.arm()
+        arm["resources"][0]["properties"] = template.pipeline(
+            parameters={**template.PARAMETERS, **changed}
+        )
+        answer = taken(tmp_path, {**arm, "resources": [*arm["resources"], TRIGGER]})
+        assert answer["pipeline"] is None
+        assert any("properties.parameters" in path for path in answer["unknown"])
+        bare = {"name": "p", "properties": arm["resources"][0]["properties"]}
+        assert "properties.parameters" in refused(tmp_path, bare)["error"]
 
 
 def test_what_is_not_the_templates_is_listed(tmp_path):
