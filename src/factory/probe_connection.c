@@ -192,6 +192,7 @@ dl_status dl_connection_folder(const dl_factory *factory, const dl_factory_conne
     return dl_arena_copy(arena, url, out_folder, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_connection_lake(dl_factory *factory, const dl_factory_connection *connection,
                              const dl_pipeline_parameters *parameters, bool create, dl_arena *arena,
                              dl_store **out_store, dl_str *out_state_folder, dl_error *err)

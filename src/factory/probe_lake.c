@@ -210,7 +210,7 @@ static bool try_delete(trying *t)
 dl_status dl_probe_lake(dl_factory *factory, const dl_factory_connection *connection,
                         dl_probe *probe, dl_error *err)
 {
-    DL_CLEANUP(leave) trying t = {.probe = probe, .arena = dl_arena_create(PATH_SIZE * 16)};
+    DL_CLEANUP(leave) trying t = {.probe = probe, .arena = dl_arena_create((size_t)PATH_SIZE * 16)};
     if (t.arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "connection test: out of memory");
     }

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "factory/work_internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -50,7 +51,7 @@ void dl_work_log(dl_work_running *r, const char *level, const char *format, ...)
 
 /* ---- kept lakes ---- */
 
-static dl_work_kept *find_kept(dl_work *work, dl_str name)
+static dl_work_kept *find_kept(const dl_work *work, dl_str name)
 {
     for (size_t i = 0; i < work->kept_count; i++) {
         if (dl_str_eq(dl_str_of(work->kept[i]->pipeline_name), name)) {
@@ -66,7 +67,8 @@ static dl_work_kept *find_idle(dl_work *work, bool open, int64_t before_us)
     dl_work_kept *oldest = NULL;
     for (size_t i = 0; i < work->kept_count; i++) {
         dl_work_kept *k = work->kept[i];
-        if (!k->busy && (!open || k->pipeline != NULL) && k->idle_since_us <= before_us &&
+        if (k != NULL && !k->busy && (!open || k->pipeline != NULL) &&
+            k->idle_since_us <= before_us &&
             (oldest == NULL || k->idle_since_us < oldest->idle_since_us)) {
             oldest = k;
         }
@@ -364,11 +366,13 @@ static void tell_end(dl_work_running *r, dl_status status, const dl_error *err)
                   : status == DL_E_CANCELED ? DL_RUN_CANCELLED
                                             : DL_RUN_FAILED;
     if (status == DL_OK) {
-        dl_work_log(r, "info", "%lld changes, %lld rows in, %lld out", (long long)counts.changes,
-                    (long long)(counts.tables[0].rows_in + counts.tables[1].rows_in +
-                                counts.tables[2].rows_in),
-                    (long long)(counts.tables[0].rows_out + counts.tables[1].rows_out +
-                                counts.tables[2].rows_out));
+        int64_t in = 0, out = 0;
+        for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
+            in += counts.tables[i].rows_in;
+            out += counts.tables[i].rows_out;
+        }
+        dl_work_log(r, "info", "%" PRId64 " changes, %" PRId64 " rows in, %" PRId64 " out",
+                    counts.changes, in, out);
         return;
     }
     if (dl_arena_copy(r->arena, dl_str_of(err->message), &run->cause, &ignored) != DL_OK ||
@@ -395,6 +399,7 @@ static void do_run(void *context, dl_run *run, dl_arena *arena, dl_cancel *cance
     (void)pthread_mutex_destroy(&r.lock);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 static dl_status newest(void *context, dl_str pipeline, int64_t after, unsigned timeout_ms,
                         dl_cancel *cancel, int64_t *out_sequence, dl_error *err)
 {

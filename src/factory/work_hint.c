@@ -40,8 +40,8 @@ static const char *const by_status[] = {
     [DL_E_LIMIT] = "ask for less at once (BatchSize), then rerun",
     [DL_E_UNSUPPORTED] = "choose another connection or table: connection test says what works",
     [DL_E_CORRUPT] = "dicomlake verify names what is wrong; sync --rebuild makes the tables anew",
-    [DL_E_UNAVAILABLE] = "see that the service runs (connection test); a retry of the trigger or a "
-                         "rerun goes on where it was",
+    [DL_E_UNAVAILABLE] =
+        "see that the service runs (connection test); a retry or a rerun goes on where it was",
     [DL_E_CANCELED] = "rerun it to go on: what was committed stays",
     [DL_E_IO] = "see that the lake's disk is in order and has room, then rerun",
     [DL_E_NOMEM] = "give the machine more memory, or ask for less at once (BatchSize)",

@@ -152,6 +152,7 @@ static dl_status await(dl_feed_source *source, int64_t after, unsigned timeout_m
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_work_newest(dl_work *work, dl_str pipeline, int64_t after, unsigned timeout_ms,
                          dl_cancel *cancel, int64_t *out_sequence, dl_error *err)
 {

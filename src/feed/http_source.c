@@ -72,8 +72,12 @@ static dl_status get_page(dl_feed_http *feed, const char *query, size_t limit, d
     DL_AUTO(dl_feed_page) page = NULL;
     dl_http_answer answer = {0};
     q->out_answer = &answer;
-    DL_TRY(get(feed, query, q, &page, err));
-    DL_TRY(check_feed(feed, &answer, err));
+    dl_status status = get(feed, query, q, &page, err);
+    q->out_answer = NULL;
+    status = status == DL_OK ? check_feed(feed, &answer, err) : status;
+    if (status != DL_OK) {
+        return status;
+    }
     if (page == NULL) {
         return empty_page(out_page, err);
     }

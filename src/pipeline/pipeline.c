@@ -210,7 +210,7 @@ static bool is_trace(dl_pipeline_trace was, dl_pipeline_trace is)
 
 static dl_pipeline_trace trace_table(const dl_pipeline *p, const dl_pipeline_table *t)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(PATH_SIZE * 4);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)PATH_SIZE * 4);
     dl_str key;
     dl_str path;
     if (arena == NULL || t->table == NULL ||

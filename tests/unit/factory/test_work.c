@@ -186,6 +186,7 @@ static int remove_path(const char *path, const struct stat *info, int kind, stru
 
 static void remove_tree(const char *path)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     TAP_EQ_INT(nftw(path, remove_path, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
@@ -641,7 +642,7 @@ TAP_CASE(a_source_that_is_dead_for_a_day)
     home_begin(&h);
     save_hourly(&h, "hourly", 100);
     publish(&h);
-    h.feed.rows = 60 * HOURS;
+    h.feed.rows = 60LL * HOURS;
     h.feed.down_until_us = START_US + 25 * HOUR_US;
     h.feed.fail_with = DL_E_UNAVAILABLE;
     h.feed.fail_words = "HTTP: Connection refused";
@@ -666,7 +667,7 @@ TAP_CASE(a_source_that_is_dead_for_a_day)
     TAP_OK(dl_runs_totals(h.factory, DL_STR("copy"), &totals, &h.err), h.err);
     TAP_EQ_INT(totals.by_status[DL_RUN_SUCCEEDED], HOURS);
     TAP_TRUE(totals.by_status[DL_RUN_FAILED] >= 24);
-    TAP_EQ_INT(totals.changes, 60 * HOURS);
+    TAP_EQ_INT(totals.changes, 60LL * HOURS);
     dl_scheduler_close(scheduler);
     home_end(&h);
 }
@@ -808,7 +809,7 @@ TAP_CASE(a_run_that_is_cancelled_leaves_what_was_committed)
     h.feed.hang_at = 34; /* pages of 2,000 rows: after the first batch */
     dl_cancel cancel = {0};
     stopping s = {&h, &cancel};
-    pthread_t thread;
+    pthread_t thread = 0;
     TAP_EQ_INT(pthread_create(&thread, NULL, stop_when_hung, &s), 0);
     dl_run what = window_run(&h, 0);
     dl_run run = run_it(&h, &what, &cancel);
@@ -962,7 +963,7 @@ TAP_CASE(runs_on_one_lake_come_one_after_another)
     enum { RUNS = 6 };
     home h;
     home_begin(&h);
-    h.feed.rows = 60 * RUNS;
+    h.feed.rows = 60LL * RUNS;
     parallel p[RUNS];
     pthread_t threads[RUNS];
     dl_factory_pipeline second = make_pipeline("second"); /* another pipeline, the same lake */
