@@ -89,14 +89,15 @@ static void export_clear(export *e)
     dl_arena_destroy(e->arena);
 }
 
-/** In an ARM template a text that begins with '[' is an expression, unless it begins with "[[". */
+/** In an ARM template a text between '[' and ']' is an expression, unless it begins with "[[". */
 static dl_document_action escape(void *context, dl_str path, dl_str key, dl_str value,
                                  dl_str *out_value)
 {
     dl_arena *arena = context;
     (void)path;
     (void)key;
-    if (dl_json_kind_of(value) == DL_JSON_STRING && value.len > 2 && value.ptr[1] == '[' &&
+    if (dl_json_kind_of(value) == DL_JSON_STRING && value.len > 3 && value.ptr[1] == '[' &&
+        value.ptr[value.len - 2] == ']' &&
         dl_arena_printf(arena, out_value, NULL, "\"[%.*s",
                         DL_STR_ARG(dl_str_slice(value, 1, value.len))) == DL_OK) {
         return DL_DOCUMENT_REPLACE;
