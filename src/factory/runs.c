@@ -377,8 +377,8 @@ dl_status dl_runs_working(dl_db *db, dl_str trigger, dl_str pipeline, int64_t *o
     return DL_OK;
 }
 
-static dl_status find_due(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_room room,
-                          void *context, dl_run_claim *claim, dl_error *err)
+static dl_status find_due(dl_db *db, const dl_run_taking *how, dl_arena *arena, dl_run_claim *claim,
+                          dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(
@@ -387,7 +387,8 @@ static dl_status find_due(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_roo
     dl_status status = DL_OK;
     while (status == DL_OK && !claim->found && dl_db_step(q)) {
         int64_t not_before_us = dl_db_int(q, 12);
-        if (not_before_us > now_us && now_us >= dl_db_int(q, 9)) { /* the clock may go back */
+        if (not_before_us > how->now_us &&
+            how->now_us >= dl_db_int(q, 9)) { /* the clock may go back */
             claim->next_us = not_before_us < claim->next_us ? not_before_us : claim->next_us;
             continue;
         }
@@ -399,7 +400,7 @@ static dl_status find_due(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_roo
                         .window_start_us = dl_db_int(q, 6),
                         .window_end_us = dl_db_int(q, 7)};
         dl_run_more more = {.seq = dl_db_int(q, 0), .asked = dl_db_int(q, 16) != 0};
-        if (room == NULL || room(context, &asked, &more)) {
+        if (how->room == NULL || how->room(how->context, &asked, &more)) {
             status = dl_run_read(q, arena, &claim->run, &claim->more, err);
             claim->found = true;
         }
@@ -408,20 +409,20 @@ static dl_status find_due(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_roo
     return status != DL_OK ? status : finish;
 }
 
-dl_status dl_runs_take(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_room room, void *context,
+dl_status dl_runs_take(dl_db *db, const dl_run_taking *how, dl_arena *arena,
                        dl_run_claim *out_claim, dl_error *err)
 {
     dl_run_claim claim = {.next_us = INT64_MAX};
-    DL_TRY(find_due(db, now_us, arena, room, context, &claim, err));
+    DL_TRY(find_due(db, how, arena, &claim, err));
     if (claim.found) {
         dl_db_stmt *q = NULL;
         DL_TRY(
             dl_db_query(db, "UPDATE run SET status = 1, started_us = ?2 WHERE seq = ?1", &q, err));
         dl_db_bind_int(q, 1, claim.more.seq);
-        dl_db_bind_int(q, 2, now_us);
+        dl_db_bind_int(q, 2, how->now_us);
         DL_TRY(dl_db_run(q, err));
         claim.run.status = DL_RUN_IN_PROGRESS;
-        claim.run.started_us = now_us;
+        claim.run.started_us = how->now_us;
     }
     *out_claim = claim;
     return DL_OK;
@@ -439,6 +440,7 @@ static bool ask_plain(void *context, const dl_run *run, const dl_run_more *more)
     return plain->room == NULL || plain->room(plain->context, run);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_runs_claim(dl_factory *factory, dl_arena *arena,
                         bool (*room)(void *context, const dl_run *run), void *context,
                         dl_run *out_run, bool *out_found, dl_error *err)
@@ -447,8 +449,8 @@ dl_status dl_runs_claim(dl_factory *factory, dl_arena *arena,
     DL_TRY(dl_runs_begin(factory, &db, err));
     plain_room plain = {room, context};
     dl_run_claim claim = {0};
-    dl_status status =
-        dl_runs_take(db, dl_factory_now_us(factory), arena, ask_plain, &plain, &claim, err);
+    dl_run_taking how = {dl_factory_now_us(factory), ask_plain, &plain};
+    dl_status status = dl_runs_take(db, &how, arena, &claim, err);
     DL_TRY(dl_runs_finish(factory, db, status, err));
     *out_found = claim.found;
     if (claim.found) {

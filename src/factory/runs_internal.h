@@ -43,15 +43,20 @@ DL_NODISCARD dl_status dl_runs_finish_relaxed(dl_factory *factory, dl_db *db, dl
 DL_NODISCARD dl_status dl_runs_insert(dl_db *db, int64_t now_us, const dl_run_more *more,
                                       dl_run *run, dl_error *err);
 typedef bool (*dl_run_room)(void *context, const dl_run *run, const dl_run_more *more);
-/** As dl_runs_claim. `out_next_us`: the least time that a queued run waits for; INT64_MAX. */
+typedef struct dl_run_taking {
+    int64_t now_us;
+    dl_run_room room; /* NULL: always */
+    void *context;
+} dl_run_taking;
 typedef struct dl_run_claim {
     dl_run run;
     dl_run_more more;
     bool found;
-    int64_t next_us;
+    int64_t next_us; /* the least time that a queued run waits for; INT64_MAX: none does */
 } dl_run_claim;
-DL_NODISCARD dl_status dl_runs_take(dl_db *db, int64_t now_us, dl_arena *arena, dl_run_room room,
-                                    void *context, dl_run_claim *out_claim, dl_error *err);
+/** As dl_runs_claim. */
+DL_NODISCARD dl_status dl_runs_take(dl_db *db, const dl_run_taking *how, dl_arena *arena,
+                                    dl_run_claim *out_claim, dl_error *err);
 /** As dl_runs_end. */
 DL_NODISCARD dl_status dl_runs_close(dl_db *db, int64_t now_us, dl_run *run, dl_error *err);
 /** By the whole id, or a prefix of at least 6 digits. */

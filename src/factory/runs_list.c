@@ -151,8 +151,14 @@ dl_status dl_runs_list(dl_factory *factory, const dl_run_filter *filter, dl_aren
 
 /* ---- log lines ---- */
 
-static dl_status read_lines(dl_db *db, int64_t seq, int64_t *after, dl_arena *arena,
-                            dl_run_line *lines, size_t *out_count, dl_error *err)
+typedef struct lines_page {
+    dl_run_line *lines;
+    size_t count;
+    int64_t after; /* the last line of the page */
+} lines_page;
+
+static dl_status read_lines(dl_db *db, int64_t seq, dl_arena *arena, lines_page *page,
+                            dl_error *err)
 {
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(db,
@@ -160,13 +166,12 @@ static dl_status read_lines(dl_db *db, int64_t seq, int64_t *after, dl_arena *ar
                        " line > ?2 ORDER BY line LIMIT ?3",
                        &q, err));
     dl_db_bind_int(q, 1, seq);
-    dl_db_bind_int(q, 2, *after);
+    dl_db_bind_int(q, 2, page->after);
     dl_db_bind_int(q, 3, DL_RUN_LINES_PAGE);
-    size_t count = 0;
     dl_status status = DL_OK;
     while (status == DL_OK && dl_db_step(q)) {
-        dl_run_line *line = &lines[count++];
-        *after = dl_db_int(q, 0);
+        dl_run_line *line = &page->lines[page->count++];
+        page->after = dl_db_int(q, 0);
         line->time_us = dl_db_int(q, 1);
         status = dl_arena_copy(arena, dl_db_str(q, 2), &line->level, err);
         if (status == DL_OK) {
@@ -174,31 +179,31 @@ static dl_status read_lines(dl_db *db, int64_t seq, int64_t *after, dl_arena *ar
         }
     }
     dl_status finish = dl_db_finish(q, status == DL_OK ? err : NULL);
-    *out_count = count;
     return status != DL_OK ? status : finish;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_runs_lines(dl_factory *factory, dl_str id, int64_t after_line, dl_arena *arena,
                         dl_run_line **out_lines, size_t *out_count, int64_t *out_last_line,
                         dl_error *err)
 {
-    dl_run_line *lines = dl_arena_alloc(arena, DL_RUN_LINES_PAGE, sizeof *lines);
-    if (lines == NULL) {
+    lines_page page = {.after = after_line};
+    page.lines = dl_arena_alloc(arena, DL_RUN_LINES_PAGE, sizeof *page.lines);
+    if (page.lines == NULL) {
         return dl_arena_full(arena, err);
     }
     dl_run run = {0};
     dl_run_more more = {0};
-    size_t count = 0;
     dl_db *db = dl_factory_lock(factory);
     dl_status status = dl_runs_find(db, id, arena, &run, &more, err);
     if (status == DL_OK) {
-        status = read_lines(db, more.seq, &after_line, arena, lines, &count, err);
+        status = read_lines(db, more.seq, arena, &page, err);
     }
     dl_factory_unlock(factory);
     DL_TRY(status);
-    *out_lines = lines;
-    *out_count = count;
-    *out_last_line = after_line;
+    *out_lines = page.lines;
+    *out_count = page.count;
+    *out_last_line = page.after;
     return DL_OK;
 }
 

@@ -14,10 +14,12 @@ enum {
     PATH_SIZE = 4200,
     PID_SIZE = 32,
     RUN_ARENA_BYTES = 64 * 1024 * 1024,
+    QUESTION_ARENA_BYTES = 1024 * 1024,
     STEP_RUNS = 64,  /* of one step without workers */
     LOOK_MS = 1000,  /* how often others' wishes are looked for */
     WATCH_MS = 1000, /* one question to a feed at most */
     WATCH_TROUBLE_MS = 5000,
+    WATCH_PAUSE_MS = 50,
 };
 static const int64_t history_default_us = 45LL * 86400 * 1000000;
 static const int64_t prune_every_us = 3600LL * 1000000;
@@ -326,7 +328,7 @@ static dl_status ask_feed(dl_scheduler *s, size_t n, unsigned timeout_ms, bool *
     if (work->newest == NULL) {
         return DL_OK;
     }
-    DL_AUTO(dl_arena) arena = dl_arena_create(1024 * 1024);
+    DL_AUTO(dl_arena) arena = dl_arena_create(QUESTION_ARENA_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "scheduler: out of memory");
     }
@@ -524,35 +526,41 @@ static void *worker_thread(void *context)
     return NULL;
 }
 
+/* Ask for each trigger on change; one alone is waited for at its feed. Returns how many there are.
+ */
+static size_t watch_round(dl_scheduler *s, size_t last, bool *out_trouble)
+{
+    *out_trouble = false;
+    for (size_t count = 0;; count++) {
+        dl_error err = {0};
+        bool found = false, news = false;
+        if (ask_feed(s, count, last == 1 ? WATCH_MS : 0, &found, &news, &err) != DL_OK &&
+            !is_stopping(s)) {
+            *out_trouble = true;
+            log_failure("newest", &err);
+        }
+        if (!found || is_stopping(s)) {
+            return count;
+        }
+        if (news) {
+            dl_scheduler_wake(s);
+        }
+    }
+}
+
 static void *watching_thread(void *context)
 {
     dl_scheduler *s = context;
     size_t last = 1; /* triggers on change there were in the last round */
     while (!is_stopping(s)) {
-        bool found = true, trouble = false;
-        size_t count = 0;
-        for (;; count++) {
-            dl_error err = {0};
-            bool news = false;
-            if (ask_feed(s, count, last == 1 ? WATCH_MS : 0, &found, &news, &err) != DL_OK) {
-                trouble = true;
-                if (!is_stopping(s)) {
-                    log_failure("newest", &err);
-                }
-            }
-            if (!found || is_stopping(s)) {
-                break;
-            }
-            if (news) {
-                dl_scheduler_wake(s);
-            }
-        }
+        bool trouble = false;
+        size_t count = watch_round(s, last, &trouble);
+        /* A feed that cannot wait answers at once: never in a circle without a pause. */
+        int64_t pause_ms = trouble ? WATCH_TROUBLE_MS : count == 1 ? WATCH_PAUSE_MS : WATCH_MS;
+        int64_t until_us = dl_clock_monotonic_us() + pause_ms * 1000;
         last = count;
-        int64_t until_us = dl_clock_monotonic_us() + 1000LL * (trouble      ? WATCH_TROUBLE_MS
-                                                               : count == 1 ? 0
-                                                                            : WATCH_MS);
         while (!is_stopping(s) && dl_clock_monotonic_us() < until_us) {
-            struct timespec pause = {.tv_nsec = 50 * 1000000L};
+            struct timespec pause = {.tv_nsec = WATCH_PAUSE_MS * 1000000L};
             (void)nanosleep(&pause, NULL);
         }
     }

@@ -97,7 +97,7 @@ static dl_status run_last_window(ask *a, const dl_factory_trigger *trigger, dl_r
     } else {
         window.end_us = found.next_us < window.end_us ? found.next_us : window.end_us;
     }
-    return dl_window_queue(a->db, trigger, window, true, a->now_us, out_run, err);
+    return dl_window_queue(a->db, trigger, (dl_window_wish){window, true}, a->now_us, out_run, err);
 }
 
 static dl_status run_now(ask *a, dl_str name, dl_run *out_run, dl_error *err)
@@ -162,7 +162,8 @@ static dl_status rerun_window(ask *a, dl_str name, int64_t start_us, dl_run *out
         dl_error_hint(err, "trigger show says what it waits for");
         return DL_E_CONFLICT;
     }
-    return dl_window_queue(a->db, &s->trigger, found.cover, true, a->now_us, out_run, err);
+    return dl_window_queue(a->db, &s->trigger, (dl_window_wish){found.cover, true}, a->now_us,
+                           out_run, err);
 }
 
 dl_status dl_trigger_rerun(dl_factory *factory, dl_str name, int64_t start_us,

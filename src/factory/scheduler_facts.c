@@ -19,25 +19,25 @@ static dl_status say_blocker(const dl_blocker *b, dl_arena *arena, dl_str *out, 
                            known ? words[b->state] : "is not there yet");
 }
 
-static dl_status say_wait(dl_db *db, const dl_book *book, const dl_run_window *window, bool asked,
-                          dl_arena *arena, dl_str *out, dl_error *err)
+static dl_status say_wait(dl_db *db, const dl_book *book, bool asked, dl_arena *arena,
+                          dl_run_window *window, dl_error *err)
 {
     const dl_scheduled *s = dl_book_find(book, window->trigger);
     if (s == NULL) {
-        *out = DL_STR("its trigger is not published");
+        window->waits_for = DL_STR("its trigger is not published");
         return DL_OK;
     }
     if (!s->started && !asked) {
-        *out = DL_STR("its trigger is stopped");
+        window->waits_for = DL_STR("its trigger is stopped");
         return DL_OK;
     }
     dl_blocker blocker;
     DL_TRY(dl_window_blocker(db, book, &s->trigger,
                              (dl_plan_range){window->start_us, window->end_us}, &blocker, err));
     if (blocker.blocked) {
-        return say_blocker(&blocker, arena, out, err);
+        return say_blocker(&blocker, arena, &window->waits_for, err);
     }
-    return dl_arena_printf(arena, out, err, "room: its turn, at most %u at once",
+    return dl_arena_printf(arena, &window->waits_for, err, "room: its turn, at most %u at once",
                            s->trigger.max_concurrency);
 }
 
@@ -60,7 +60,7 @@ static dl_status read_window(const dl_db_stmt *q, dl_db *db, const dl_book *book
         w.status = (dl_run_status)state;
     }
     if (w.waiting) {
-        DL_TRY(say_wait(db, book, &w, dl_db_int(q, 4) != 0, arena, &w.waits_for, err));
+        DL_TRY(say_wait(db, book, dl_db_int(q, 4) != 0, arena, &w, err));
     }
     *out = w;
     return DL_OK;
@@ -97,6 +97,7 @@ static dl_status read_windows(dl_db *db, dl_str trigger, dl_plan_range range, dl
     return status != DL_OK ? status : finish;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_runs_windows(dl_factory *factory, dl_str trigger, int64_t from_us, int64_t to_us,
                           size_t limit, dl_arena *arena, dl_run_window **out_windows,
                           size_t *out_count, dl_error *err)

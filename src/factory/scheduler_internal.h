@@ -67,11 +67,17 @@ DL_NODISCARD dl_status dl_window_find(dl_db *db, dl_str trigger, int64_t at_us, 
                                       dl_error *err);
 DL_NODISCARD dl_status dl_window_add(dl_db *db, dl_str trigger, dl_plan_range window, bool asked,
                                      dl_error *err);
-/** Make all windows that are due, at most `*budget`; `*next_us` becomes when the next one is, if
- * that is earlier. */
-DL_NODISCARD dl_status dl_window_make(dl_db *db, const dl_factory_trigger *trigger, dl_place *place,
-                                      int64_t now_us, size_t *budget, int64_t *next_us,
-                                      dl_error *err);
+/** What a step works with; `next_us` becomes less when something is due earlier. */
+typedef struct dl_step {
+    dl_db *db;
+    const dl_book *book;
+    int64_t now_us, next_us;
+    size_t budget; /* windows that it may still make */
+} dl_step;
+void dl_step_due(dl_step *step, int64_t due_us);
+/** Make all windows of a trigger that are due. */
+DL_NODISCARD dl_status dl_window_make(dl_step *step, const dl_factory_trigger *trigger,
+                                      dl_place *place, dl_error *err);
 
 typedef struct dl_blocker {
     bool blocked;
@@ -86,10 +92,14 @@ DL_NODISCARD dl_status dl_window_blocker(dl_db *db, const dl_book *book,
 /** Queue runs for the oldest windows that wait, as far as there is room. */
 DL_NODISCARD dl_status dl_window_activate(dl_db *db, const dl_book *book, const dl_scheduled *s,
                                           int64_t now_us, dl_error *err);
-/** A run for a window; the window's row exists. */
+typedef struct dl_window_wish {
+    dl_plan_range window;
+    bool asked; /* by a person */
+} dl_window_wish;
+/** A run for a window, which is made when it is not there. */
 DL_NODISCARD dl_status dl_window_queue(dl_db *db, const dl_factory_trigger *trigger,
-                                       dl_plan_range window, bool asked, int64_t now_us,
-                                       dl_run *out_run, dl_error *err);
+                                       dl_window_wish wish, int64_t now_us, dl_run *out_run,
+                                       dl_error *err);
 
 /* ---- a step (scheduler_step.c) ---- */
 

@@ -42,8 +42,8 @@ static dl_status claim_in(dl_scheduler *s, dl_db *db, dl_arena *arena, dl_run_cl
     bool changed = false; /* somebody may have stopped or removed a trigger just now */
     DL_TRY(dl_book_read(db, &s->book, &changed, err));
     room_work room = {.db = db, .book = &s->book, .err = err};
-    DL_TRY(dl_runs_take(db, dl_factory_now_us(s->options.factory), arena, has_room, &room, claim,
-                        err));
+    dl_run_taking how = {dl_factory_now_us(s->options.factory), has_room, &room};
+    DL_TRY(dl_runs_take(db, &how, arena, claim, err));
     return room.status;
 }
 
@@ -62,11 +62,10 @@ dl_status dl_scheduler_claim(dl_scheduler *s, dl_arena *arena, dl_run_claim *out
 /* ---- ending ---- */
 
 /* The same run once more, in the same group. */
-static dl_status queue_again(dl_db *db, const dl_run *run, unsigned retry, bool asked,
-                             int64_t not_before_us, int64_t now_us, dl_error *err)
+static dl_status queue_again(dl_db *db, const dl_run *run, dl_run_more more, int64_t not_before_us,
+                             int64_t now_us, dl_error *err)
 {
     dl_run again = *run;
-    dl_run_more more = {.retry = retry, .asked = asked};
     again.not_before_us = not_before_us;
     again.cause = again.hint = again.counts = DL_STR_NONE;
     return dl_runs_insert(db, now_us, &more, &again, err);
@@ -98,10 +97,11 @@ static dl_status end_in(dl_scheduler *s, dl_db *db, dl_run *run, const dl_run_mo
     const dl_scheduled *trigger =
         run->trigger.len > 0 ? dl_book_find(&s->book, run->trigger) : NULL;
     if (again) {
-        DL_TRY(queue_again(db, run, more->retry, more->asked, 0, now_us, err));
+        DL_TRY(queue_again(db, run, *more, 0, now_us, err));
     } else if (trigger != NULL && !run->cancel_asked &&
                dl_plan_retry(&trigger->trigger, run->status, more->retry, now_us, &not_before_us)) {
-        DL_TRY(queue_again(db, run, more->retry + 1, more->asked, not_before_us, now_us, err));
+        dl_run_more next = {.retry = more->retry + 1, .asked = more->asked};
+        DL_TRY(queue_again(db, run, next, not_before_us, now_us, err));
     }
     return trigger != NULL && run->has_window
                ? dl_window_activate(db, &s->book, trigger, now_us, err)
@@ -155,7 +155,7 @@ static dl_status recover_one(dl_db *db, int64_t now_us, bool *out_found, dl_erro
     run.cause =
         run.cancel_asked ? DL_STR("cancelled while it was in progress") : DL_STR(INTERRUPTED);
     DL_TRY(dl_runs_close(db, now_us, &run, err));
-    return run.cancel_asked ? DL_OK : queue_again(db, &run, more.retry, more.asked, 0, now_us, err);
+    return run.cancel_asked ? DL_OK : queue_again(db, &run, more, 0, now_us, err);
 }
 
 dl_status dl_scheduler_recover(dl_scheduler *s, dl_error *err)

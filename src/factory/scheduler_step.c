@@ -1,5 +1,7 @@
 #include "factory/scheduler_internal.h"
 
+enum { ORPHAN_ARENA_BYTES = 1024 * 1024 };
+
 /* ---- a trigger's place ---- */
 
 /* What a document that is new, started, stopped or moved makes of the place. */
@@ -56,11 +58,13 @@ static dl_status queue_plain(dl_db *db, const dl_factory_trigger *trigger, int64
 
 /* One that still waits for its turn stands for the newest time: a trigger that is faster than its
  * runs does not fill the queue. */
-static dl_status step_schedule(dl_db *db, const dl_factory_trigger *trigger, dl_place *place,
-                               int64_t now_us, int64_t *next_us, dl_error *err)
+static dl_status step_schedule(dl_step *step, const dl_factory_trigger *trigger, dl_place *place,
+                               dl_error *err)
 {
+    dl_db *db = step->db;
+    int64_t now_us = step->now_us;
     dl_plan_firing firing = dl_plan_schedule(trigger, place->position_us, now_us);
-    *next_us = firing.next_us < *next_us ? firing.next_us : *next_us;
+    dl_step_due(step, firing.next_us);
     if (!firing.due) {
         return DL_OK;
     }
@@ -78,13 +82,14 @@ static dl_status step_schedule(dl_db *db, const dl_factory_trigger *trigger, dl_
     return dl_db_run(q, err);
 }
 
-static dl_status step_change(dl_db *db, const dl_scheduled *s, dl_place *place, int64_t now_us,
-                             int64_t *next_us, dl_error *err)
+static dl_status step_change(dl_step *step, const dl_scheduled *s, dl_place *place, dl_error *err)
 {
+    dl_db *db = step->db;
+    int64_t now_us = step->now_us;
     int64_t again_us = INT64_MAX;
     bool due =
         dl_plan_change(&s->trigger, s->newest, place->sequence, place->fired_us, now_us, &again_us);
-    *next_us = again_us < *next_us ? again_us : *next_us;
+    dl_step_due(step, again_us);
     if (!due) {
         return DL_OK;
     }
@@ -100,53 +105,50 @@ static dl_status step_change(dl_db *db, const dl_scheduled *s, dl_place *place, 
 
 /* ---- the step ---- */
 
-static dl_status step_started(dl_db *db, const dl_scheduled *s, dl_place *place, int64_t now_us,
-                              size_t *budget, int64_t *next_us, dl_error *err)
+static dl_status step_started(dl_step *step, const dl_scheduled *s, dl_place *place, dl_error *err)
 {
     switch (s->trigger.type) {
     case DL_FACTORY_TUMBLING:
-        return dl_window_make(db, &s->trigger, place, now_us, budget, next_us, err);
+        return dl_window_make(step, &s->trigger, place, err);
     case DL_FACTORY_SCHEDULE:
-        return step_schedule(db, &s->trigger, place, now_us, next_us, err);
+        return step_schedule(step, &s->trigger, place, err);
     case DL_FACTORY_ON_CHANGE:
-        return step_change(db, s, place, now_us, next_us, err);
+        return step_change(step, s, place, err);
     case DL_FACTORY_MANUAL:
         break;
     }
     return DL_OK;
 }
 
-static dl_status step_trigger(dl_db *db, const dl_book *book, const dl_scheduled *s, int64_t now_us,
-                              size_t *budget, int64_t *next_us, dl_error *err)
+static dl_status step_trigger(dl_step *step, const dl_scheduled *s, dl_error *err)
 {
     dl_place before, place;
-    DL_TRY(dl_place_read(db, s->trigger.name, &before, err));
+    DL_TRY(dl_place_read(step->db, s->trigger.name, &before, err));
     place = before;
-    settle_place(s, now_us, &place);
+    settle_place(s, step->now_us, &place);
     if (s->started) {
-        DL_TRY(step_started(db, s, &place, now_us, budget, next_us, err));
+        DL_TRY(step_started(step, s, &place, err));
     }
     if (!same_place(&before, &place)) {
-        DL_TRY(dl_place_write(db, &s->trigger, &place, err));
+        DL_TRY(dl_place_write(step->db, &s->trigger, &place, err));
     }
-    return s->trigger.type == DL_FACTORY_TUMBLING ? dl_window_activate(db, book, s, now_us, err)
-                                                  : DL_OK;
+    return s->trigger.type == DL_FACTORY_TUMBLING
+               ? dl_window_activate(step->db, step->book, s, step->now_us, err)
+               : DL_OK;
 }
 
 dl_status dl_step_plan(dl_db *db, const dl_book *book, int64_t now_us, int64_t *out_next_us,
                        dl_error *err)
 {
-    int64_t next_us = INT64_MAX;
-    size_t budget = DL_STEP_WINDOWS;
+    dl_step step = {db, book, now_us, INT64_MAX, DL_STEP_WINDOWS};
     for (size_t i = 0; i < book->count; i++) {
-        dl_status status =
-            step_trigger(db, book, &book->triggers[i], now_us, &budget, &next_us, err);
+        dl_status status = step_trigger(&step, &book->triggers[i], err);
         if (status != DL_OK) {
             return dl_error_within(err, status, "scheduling trigger %.*s",
                                    DL_STR_ARG(book->triggers[i].trigger.name));
         }
     }
-    *out_next_us = next_us;
+    *out_next_us = step.next_us;
     return DL_OK;
 }
 
@@ -172,7 +174,7 @@ static dl_status next_orphan(dl_db *db, dl_arena *arena, dl_run *out_run, bool *
 static dl_status drop_orphans(dl_db *db, int64_t now_us, dl_error *err)
 {
     for (;;) {
-        DL_AUTO(dl_arena) arena = dl_arena_create(1024 * 1024);
+        DL_AUTO(dl_arena) arena = dl_arena_create(ORPHAN_ARENA_BYTES);
         if (arena == NULL) {
             return dl_error_set(err, DL_E_NOMEM, "scheduler: out of memory");
         }
@@ -188,12 +190,13 @@ static dl_status drop_orphans(dl_db *db, int64_t now_us, dl_error *err)
 
 dl_status dl_step_forget(dl_db *db, int64_t now_us, dl_error *err)
 {
-    static const char *const scripts[] = {
-        "DELETE FROM run_window WHERE state = 0 AND attempts = 0 AND trigger IN"
-        " (SELECT trigger FROM trigger_place WHERE " GONE ")",
+    static const char windows[] = "DELETE FROM run_window WHERE state = 0 AND attempts = 0 AND"
+                                  " trigger IN (SELECT trigger FROM trigger_place WHERE " GONE ")";
+    static const char asked[] =
         "UPDATE run_window SET state = (SELECT status FROM run WHERE seq = run_window.run)"
-        " WHERE state = 0 AND trigger IN (SELECT trigger FROM trigger_place WHERE " GONE ")",
-        "DELETE FROM trigger_place WHERE " GONE};
+        " WHERE state = 0 AND trigger IN (SELECT trigger FROM trigger_place WHERE " GONE ")";
+    static const char places[] = "DELETE FROM trigger_place WHERE " GONE;
+    static const char *const scripts[] = {windows, asked, places};
     DL_TRY(drop_orphans(db, now_us, err));
     for (size_t i = 0; i < DL_COUNT_OF(scripts); i++) {
         dl_db_stmt *q = NULL;

@@ -91,32 +91,36 @@ dl_status dl_window_add(dl_db *db, dl_str trigger, dl_plan_range window, bool as
     return dl_db_run(q, err);
 }
 
-dl_status dl_window_make(dl_db *db, const dl_factory_trigger *trigger, dl_place *place,
-                         int64_t now_us, size_t *budget, int64_t *next_us, dl_error *err)
+void dl_step_due(dl_step *step, int64_t due_us)
+{
+    step->next_us = due_us < step->next_us ? due_us : step->next_us;
+}
+
+dl_status dl_window_make(dl_step *step, const dl_factory_trigger *trigger, dl_place *place,
+                         dl_error *err)
 {
     dl_window_at found = {.next_us = place->position_us}; /* not looked yet */
     for (;;) {
         dl_plan_range window;
         if (place->position_us >= found.next_us) {
-            DL_TRY(dl_window_find(db, trigger->name, place->position_us, &found, err));
+            DL_TRY(dl_window_find(step->db, trigger->name, place->position_us, &found, err));
         }
-        bool covered = found.cover.end_us > place->position_us && found.state >= 0;
+        bool covered = found.state >= 0 && found.cover.end_us > place->position_us;
         if (!covered && !dl_plan_window(trigger, place->position_us, found.next_us, &window)) {
             return DL_OK;
         }
-        int64_t due_us = covered ? now_us : dl_plan_due(trigger, window.end_us);
-        if (due_us > now_us || *budget == 0) {
-            int64_t again_us = due_us > now_us ? due_us : now_us;
-            *next_us = again_us < *next_us ? again_us : *next_us;
+        int64_t due_us = covered ? step->now_us : dl_plan_due(trigger, window.end_us);
+        if (due_us > step->now_us || step->budget == 0) {
+            dl_step_due(step, due_us > step->now_us ? due_us : step->now_us);
             return DL_OK;
         }
-        --*budget;
+        step->budget--;
         if (covered) {
             place->position_us = found.cover.end_us;
             found = (dl_window_at){.next_us = place->position_us};
             continue;
         }
-        DL_TRY(dl_window_add(db, trigger->name, window, false, err));
+        DL_TRY(dl_window_add(step->db, trigger->name, window, false, err));
         place->position_us = window.end_us;
     }
 }
@@ -179,27 +183,24 @@ dl_status dl_window_blocker(dl_db *db, const dl_book *book, const dl_factory_tri
 
 /* ---- from waiting to the queue ---- */
 
-dl_status dl_window_queue(dl_db *db, const dl_factory_trigger *trigger, dl_plan_range window,
-                          bool asked, int64_t now_us, dl_run *out_run, dl_error *err)
+dl_status dl_window_queue(dl_db *db, const dl_factory_trigger *trigger, dl_window_wish wish,
+                          int64_t now_us, dl_run *out_run, dl_error *err)
 {
     dl_run run = {.pipeline = trigger->pipeline,
                   .trigger = trigger->name,
                   .trigger_type = trigger->type,
                   .has_window = true,
-                  .window_start_us = window.start_us,
-                  .window_end_us = window.end_us,
-                  .scheduled_us = dl_plan_due(trigger, window.end_us)};
-    dl_run_more more = {.asked = asked};
+                  .window_start_us = wish.window.start_us,
+                  .window_end_us = wish.window.end_us,
+                  .scheduled_us = dl_plan_due(trigger, wish.window.end_us)};
+    dl_run_more more = {.asked = wish.asked};
     DL_TRY(dl_runs_insert(db, now_us, &more, &run, err));
     *out_run = run;
     return DL_OK;
 }
 
 typedef struct ready_windows {
-    struct {
-        dl_plan_range window;
-        bool asked;
-    } items[DL_FACTORY_CONCURRENCY_LIMIT];
+    dl_window_wish items[DL_FACTORY_CONCURRENCY_LIMIT];
     size_t count, limit;
 } ready_windows;
 
@@ -239,8 +240,7 @@ static dl_status find_ready(dl_db *db, const dl_book *book, const dl_scheduled *
         dl_blocker blocker = {0};
         status = dl_window_blocker(db, book, &s->trigger, window, &blocker, err);
         if (status == DL_OK && !blocker.blocked) {
-            ready->items[ready->count].window = window;
-            ready->items[ready->count++].asked = dl_db_int(q, 2) != 0;
+            ready->items[ready->count++] = (dl_window_wish){window, dl_db_int(q, 2) != 0};
         }
     }
     dl_status finish = dl_db_finish(q, status == DL_OK ? err : NULL);
@@ -258,8 +258,7 @@ dl_status dl_window_activate(dl_db *db, const dl_book *book, const dl_scheduled 
     DL_TRY(find_ready(db, book, s, &ready, err));
     for (size_t i = 0; i < ready.count; i++) {
         dl_run run;
-        DL_TRY(dl_window_queue(db, &s->trigger, ready.items[i].window, ready.items[i].asked, now_us,
-                               &run, err));
+        DL_TRY(dl_window_queue(db, &s->trigger, ready.items[i], now_us, &run, err));
     }
     return DL_OK;
 }
