@@ -164,6 +164,14 @@ void dl_scheduler_wake(dl_scheduler *s)
 
 /* ---- one run ---- */
 
+static bool is_stopping(dl_scheduler *s)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    bool stopping = s->stopping;
+    (void)pthread_mutex_unlock(&s->mutex);
+    return stopping;
+}
+
 static void log_failure(const char *op, const dl_error *err)
 {
     dl_log_line line;
@@ -206,6 +214,25 @@ static bool give_slot(dl_scheduler *s, dl_slot *slot)
     return stopping;
 }
 
+/* What was done must not be lost to a disk that is full for a while: a worker holds on to the end
+ * until it is recorded. Without threads the caller decides; after the end of the scheduler the
+ * next one does the run again. */
+static dl_status record_end(dl_scheduler *s, dl_run_claim *claim, bool stopping, dl_error *err)
+{
+    for (;;) {
+        dl_status status = dl_scheduler_end(s, &claim->run, &claim->more, stopping, err);
+        if (status == DL_OK || status == DL_E_CONFLICT || !s->started || is_stopping(s)) {
+            return status;
+        }
+        log_failure("end", err);
+        dl_error_clear(err);
+        for (int i = 0; i < LOOK_MS / WATCH_PAUSE_MS && !is_stopping(s); i++) {
+            struct timespec pause = {.tv_nsec = WATCH_PAUSE_MS * 1000000L};
+            (void)nanosleep(&pause, NULL);
+        }
+    }
+}
+
 static dl_status do_run(dl_scheduler *s, size_t index, dl_run_claim *claim, dl_arena *arena,
                         dl_error *err)
 {
@@ -213,7 +240,7 @@ static dl_status do_run(dl_scheduler *s, size_t index, dl_run_claim *claim, dl_a
     dl_slot *slot = take_slot(s, index, claim->run.id);
     work->run(work->context, &claim->run, arena, &slot->cancel);
     bool stopping = give_slot(s, slot);
-    DL_TRY(dl_scheduler_end(s, &claim->run, &claim->more, stopping, err));
+    DL_TRY(record_end(s, claim, stopping, err));
     log_run(&claim->run);
     if (work->told != NULL) {
         work->told(work->context, &claim->run, dl_run_status_text(claim->run.status));
@@ -493,14 +520,6 @@ static bool next_round(dl_scheduler *s, uint64_t *round)
     bool go_on = !s->stopping;
     (void)pthread_mutex_unlock(&s->mutex);
     return go_on;
-}
-
-static bool is_stopping(dl_scheduler *s)
-{
-    (void)pthread_mutex_lock(&s->mutex);
-    bool stopping = s->stopping;
-    (void)pthread_mutex_unlock(&s->mutex);
-    return stopping;
 }
 
 static void *worker_thread(void *context)

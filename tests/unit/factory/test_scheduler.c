@@ -667,6 +667,42 @@ TAP_CASE(threads_work_and_stop)
     home_end(&h);
 }
 
+static void exec(home *h, const char *sql)
+{
+    dl_db *db = dl_factory_lock(h->factory);
+    TAP_OK(dl_db_exec(db, sql, &h->err), h->err);
+    dl_factory_unlock(h->factory);
+}
+
+TAP_CASE(an_end_that_cannot_be_recorded_is_not_lost)
+{
+    home h;
+    busy b = {0};
+    dl_factory_trigger t = tumbling("t", DL_CALENDAR_HOUR, 1);
+    begin_with(&h, &t);
+    h.now_us += 2 * HOUR_US;
+    exec(&h, "CREATE TRIGGER full BEFORE UPDATE OF ended_us ON run"
+             " BEGIN SELECT RAISE(ABORT, 'full'); END"); /* as a disk that is full */
+    dl_scheduler_options options = {.factory = h.factory,
+                                    .work = {.run = busy_run, .told = busy_told, .context = &b},
+                                    .workers = 2};
+    dl_scheduler *s = NULL;
+    TAP_OK(dl_scheduler_open(&options, &s, &h.err), h.err);
+    TAP_OK(dl_scheduler_start(s, &h.err), h.err);
+    TAP_TRUE(wait_for(&b.done, 1, 30));
+    pause_ms(300);
+    TAP_EQ_INT(b.told, 0);
+    exec(&h, "DROP TRIGGER full");
+    TAP_TRUE(wait_for(&b.told, 2, 30));
+    TAP_EQ_INT(b.done, 2); /* each once */
+    dl_run *runs = NULL;
+    TAP_EQ_INT(list(&h, "t", &runs), 2);
+    TAP_EQ_INT(runs[0].status, DL_RUN_SUCCEEDED);
+    TAP_EQ_INT(runs[1].status, DL_RUN_SUCCEEDED);
+    dl_scheduler_close(s);
+    home_end(&h);
+}
+
 /* ---- a real process, killed ---- */
 
 enum { LIVES = 40, KILLED_WINDOWS = 400 };
@@ -795,6 +831,7 @@ int main(void)
     TAP_RUN(a_schedule_fires_once_for_what_was_missed);
     TAP_RUN(on_change_runs_when_there_is_something_new);
     TAP_RUN(threads_work_and_stop);
+    TAP_RUN(an_end_that_cannot_be_recorded_is_not_lost);
     TAP_RUN(killed_again_and_again_each_window_succeeds_once);
     TAP_RUN(each_allocation_fails_once);
     return tap_done();
