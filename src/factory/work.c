@@ -183,15 +183,20 @@ static dl_status take_kept(dl_work_running *r, dl_error *err)
 
 /* ---- watching a run ---- */
 
-static void tell_progress(dl_work_running *r, const dl_pipeline_counts *now)
+/* Called with the run's lock, which is not held while the record is written. */
+static void tell_progress(dl_work_running *r)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(PROGRESS_ARENA_BYTES);
     dl_run run = *r->run;
     dl_pipeline_counts counts = r->before;
+    dl_pipeline_counts now = {0};
     dl_error ignored = {0};
-    dl_work_counts_add(&counts, now);
+    dl_pipeline_counts_now(r->pipeline, &now);
+    dl_work_counts_add(&counts, &now);
     if (arena != NULL && dl_work_counts_put(r, &counts, arena, &run.counts, &ignored) == DL_OK) {
+        (void)pthread_mutex_unlock(&r->lock);
         (void)(dl_runs_progress(r->work->factory, &run, &ignored) == DL_OK);
+        (void)pthread_mutex_lock(&r->lock);
     }
 }
 
@@ -214,15 +219,10 @@ static void *watch(void *context)
     (void)pthread_mutex_lock(&r->lock);
     while (!r->over) {
         pass_cancel_on(r);
-        dl_pipeline_counts counts = {0};
-        bool due =
-            r->pipeline != NULL && dl_clock_monotonic_us() - told_us >= (int64_t)PROGRESS_MS * 1000;
-        if (due) {
-            dl_pipeline_counts_now(r->pipeline, &counts);
-            (void)pthread_mutex_unlock(&r->lock);
-            tell_progress(r, &counts);
+        if (r->pipeline != NULL &&
+            dl_clock_monotonic_us() - told_us >= (int64_t)PROGRESS_MS * 1000) {
+            tell_progress(r);
             told_us = dl_clock_monotonic_us();
-            (void)pthread_mutex_lock(&r->lock);
             continue;
         }
         struct timespec until = time_after(LOOK_MS);
@@ -254,10 +254,14 @@ static void forget_counts(dl_work_running *r)
 static dl_status attempt(dl_work_running *r, dl_error *err)
 {
     int64_t began_us = dl_clock_monotonic_us();
+    (void)pthread_mutex_lock(&r->lock);
     r->attempts++;
+    (void)pthread_mutex_unlock(&r->lock);
     forget_counts(r);
     dl_status status = dl_work_kept_open(r, err);
+    (void)pthread_mutex_lock(&r->lock);
     r->opened_us += dl_clock_monotonic_us() - began_us;
+    (void)pthread_mutex_unlock(&r->lock);
     if (status == DL_OK) {
         status = dl_pipeline_sync(r->kept->pipeline, r->kept->source, &r->counts, err);
     }

@@ -80,7 +80,7 @@ struct dl_work_running {
     dl_pipeline_counts counts; /* at the end */
     atomic_bool timed_out;
     pthread_t watcher;
-    pthread_mutex_t lock; /* guards what is below */
+    pthread_mutex_t lock; /* guards what is below, and attempts, opened_us, before */
     pthread_cond_t changed;
     dl_pipeline *pipeline; /* whose counts are shown; NULL: none */
     bool over;

@@ -429,8 +429,10 @@ dl_status dl_pipeline_tables_open(dl_pipeline *p, bool create, dl_error *err)
             DL_TRY(evolve(p, t, err));
         }
         DL_TRY(dl_pipeline_bind(p, t, err));
+        (void)pthread_mutex_lock(&p->lock);
         p->counts.tables[i].version = dl_delta_version(t->table);
         p->counts.tables[i].row_count = dl_delta_totals_of(t->table).row_count;
+        (void)pthread_mutex_unlock(&p->lock);
     }
     return DL_OK;
 }

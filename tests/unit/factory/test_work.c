@@ -778,6 +778,7 @@ TAP_CASE(a_lake_that_is_taken_away_is_told)
 typedef struct stopping {
     home *home;
     dl_cancel *cancel;
+    bool seen;
 } stopping;
 
 /* When the feed waits and a batch was committed: then the run can go neither on nor back. */
@@ -808,7 +809,7 @@ TAP_CASE(a_run_that_is_cancelled_leaves_what_was_committed)
     h.feed.step_us = 1000;
     h.feed.hang_at = 34; /* pages of 2,000 rows: after the first batch */
     dl_cancel cancel = {0};
-    stopping s = {&h, &cancel};
+    stopping s = {.home = &h, .cancel = &cancel};
     pthread_t thread = 0;
     TAP_EQ_INT(pthread_create(&thread, NULL, stop_when_hung, &s), 0);
     dl_run what = window_run(&h, 0);
@@ -827,6 +828,46 @@ TAP_CASE(a_run_that_is_cancelled_leaves_what_was_committed)
     TAP_EQ_INT(table_count(&run, "instance", "rows"), 70000);
     TAP_EQ_INT(table_count(&run, "instance", "rowsIn"), 70000 - committed);
     TAP_EQ_INT(table_count(&run, "study", "rows"), 700);
+    home_end(&h);
+}
+
+/* While the feed waits: the record follows within two seconds. */
+static void *look_at_progress(void *context)
+{
+    stopping *s = context;
+    DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_BYTES);
+    for (int i = 0; i < 100; i++) {
+        struct timespec pause = {.tv_nsec = 50000000};
+        (void)nanosleep(&pause, NULL);
+        dl_run *runs = NULL;
+        size_t count = 0;
+        dl_run_filter filter = {.by_status = true, .status = DL_RUN_IN_PROGRESS};
+        if (dl_runs_list(s->home->factory, &filter, arena, &runs, &count, NULL) == DL_OK &&
+            count == 1 && count_of(&runs[0], "attempts") == 1 &&
+            has(runs[0].parameters, "StartTime")) {
+            s->seen = true;
+            break;
+        }
+    }
+    dl_cancel_ask(s->cancel);
+    return NULL;
+}
+
+TAP_CASE(progress_is_seen_while_a_run_goes_on)
+{
+    home h;
+    home_begin(&h);
+    h.feed.rows = 60;
+    h.feed.hang_at = 2;
+    dl_cancel cancel = {0};
+    stopping s = {.home = &h, .cancel = &cancel};
+    pthread_t thread = 0;
+    TAP_EQ_INT(pthread_create(&thread, NULL, look_at_progress, &s), 0);
+    dl_run what = window_run(&h, 0);
+    dl_run run = run_it(&h, &what, &cancel);
+    (void)pthread_join(thread, NULL);
+    TAP_EQ_INT(run.status, DL_RUN_CANCELLED);
+    TAP_TRUE(s.seen);
     home_end(&h);
 }
 
@@ -1098,6 +1139,7 @@ int main(int argc, char **argv)
     parameters_that_are_wrong();
     TAP_RUN(a_lake_that_is_taken_away_is_told);
     TAP_RUN(a_run_that_is_cancelled_leaves_what_was_committed);
+    TAP_RUN(progress_is_seen_while_a_run_goes_on);
     TAP_RUN(a_timeout_is_a_failure);
     TAP_RUN(another_program_may_sync_between_runs);
     TAP_RUN(so_many_lakes_stay_open);
