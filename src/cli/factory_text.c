@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define SECOND_US ((int64_t)1000000)
+#define DAY_US (86400 * SECOND_US)
 enum { PATH_SIZE = 4096, UNIT_LIMIT = 8 };
 
 /* ---- durations ---- */
@@ -22,8 +23,8 @@ static const struct {
     {{"s", "sec", "second", "seconds"}, SECOND_US, DL_CALENDAR_MINUTE, false},
     {{"m", "min", "minute", "minutes"}, 60 * SECOND_US, DL_CALENDAR_MINUTE, true},
     {{"h", "hr", "hour", "hours"}, 3600 * SECOND_US, DL_CALENDAR_HOUR, true},
-    {{"d", "day", "days", "days"}, 86400 * SECOND_US, DL_CALENDAR_DAY, true},
-    {{"w", "wk", "week", "weeks"}, 7 * 86400 * SECOND_US, DL_CALENDAR_WEEK, true},
+    {{"d", "day", "days", "days"}, DAY_US, DL_CALENDAR_DAY, true},
+    {{"w", "wk", "week", "weeks"}, 7 * DAY_US, DL_CALENDAR_WEEK, true},
     {{"mo", "mon", "month", "months"}, 0, DL_CALENDAR_MONTH, true}, /* no length of its own */
 };
 

@@ -105,9 +105,10 @@ static dl_status start_service(serving *s, dl_error *err)
 {
     const dl_http_app app = dl_factory_routes_app(s->routes);
     const dl_service_mount mounts[] = {{"/factory/", app}, {"/metrics", app}};
-    s->options.mounts = mounts;
-    s->options.mount_count = DL_COUNT_OF(mounts);
-    DL_TRY(dl_service_start(&s->options, &s->service, err));
+    dl_service_options mounted = s->options;
+    mounted.mounts = mounts;
+    mounted.mount_count = DL_COUNT_OF(mounts);
+    DL_TRY(dl_service_start(&mounted, &s->service, err));
     (void)pthread_mutex_lock(&s->feed.lock);
     s->feed.service = s->service;
     (void)pthread_mutex_unlock(&s->feed.lock);

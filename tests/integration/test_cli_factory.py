@@ -685,7 +685,7 @@ def test_serve_schedules_and_answers(home, source):
         answer = server.http.get("/factory/runs", {}, absolute=True)
         assert [r["runId"] for r in answer.json()["value"]] == [r["runId"] for r in home.runs()]
         assert "dicomlake" in server.http.get("/metrics", {}, absolute=True).text
-        assert "1" in home("trigger", "daemon", code=FAILED).stderr
+        assert str(server.pid) in home("trigger", "daemon", code=FAILED).stderr
         assert server.http.get("/changefeed", {}).status == 200
     finally:
         assert server.stop() == 0
