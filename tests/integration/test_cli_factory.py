@@ -747,6 +747,21 @@ def test_the_homes_own_feed(home, service_instances):
     assert home.facts("table", "show", "instance")["rows"] == 3
 
 
+def test_a_daemon_follows_the_homes_own_feed(home, service_instances):
+    """On change, without serve: the service that the daemon needs is found by other commands."""
+    home("connection", "add", "own", "--type", "dicom", "--url", "home:")
+    home("connection", "add", "tables", "--type", "lake", "--url", "home:")
+    home("pipeline", "create", "copy", "--dicom", "own", "--lake", "tables")
+    home("trigger", "create", "live", "--type", "on-change", "--pipeline", "copy", "--quiet", "1s")
+    home("pipeline", "publish")
+    with home.daemon():
+        wait_for(lambda: (home.path / "state" / "serve.json").exists(), 20, "the daemon's service")
+        home("import", service_instances)
+        wait_for(lambda: any(r["counts"]["changes"] == 3 for r in home.runs("--status", "succeeded")), 20, "the rows")
+    assert not (home.path / "state" / "serve.json").exists()
+    assert home.facts("table", "show", "instance")["rows"] == 3
+
+
 @pytest.fixture
 def service_instances(tmp_path):
     from support import dicom
