@@ -51,8 +51,8 @@ void dl_state_close(dl_state *state);
  * until a clear succeeds. */
 DL_NODISCARD dl_status dl_state_clear(dl_state *state, dl_error *err);
 
-/** Others may have written while the lake's lock was not held: what is kept in memory is forgotten if
- * they have. */
+/** Others may have written while the lake's lock was not held: what is kept in memory is forgotten
+ * if they have. */
 DL_NODISCARD dl_status dl_state_refresh(dl_state *state, dl_error *err);
 /** Everything below that writes stands between begin and commit; rollback forgets it. After a call
  * that writes has failed, only rollback is left. */
