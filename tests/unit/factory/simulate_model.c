@@ -232,6 +232,9 @@ static void claim_window(model *m, model_trigger *t, const dl_run *run)
         complain(m, t, run->window_start_us, "a run has a window that is not the trigger's");
         return;
     }
+    if (w->state >= MODEL_SUCCEEDED) { /* who asks for it again takes it out of its end */
+        complain(m, t, w->start_us, "a window that has ended runs again");
+    }
     if (!w->asked && !t->started) {
         complain(m, t, w->start_us, "a window of a stopped trigger runs");
     }
