@@ -293,12 +293,12 @@ static dl_status test(dl_cli_factory *f, DL_UNUSED const void *given, const dl_c
 /* ---- the command ---- */
 
 static const dl_cli_action actions[] = {
-    {"add", "NAME", 1, 1, true, add},
-    {"list", "", 0, 0, false, list},
-    {"show", "NAME", 1, 1, false, show},
-    {"remove", "NAME...", 1, ARGS_LIMIT, false, remove_some},
-    {"rename", "NAME NEW-NAME", 2, 2, false, rename_one},
-    {"test", "NAME", 1, 1, false, test},
+    {"add", "NAME", 1, 1, DL_CLI_HOME_MADE, add},
+    {"list", "", 0, 0, DL_CLI_HOME_THERE, list},
+    {"show", "NAME", 1, 1, DL_CLI_HOME_THERE, show},
+    {"remove", "NAME...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, remove_some},
+    {"rename", "NAME NEW-NAME", 2, 2, DL_CLI_HOME_THERE, rename_one},
+    {"test", "NAME", 1, 1, DL_CLI_HOME_THERE, test},
 };
 
 static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)

@@ -338,7 +338,7 @@ static void factory_close(dl_cli_factory *f)
     dl_arena_destroy(f->arena);
 }
 
-static dl_status find_home(dl_cli_factory *f, const dl_cli_factory_where *where, bool create,
+static dl_status find_home(dl_cli_factory *f, const dl_cli_factory_where *where, dl_cli_home need,
                            dl_error *err)
 {
     struct stat info;
@@ -348,7 +348,7 @@ static dl_status find_home(dl_cli_factory *f, const dl_cli_factory_where *where,
         dl_error_hint(err, "give --home DIR, or set DICOMLAKE_HOME");
         return DL_E_INVALID;
     }
-    if (!create && (stat(f->home, &info) != 0 || !S_ISDIR(info.st_mode))) {
+    if (need == DL_CLI_HOME_THERE && (stat(f->home, &info) != 0 || !S_ISDIR(info.st_mode))) {
         (void)dl_error_set(err, DL_E_NOT_FOUND, "no home in %s", f->home);
         dl_error_hint(err, "dicomlake connection add, import or serve makes one");
         return DL_E_NOT_FOUND;
@@ -356,10 +356,12 @@ static dl_status find_home(dl_cli_factory *f, const dl_cli_factory_where *where,
     return DL_OK;
 }
 
-static dl_status factory_open(dl_cli_factory *f, const dl_cli_factory_where *where, bool create,
-                              dl_error *err)
+static dl_status factory_open(dl_cli_factory *f, const dl_cli_factory_where *where,
+                              dl_cli_home need, dl_error *err)
 {
-    DL_TRY(find_home(f, where, create, err));
+    if (need != DL_CLI_HOME_NONE) {
+        DL_TRY(find_home(f, where, need, err));
+    }
     f->json = where->json;
     f->arena = dl_arena_create(ARENA_LIMIT_BYTES);
     if (f->arena == NULL) {
@@ -369,6 +371,9 @@ static dl_status factory_open(dl_cli_factory *f, const dl_cli_factory_where *whe
     dl_json_writer_init(&f->w, &f->text, err);
     dl_cli_home_feed_init(&f->feed, f->home, f->cli->stop);
     dl_service_settings_init(&f->settings);
+    if (need == DL_CLI_HOME_NONE) {
+        return DL_OK;
+    }
     DL_TRY(dl_service_settings_load(&f->settings, f->home, err));
     dl_factory_options options = {.home = f->home,
                                   .clock = dl_clock_system(),
@@ -469,7 +474,7 @@ static dl_status run_action(dl_cli_factory *f, const dl_cli_actions *actions, co
     }
     const dl_cli_args rest = {args->items + 1, args->count - 1};
     DL_TRY(check_words(actions, action, options, rest.count, err));
-    DL_TRY(factory_open(f, options, action->makes_home, err));
+    DL_TRY(factory_open(f, options, action->home, err));
     DL_TRY(action->run(f, options, &rest, err));
     if (f->json && f->text.len > 0) {
         DL_TRY(dl_cli_factory_print(f, err));

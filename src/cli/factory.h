@@ -94,11 +94,18 @@ typedef struct dl_cli_factory {
     dl_cli_exit code; /* of an action that did what it could */
 } dl_cli_factory;
 
+/** What an action wants of the home. */
+typedef enum dl_cli_home {
+    DL_CLI_HOME_THERE, /* it must exist */
+    DL_CLI_HOME_MADE,  /* made when missing */
+    DL_CLI_HOME_NONE,  /* none is asked for: `factory` is NULL */
+} dl_cli_home;
+
 typedef struct dl_cli_action {
     const char *name;
     const char *words; /* "NAME FROM" */
     size_t args_min, args_max;
-    bool makes_home;
+    dl_cli_home home;
     dl_status (*run)(dl_cli_factory *f, const void *options, const dl_cli_args *args,
                      dl_error *err);
 } dl_cli_action;

@@ -566,17 +566,17 @@ static dl_status rename_one(dl_cli_factory *f, DL_UNUSED const void *given, cons
 /* ---- the command ---- */
 
 static const dl_cli_action actions[] = {
-    {"templates", "[WORD]...", 0, ARGS_LIMIT, true, templates},
-    {"create", "NAME", 1, 1, true, create},
-    {"list", "", 0, 0, false, list},
-    {"show", "NAME", 1, 1, false, show},
-    {"set", "NAME [PARAMETER=VALUE]...", 1, ARGS_LIMIT, false, set},
-    {"import", "FILE", 1, 1, true, import},
-    {"export", "NAME", 1, 1, false, export_one},
-    {"publish", "[NAME]", 0, 1, false, publish},
-    {"run", "NAME", 1, 1, false, run_one},
-    {"remove", "NAME...", 1, ARGS_LIMIT, false, remove_some},
-    {"rename", "NAME NEW-NAME", 2, 2, false, rename_one},
+    {"templates", "[WORD]...", 0, ARGS_LIMIT, DL_CLI_HOME_NONE, templates},
+    {"create", "NAME", 1, 1, DL_CLI_HOME_MADE, create},
+    {"list", "", 0, 0, DL_CLI_HOME_THERE, list},
+    {"show", "NAME", 1, 1, DL_CLI_HOME_THERE, show},
+    {"set", "NAME [PARAMETER=VALUE]...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, set},
+    {"import", "FILE", 1, 1, DL_CLI_HOME_MADE, import},
+    {"export", "NAME", 1, 1, DL_CLI_HOME_THERE, export_one},
+    {"publish", "[NAME]", 0, 1, DL_CLI_HOME_THERE, publish},
+    {"run", "NAME", 1, 1, DL_CLI_HOME_THERE, run_one},
+    {"remove", "NAME...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, remove_some},
+    {"rename", "NAME NEW-NAME", 2, 2, DL_CLI_HOME_THERE, rename_one},
 };
 
 static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)

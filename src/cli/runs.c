@@ -213,9 +213,11 @@ static dl_status rerun(dl_cli_factory *f, const void *given, const dl_cli_args *
 /* ---- the command ---- */
 
 static const dl_cli_action actions[] = {
-    {"list", "", 0, 0, false, list},      {"show", "RUN", 1, 1, false, show},
-    {"logs", "RUN", 1, 1, false, logs},   {"cancel", "RUN", 1, 1, false, cancel},
-    {"rerun", "RUN", 1, 1, false, rerun},
+    {"list", "", 0, 0, DL_CLI_HOME_THERE, list},
+    {"show", "RUN", 1, 1, DL_CLI_HOME_THERE, show},
+    {"logs", "RUN", 1, 1, DL_CLI_HOME_THERE, logs},
+    {"cancel", "RUN", 1, 1, DL_CLI_HOME_THERE, cancel},
+    {"rerun", "RUN", 1, 1, DL_CLI_HOME_THERE, rerun},
 };
 
 static dl_cli_exit run_command(dl_cli *cli, const void *given, const dl_cli_args *args)

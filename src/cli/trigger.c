@@ -706,18 +706,18 @@ static dl_status daemon_(dl_cli_factory *f, DL_UNUSED const void *given,
 /* ---- the command ---- */
 
 static const dl_cli_action actions[] = {
-    {"create", "NAME", 1, 1, true, create},
-    {"list", "", 0, 0, false, list},
-    {"show", "NAME", 1, 1, false, show},
-    {"windows", "NAME", 1, 1, false, windows},
-    {"start", "NAME", 1, 1, false, start},
-    {"stop", "NAME", 1, 1, false, stop},
-    {"run-now", "NAME", 1, 1, false, run_now},
-    {"backfill", "NAME --from TIME --to TIME", 1, 1, false, backfill},
-    {"rerun", "NAME WINDOW-START", 2, 2, false, rerun},
-    {"remove", "NAME...", 1, ARGS_LIMIT, false, remove_some},
-    {"rename", "NAME NEW-NAME", 2, 2, false, rename_one},
-    {"daemon", "", 0, 0, true, daemon_},
+    {"create", "NAME", 1, 1, DL_CLI_HOME_MADE, create},
+    {"list", "", 0, 0, DL_CLI_HOME_THERE, list},
+    {"show", "NAME", 1, 1, DL_CLI_HOME_THERE, show},
+    {"windows", "NAME", 1, 1, DL_CLI_HOME_THERE, windows},
+    {"start", "NAME", 1, 1, DL_CLI_HOME_THERE, start},
+    {"stop", "NAME", 1, 1, DL_CLI_HOME_THERE, stop},
+    {"run-now", "NAME", 1, 1, DL_CLI_HOME_THERE, run_now},
+    {"backfill", "NAME --from TIME --to TIME", 1, 1, DL_CLI_HOME_THERE, backfill},
+    {"rerun", "NAME WINDOW-START", 2, 2, DL_CLI_HOME_THERE, rerun},
+    {"remove", "NAME...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, remove_some},
+    {"rename", "NAME NEW-NAME", 2, 2, DL_CLI_HOME_THERE, rename_one},
+    {"daemon", "", 0, 0, DL_CLI_HOME_MADE, daemon_},
 };
 
 static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)

@@ -121,6 +121,13 @@ def source(feed):
         yield server
 
 
+def test_the_gallery_needs_no_home(home):
+    home.env.pop("DICOMLAKE_HOME", None)
+    assert [t["id"] for t in home.facts("pipeline", "templates")] == ["copy-dicom-metadata-changes"]
+    assert "no home named" in home.refused("pipeline", "list")
+    assert not home.path.exists()
+
+
 def hours(first, last):
     """The words for the hours [first, last) of the feed's first day."""
     return "--from", f"2026-01-05T{8 + first:02d}:00:00Z", "--to", f"2026-01-05T{8 + last:02d}:00:00Z"
