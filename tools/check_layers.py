@@ -22,10 +22,10 @@ LIBRARIES = {
     "sqlite3": {"db"},
     "curl/": {"http"},
     "microhttpd": {"http"},
-    "openssl/": {"http", "crypto", "delta"},  # delta: MD5 of _last_checkpoint
+    "openssl/": {"http", "crypto", "delta", "lakehouse"},  # delta: MD5 of _last_checkpoint; lakehouse: SHA-256
     "sys/socket": {"http"},
     "netinet/": {"http"},
-    "duckdb": {"columnar"},
+    "duckdb": {"columnar", "query"},
 }
 
 

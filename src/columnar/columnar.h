@@ -1,5 +1,6 @@
 /**
- * Columnar: typed rows to Parquet and back. The only module that knows Parquet and DuckDB.
+ * Columnar: typed rows to Parquet and back. The only module that knows Parquet;
+ * `query` knows DuckDB too.
  *
  * A row is *shredded* (Dremel): every leaf column gets entries of (repetition level, definition
  * level, value), as in the file itself. Writing takes such entries, reading gives them, so a row
@@ -185,6 +186,8 @@ void dl_columnar_engine_destroy(dl_columnar_engine *engine);
 DL_DEFINE_AUTO(dl_columnar_engine)
 /** "v1.5.5" */
 const char *dl_columnar_engine_version(void);
+/** libduckdb as dlopen gives it, for `query`; loaded once and kept. Errors: DL_E_UNAVAILABLE. */
+void *dl_columnar_library(dl_error *err);
 
 /** Entries of one leaf in one batch. */
 typedef struct dl_columnar_entries {

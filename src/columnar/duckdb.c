@@ -25,7 +25,7 @@ struct dl_columnar_engine {
 
 /* ---- loading ---- */
 
-static void *find_library(dl_error *err)
+void *dl_columnar_library(dl_error *err)
 {
     /* The loader knows the folders: ../lib of the program, then the build's (meson.build). */
     void *library = dlopen("libduckdb.so", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
@@ -51,7 +51,7 @@ static void *find_library(dl_error *err)
 
 static dl_status load(dl_duckdb *api, dl_error *err)
 {
-    void *library = find_library(err);
+    void *library = dl_columnar_library(err);
     if (library == NULL) {
         return DL_E_UNAVAILABLE;
     }
