@@ -8,8 +8,6 @@
 
 enum { PATH_SIZE = 4096 };
 
-static const char *const table_names[DL_PIPELINE_TABLES] = {"instance", "series", "study"};
-
 static dl_status read_parameters(const dl_cli_lake_where *where, dl_pipeline_parameters *out,
                                  dl_error *err)
 {
@@ -32,7 +30,8 @@ static dl_status folder_of(const char *lake, const char **out_folder, dl_error *
         return DL_OK;
     }
     if (dl_str_find_str(url, DL_STR("://")) > 0) {
-        (void)dl_error_set(err, DL_E_UNSUPPORTED, "%s: only folders are lakes for now", lake);
+        (void)dl_error_set(err, DL_E_UNSUPPORTED,
+                           "%s: only folders are lakes; there is no store for this URL", lake);
         dl_error_hint(err, "give a folder, or file:///path");
         return DL_E_UNSUPPORTED;
     }
@@ -102,7 +101,7 @@ void dl_cli_lake_close(dl_cli_lake *lake)
 bool dl_cli_lake_root(const dl_cli_lake *lake, const char *name, char *out, size_t size)
 {
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
-        if (strcmp(name, table_names[i]) == 0) {
+        if (strcmp(name, dl_pipeline_table_name(i)) == 0) {
             return (size_t)snprintf(out, size, "%s/%s", lake->parameters.container,
                                     lake->parameters.path[i]) < size;
         }

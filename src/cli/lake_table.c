@@ -278,7 +278,6 @@ static dl_status show(call *c, const char *name, dl_error *err)
 
 static dl_status list(call *c, const char *name, dl_error *err)
 {
-    static const char *const names[] = {"instance", "series", "study"};
     static const dl_cli_column titles[] = {{"TABLE", false, 0}, {"VERSION", true, 0},
                                            {"ROWS", true, 0},   {"FILES", true, 0},
                                            {"SIZE", true, 0},   {"CHANGED", false, 0}};
@@ -286,15 +285,15 @@ static dl_status list(call *c, const char *name, dl_error *err)
     DL_AUTO(dl_cli_table) text = NULL;
     DL_TRY(dl_cli_table_create(titles, DL_COUNT_OF(titles), &text, err));
     dl_json_array_begin(&c->writer);
-    for (size_t i = 0; i < DL_COUNT_OF(names); i++) {
+    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         DL_CLEANUP(opened_close) opened t = {0};
-        dl_status status = open_table(c, names[i], false, &t, err);
+        dl_status status = open_table(c, dl_pipeline_table_name(i), false, &t, err);
         if (status == DL_E_NOT_FOUND) {
             dl_error_clear(err);
             continue;
         }
         DL_TRY(status);
-        put_table(&c->writer, names[i], t.table);
+        put_table(&c->writer, dl_pipeline_table_name(i), t.table);
         dl_delta_totals totals = dl_delta_totals_of(t.table);
         char cell[4][DL_CLI_AMOUNT_SIZE];
         char time[DL_CLOCK_TEXT_SIZE];
@@ -303,8 +302,12 @@ static dl_status list(call *c, const char *name, dl_error *err)
         (void)snprintf(cell[2], sizeof cell[2], "%" PRId64, totals.file_count);
         dl_cli_text_bytes((uint64_t)totals.size_bytes, cell[3]);
         dl_clock_format_utc(dl_delta_timestamp_ms(t.table) * 1000, time);
-        const dl_str cells[] = {dl_str_of(names[i]), dl_str_of(cell[0]), dl_str_of(cell[1]),
-                                dl_str_of(cell[2]),  dl_str_of(cell[3]), dl_str_of(time)};
+        const dl_str cells[] = {dl_str_of(dl_pipeline_table_name(i)),
+                                dl_str_of(cell[0]),
+                                dl_str_of(cell[1]),
+                                dl_str_of(cell[2]),
+                                dl_str_of(cell[3]),
+                                dl_str_of(time)};
         DL_TRY(dl_cli_table_add(text, cells, err));
     }
     dl_json_array_end(&c->writer);

@@ -96,44 +96,10 @@ static void tell_retry(void *context, unsigned pause_ms, const char *cause)
 
 /* ---- the summary ---- */
 
-static const char *const table_names[DL_PIPELINE_TABLES] = {"instance", "series", "study"};
-
-typedef struct number {
-    const char *key;
-    int64_t value;
-} number;
-
-static void put_numbers(dl_json_writer *w, const number *numbers, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        dl_json_key(w, dl_str_of(numbers[i].key));
-        dl_json_int(w, numbers[i].value);
-    }
-}
-
-static void put_tables(dl_json_writer *w, const dl_pipeline_counts *c)
-{
-    dl_json_key(w, DL_STR("tables"));
-    dl_json_object_begin(w);
-    for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
-        const dl_pipeline_table_counts *t = &c->tables[i];
-        const number numbers[] = {{"version", t->version},
-                                  {"rows", t->row_count},
-                                  {"rowsIn", t->rows_in},
-                                  {"rowsOut", t->rows_out},
-                                  {"commits", t->commits},
-                                  {"filesAdded", t->files_added},
-                                  {"filesRemoved", t->files_removed},
-                                  {"dataBytes", t->data_bytes},
-                                  {"deletionVectorBytes", t->dv_bytes},
-                                  {"logBytes", t->log_bytes}};
-        dl_json_key(w, dl_str_of(table_names[i]));
-        dl_json_object_begin(w);
-        put_numbers(w, numbers, DL_COUNT_OF(numbers));
-        dl_json_object_end(w);
-    }
-    dl_json_object_end(w);
-}
+typedef struct stage {
+    const char *name;
+    int64_t took_us;
+} stage;
 
 static dl_status print_json(const dl_cli *cli, const dl_pipeline_counts *c, int64_t took_us,
                             dl_error *err)
@@ -142,40 +108,20 @@ static dl_status print_json(const dl_cli *cli, const dl_pipeline_counts *c, int6
     dl_buf_init(&text, SUMMARY_LIMIT_BYTES);
     dl_json_writer w;
     dl_json_writer_init(&w, &text, err);
-    char time[DL_CLOCK_TEXT_SIZE];
-    const number numbers[] = {{"changes", c->changes},
-                              {"pages", c->pages},
-                              {"inserted", c->creates},
-                              {"updated", c->updates},
-                              {"deleted", c->deletes},
-                              {"skipped", c->skipped},
-                              {"stale", c->stale},
-                              {"batches", c->batches},
-                              {"replans", c->replans},
-                              {"requests", c->requests},
-                              {"retries", c->retries},
-                              {"feedBytes", c->feed_bytes},
-                              {"compactions", c->compactions},
-                              {"vacuumedFiles", c->vacuumed_files},
-                              {"watermark", c->watermark},
-                              {"milliseconds", took_us / 1000}};
-    const number times[] = {{"wait", c->wait_us / 1000},   {"fold", c->fold_us / 1000},
-                            {"write", c->write_us / 1000}, {"commit", c->commit_us / 1000},
-                            {"state", c->state_us / 1000}, {"maintain", c->maintain_us / 1000}};
+    const stage stages[] = {{"wait", c->wait_us},   {"fold", c->fold_us},
+                            {"write", c->write_us}, {"commit", c->commit_us},
+                            {"state", c->state_us}, {"maintain", c->maintain_us}};
     dl_json_object_begin(&w);
-    put_numbers(&w, numbers, DL_COUNT_OF(numbers));
-    dl_json_key(&w, DL_STR("watermarkTime"));
-    if (c->watermark_time_us != 0) {
-        dl_clock_format_utc(c->watermark_time_us, time);
-        dl_json_string(&w, dl_str_of(time));
-    } else {
-        dl_json_null(&w);
-    }
+    dl_pipeline_counts_put(&w, c);
+    dl_json_key(&w, DL_STR("milliseconds"));
+    dl_json_int(&w, took_us / 1000);
     dl_json_key(&w, DL_STR("stageMilliseconds"));
     dl_json_object_begin(&w);
-    put_numbers(&w, times, DL_COUNT_OF(times));
+    for (size_t i = 0; i < DL_COUNT_OF(stages); i++) {
+        dl_json_key(&w, dl_str_of(stages[i].name));
+        dl_json_int(&w, stages[i].took_us / 1000);
+    }
     dl_json_object_end(&w);
-    put_tables(&w, c);
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
     (void)fprintf(cli->out, "%.*s\n", DL_STR_ARG(dl_buf_str(&text)));
@@ -197,10 +143,15 @@ static dl_status print_tables(const dl_cli *cli, const dl_pipeline_counts *c, dl
         for (size_t k = 0; k < DL_COUNT_OF(numbers); k++) {
             (void)snprintf(text[k], sizeof text[k], "%" PRId64, numbers[k]);
         }
-        dl_cli_text_bytes((uint64_t)(t->data_bytes + t->dv_bytes + t->log_bytes), text[6]);
-        const dl_str cells[] = {dl_str_of(table_names[i]), dl_str_of(text[0]), dl_str_of(text[1]),
-                                dl_str_of(text[2]),        dl_str_of(text[3]), dl_str_of(text[4]),
-                                dl_str_of(text[5]),        dl_str_of(text[6])};
+        dl_cli_text_bytes((uint64_t)dl_pipeline_table_bytes(t), text[6]);
+        const dl_str cells[] = {dl_str_of(dl_pipeline_table_name(i)),
+                                dl_str_of(text[0]),
+                                dl_str_of(text[1]),
+                                dl_str_of(text[2]),
+                                dl_str_of(text[3]),
+                                dl_str_of(text[4]),
+                                dl_str_of(text[5]),
+                                dl_str_of(text[6])};
         DL_TRY(dl_cli_table_add(table, cells, err));
     }
     return dl_cli_table_print(table, cli->out, err);

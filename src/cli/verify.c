@@ -107,13 +107,12 @@ static dl_status note_key(void *context, dl_str key, const dl_store_stat *stat, 
 /* How many of the three tables there are; those that are missing beside others are told. */
 static dl_status find_tables(const dl_cli_lake *lake, telling *t, size_t *out_count, dl_error *err)
 {
-    static const char *const names[DL_PIPELINE_TABLES] = {"instance", "series", "study"};
     bool found[DL_PIPELINE_TABLES] = {false};
     size_t count = 0;
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         char root[ROOT_SIZE];
         char log[ROOT_SIZE + 16];
-        DL_ASSERT(dl_cli_lake_root(lake, names[i], root, sizeof root));
+        DL_ASSERT(dl_cli_lake_root(lake, dl_pipeline_table_name(i), root, sizeof root));
         (void)snprintf(log, sizeof log, "%s/_delta_log", root);
         DL_TRY(dl_store_list(lake->store, dl_str_of(log), note_key, &found[i], err));
         count += found[i];
@@ -121,7 +120,8 @@ static dl_status find_tables(const dl_cli_lake *lake, telling *t, size_t *out_co
     for (size_t i = 0; i < DL_PIPELINE_TABLES && count > 0; i++) {
         if (!found[i]) {
             char text[64];
-            (void)snprintf(text, sizeof text, "table %s is missing beside the others", names[i]);
+            (void)snprintf(text, sizeof text, "table %s is missing beside the others",
+                           dl_pipeline_table_name(i));
             tell_row(t, text);
         }
     }

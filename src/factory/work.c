@@ -192,7 +192,7 @@ static void tell_progress(dl_work_running *r)
     dl_pipeline_counts now = {0};
     dl_error ignored = {0};
     dl_pipeline_counts_now(r->pipeline, &now);
-    dl_work_counts_add(&counts, &now);
+    dl_pipeline_counts_add(&counts, &now);
     if (arena != NULL && dl_work_counts_put(r, &counts, arena, &run.counts, &ignored) == DL_OK) {
         (void)pthread_mutex_unlock(&r->lock);
         (void)(dl_runs_progress(r->work->factory, &run, &ignored) == DL_OK);
@@ -311,7 +311,7 @@ static dl_status attempts(dl_work_running *r, dl_error *err)
             return status;
         }
         (void)pthread_mutex_lock(&r->lock); /* the watcher reads it */
-        dl_work_counts_add(&r->before, &r->counts);
+        dl_pipeline_counts_add(&r->before, &r->counts);
         (void)pthread_mutex_unlock(&r->lock);
         dl_work_log(r, "warn", "%s; try %u of %u in %u s", cause.message, r->attempts + 1,
                     p->retry_count + 1, pause_s);
@@ -361,7 +361,7 @@ static void tell_end(dl_work_running *r, dl_status status, const dl_error *err)
     dl_run *run = r->run;
     dl_error ignored = {0};
     dl_pipeline_counts counts = r->before;
-    dl_work_counts_add(&counts, &r->counts);
+    dl_pipeline_counts_add(&counts, &r->counts);
     if (dl_work_counts_put(r, &counts, r->arena, &run->counts, &ignored) != DL_OK) {
         run->counts = DL_STR("{}");
     }

@@ -112,8 +112,6 @@ void dl_work_log(dl_work_running *r, const char *level, const char *format, ...)
 
 /* ---- work_counts.c ---- */
 
-/** Adds what is a sum; the others become those of `more`. */
-void dl_work_counts_add(dl_pipeline_counts *counts, const dl_pipeline_counts *more);
 /** As the run's `counts`: in its arena. */
 DL_NODISCARD dl_status dl_work_counts_put(const dl_work_running *r,
                                           const dl_pipeline_counts *counts, dl_arena *arena,

@@ -89,7 +89,6 @@ void dl_pipeline_count(dl_pipeline *p, int64_t *counter, int64_t amount);
 /** "dicomlake:<source>:<table><suffix>" */
 DL_NODISCARD dl_status dl_pipeline_app(const dl_pipeline *p, dl_state_kind kind, const char *suffix,
                                        dl_arena *arena, dl_str *out_app, dl_error *err);
-const char *dl_pipeline_table_name(dl_state_kind kind);
 /** Of one table: how far it is by its own log. */
 DL_NODISCARD dl_status dl_pipeline_table_watermark(dl_pipeline *p, const dl_pipeline_table *t,
                                                    int64_t *out_sequence, int64_t *out_time_us,

@@ -16,13 +16,6 @@
 
 enum { ARENA_BYTES = 16 * 1024 * 1024, LOCK_POLL_MS = 100, PATH_SIZE = 4096 };
 
-static const char *const table_names[DL_PIPELINE_TABLES] = {"instance", "series", "study"};
-
-const char *dl_pipeline_table_name(dl_state_kind kind)
-{
-    return table_names[kind];
-}
-
 void dl_pipeline_note(const dl_pipeline *p, const char *format, ...)
 {
     if (p->options.on_note == NULL) {
@@ -245,7 +238,7 @@ dl_status dl_pipeline_wake(dl_pipeline *p, dl_error *err)
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         if (!is_trace(p->traces[i], trace_table(p, &p->tables[i]))) {
             return dl_error_set(err, DL_E_NOT_FOUND, "table %s was taken away or replaced",
-                                table_names[i]);
+                                dl_pipeline_table_name(i));
         }
     }
     if (!is_trace(p->state_trace, trace_state(p))) {
@@ -408,7 +401,7 @@ dl_status dl_pipeline_tables_open(dl_pipeline *p, bool create, dl_error *err)
             if (err != NULL) {
                 *err = local;
             }
-            return dl_error_within(err, status, "opening table %s", table_names[i]);
+            return dl_error_within(err, status, "opening table %s", dl_pipeline_table_name(i));
         }
     }
     DL_TRY(make_project(p, err));
@@ -443,7 +436,7 @@ dl_status dl_pipeline_app(const dl_pipeline *p, dl_state_kind kind, const char *
                           dl_arena *arena, dl_str *out_app, dl_error *err)
 {
     return dl_arena_printf(arena, out_app, err, "dicomlake:%.*s:%s%s", DL_STR_ARG(p->source_id),
-                           table_names[kind], suffix);
+                           dl_pipeline_table_name(kind), suffix);
 }
 
 dl_status dl_pipeline_table_watermark(dl_pipeline *p, const dl_pipeline_table *t,

@@ -21,6 +21,7 @@
 #include "columnar/columnar.h"
 #include "feed/feed.h"
 #include "store/store.h"
+#include "json/json.h"
 
 typedef struct dl_pipeline dl_pipeline;
 
@@ -109,6 +110,14 @@ typedef struct dl_pipeline_counts {
     int64_t wait_us, fold_us, write_us, commit_us, state_us, maintain_us; /* where the time went */
     int64_t compactions, vacuumed_files;
 } dl_pipeline_counts;
+
+/** "instance", "series", "study", in the order in which they are committed; NULL past the last. */
+const char *dl_pipeline_table_name(size_t i);
+/** One more sync's counts: sums, and the newest of what is no sum. */
+void dl_pipeline_counts_add(dl_pipeline_counts *counts, const dl_pipeline_counts *more);
+int64_t dl_pipeline_table_bytes(const dl_pipeline_table_counts *table);
+/** As members of the object that is open: all but times of stages. */
+void dl_pipeline_counts_put(dl_json_writer *w, const dl_pipeline_counts *counts);
 
 /** For the next sync on an open lake: its window and the rows of a page. Errors: DL_E_INVALID
  * (other tables than those that it was opened with; what dl_pipeline_parameters_check says). */

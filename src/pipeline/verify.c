@@ -452,7 +452,7 @@ dl_status dl_pipeline_verify(dl_pipeline *p, dl_feed_source *source,
     for (size_t i = 0; i < DL_PIPELINE_TABLES; i++) {
         if (p->tables[i].table == NULL) {
             return dl_error_set(err, DL_E_NOT_FOUND, "there is no table %s",
-                                dl_pipeline_table_name((dl_state_kind)i));
+                                dl_pipeline_table_name(i));
         }
     }
     noting n = {.source = {.ops = &noting_ops}, .inner = source};
