@@ -54,7 +54,7 @@ typedef struct dl_cli_list {
 typedef struct dl_cli_option {
     const char *name;  /* without dashes */
     const char *value; /* what people call its value; NULL for a switch */
-    const char *text;  /* one line */
+    const char *text;  /* one line; NULL: --help does not show it */
     dl_cli_kind kind;
     char letter;   /* short form; 0: none */
     size_t offset; /* of the target in the command's options */

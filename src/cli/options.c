@@ -151,8 +151,12 @@ dl_status dl_cli_parse(const dl_cli_command *command, int argc, char **argv, voi
     return DL_OK;
 }
 
+/** Options without a text are for other programs. */
 static void print_option(const dl_cli_option *o, FILE *out)
 {
+    if (o->text == NULL) {
+        return;
+    }
     char left[64];
     int n = 0;
     if (o->letter != 0) {

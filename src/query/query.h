@@ -169,6 +169,14 @@ DL_NODISCARD dl_status dl_query_put_json(const dl_query_result *result, size_t c
 /** False for NULL and for what is no number; dates and times in seconds since 1970. */
 bool dl_query_number(const dl_query_result *result, size_t column, size_t row, double *out_number);
 
+/* ---- scripts ---- */
+
+/** The next statement of a script, cut at its ';' (not inside quotes and comments), or false when
+ * nothing but white space and comments is left. `rest` moves on. */
+bool dl_query_next_statement(dl_str *rest, dl_str *out_statement);
+/** Whether more lines have to come before it can be run: no ';' yet, an open quote or comment. */
+bool dl_query_is_open(dl_str text);
+
 /* ---- names, for lists and completion ---- */
 
 typedef struct dl_query_field {
