@@ -52,39 +52,49 @@ typedef struct dl_shortcut {
     dl_shortcut_kind kind;
     dl_str name;       /* unique in its kind without regard to case */
     dl_str connection; /* name of a lake connection, or "home:" */
-    dl_str subpath;    /* "/dicom/instance" */
+    dl_str subpath;    /* "/dicom/instance"; "/" for the connection's own folder */
+    dl_str other_json, target_other_json; /* members that we do not know; empty: none */
 } dl_shortcut;
 
 typedef struct dl_lakehouse {
     dl_str name, description;
     dl_shortcut *shortcuts; /* in the order they were added */
     size_t shortcut_count;
-    bool implied; /* the home's own, not written down */
+    bool implied;      /* the home's own, not written down */
+    dl_str fault;      /* in a list: why the document cannot be read; empty: it can */
+    dl_str other_json; /* members that we do not know, as an object; empty: none */
 } dl_lakehouse;
 
-/** Texts live in the arena, here and below. Errors: DL_E_NOT_FOUND (hint: what there is),
- * DL_E_INVALID (a document that was edited by hand: JSON path and what is expected). */
+/** Texts live in the arena, here and below; names count without regard to case. "home" gives the
+ * home's own. Errors: DL_E_NOT_FOUND (hint: what there is), DL_E_INVALID (a document that was
+ * edited by hand: JSON path and what is expected). */
 DL_NODISCARD dl_status dl_lakehouse_get(dl_factory *factory, dl_str name, dl_arena *arena,
                                         dl_lakehouse *out, dl_error *err);
 /** The named one; with an empty name the only one there is, or the home's own. Errors: DL_E_INVALID
  * (several: the hint names them). */
 DL_NODISCARD dl_status dl_lakehouse_choose(dl_factory *factory, dl_str name, dl_arena *arena,
                                            dl_lakehouse *out, dl_error *err);
-/** By name. */
+/** By name; a damaged document too, with its fault and nothing else. The home's own when there is
+ * no other. */
 DL_NODISCARD dl_status dl_lakehouse_list(dl_factory *factory, dl_arena *arena,
                                          dl_lakehouse **out_items, size_t *out_count,
                                          dl_error *err);
-/** Errors: DL_E_EXISTS (unless `replace`), DL_E_INVALID (name, a shortcut), DL_E_LIMIT. */
+/** Whole, as it is given. Errors: DL_E_EXISTS (unless `replace`), DL_E_INVALID (name, "home" among
+ * them; a shortcut), DL_E_LIMIT. */
 DL_NODISCARD dl_status dl_lakehouse_put(dl_factory *factory, const dl_lakehouse *lakehouse,
                                         bool replace, dl_error *err);
+/** The names go; tables, files, cohorts and notebooks stay. Errors: DL_E_NOT_FOUND. */
 DL_NODISCARD dl_status dl_lakehouse_remove(dl_factory *factory, dl_str name, dl_error *err);
-/** Read, change one shortcut, write, under the home's lock. Errors: DL_E_EXISTS, DL_E_NOT_FOUND. */
+/** Read, change one shortcut, write, under the home's lock. What it leads to need not be there yet,
+ * its connection must. Errors: DL_E_EXISTS, DL_E_NOT_FOUND (lakehouse, connection, shortcut; the
+ * hint has names alike), DL_E_INVALID, DL_E_LIMIT. */
 DL_NODISCARD dl_status dl_shortcut_add(dl_factory *factory, dl_str lakehouse,
                                        const dl_shortcut *shortcut, dl_error *err);
 DL_NODISCARD dl_status dl_shortcut_remove(dl_factory *factory, dl_str lakehouse,
                                           dl_shortcut_kind kind, dl_str name, dl_error *err);
 
-/** Document from JSON and to JSON (canonical). */
+/** Document from JSON and to JSON (canonical: the same lakehouse, the same bytes). Errors:
+ * DL_E_INVALID with the JSON path, DL_E_LIMIT. */
 DL_NODISCARD dl_status dl_lakehouse_read(dl_str json, dl_arena *arena, dl_lakehouse *out,
                                          dl_error *err);
 void dl_lakehouse_write(dl_json_writer *w, const dl_lakehouse *lakehouse);
