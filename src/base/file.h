@@ -20,6 +20,18 @@ DL_NODISCARD dl_status dl_file_open(const char *path, int flags, mode_t mode, in
 void dl_file_close(int *fd);
 #define DL_AUTO_FD DL_CLEANUP(dl_file_close) int
 
+/**
+ * Open what stands below a folder for reading, and nothing outside of it: no absolute path, no
+ * "..", no link that leads out, no device. `below` is relative, at most 4,095 bytes; empty: the
+ * folder itself. Never waits (a FIFO is refused).
+ *
+ * Errors: DL_E_NOT_FOUND, DL_E_DENIED (leads out, or the system says no), DL_E_INVALID (neither
+ * plain file nor folder), DL_E_IO.
+ */
+DL_NODISCARD dl_status dl_file_open_below(int folder_fd, dl_str below, int *out_fd,
+                                          bool *out_folder, uint64_t *out_size_bytes,
+                                          dl_error *err);
+
 DL_NODISCARD dl_status dl_file_write_all(int fd, const void *bytes, size_t len, dl_error *err);
 /** Exactly `len` bytes from `offset`; DL_E_CORRUPT when the file ends before. */
 DL_NODISCARD dl_status dl_file_read_at(int fd, int64_t offset, void *out, size_t len,

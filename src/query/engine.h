@@ -123,6 +123,7 @@
     X(vector_get_validity)                                                                         \
     X(vector_ensure_validity_writable)                                                             \
     X(vector_assign_string_element_len)                                                            \
+    X(unsafe_vector_assign_string_element_len)                                                     \
     X(list_vector_get_child)                                                                       \
     X(list_vector_get_size)                                                                        \
     X(list_vector_set_size)                                                                        \
