@@ -212,6 +212,16 @@ const dl_delta_column *dl_delta_columns(const dl_delta_table *table, size_t *out
 DL_NODISCARD dl_status dl_delta_schema_merge(dl_str current, dl_str incoming, dl_arena *arena,
                                              dl_str *out_merged, dl_error *err);
 
+/* ---- values in the log (pure) ---- */
+
+/** The file's value of a partition column. `out_value` borrows the file's text. Errors:
+ * DL_E_CORRUPT. */
+DL_NODISCARD dl_status dl_delta_partition_value(const dl_delta_column *column,
+                                                const dl_delta_file *file, bool *out_null,
+                                                dl_columnar_value *out_value, dl_error *err);
+/** The value that a text stands for; false: none of that type. `out` borrows the text. */
+bool dl_delta_value_parse(const dl_columnar_field *field, dl_str text, dl_columnar_value *out);
+
 /* ---- rows ---- */
 
 /** A batch of live rows of one file. */

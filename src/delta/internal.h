@@ -192,13 +192,6 @@ DL_NODISCARD dl_status dl_delta_schema_columns(const dl_delta_metadata *metadata
 
 /* ---- partition.c (pure) ---- */
 
-/** The file's value of a partition column. `out_value` borrows the file's text. Errors:
- * DL_E_CORRUPT. */
-DL_NODISCARD dl_status dl_delta_partition_value(const dl_delta_column *column,
-                                                const dl_delta_file *file, bool *out_null,
-                                                dl_columnar_value *out_value, dl_error *err);
-/** The value that a text stands for; false: none of that type. `out` borrows the text. */
-bool dl_delta_value_parse(const dl_columnar_field *field, dl_str text, dl_columnar_value *out);
 /** A value of a leaf as partitionValues spell it. */
 DL_NODISCARD dl_status dl_delta_value_text(const dl_columnar_field *field,
                                            const dl_columnar_value *value, dl_arena *arena,
