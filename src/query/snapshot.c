@@ -225,8 +225,8 @@ static dl_status bind_one(binding *b, size_t i, dl_query_read *out_read)
                                     b->err));
         shown = other;
     } else if (b->versions[i] != dl_delta_version(table->table)) {
-        DL_TRY(dl_snapshots_open_at(b->snapshots, table, b->versions[i], INT64_MIN, &other,
-                                    b->err));
+        DL_TRY(
+            dl_snapshots_open_at(b->snapshots, table, b->versions[i], INT64_MIN, &other, b->err));
         shown = other;
     }
     DL_TRY(note_view(b->snapshots, want->view, b->err));
@@ -270,17 +270,14 @@ dl_status dl_snapshots_bind(dl_snapshots *snapshots, dl_engine *engine,
                             dl_query_read *out_reads, size_t *out_want, dl_error *err)
 {
     size_t at = 0;
-    binding b = {.snapshots = snapshots,
-                 .engine = engine,
-                 .wants = wants,
-                 .count = want_count,
-                 .err = err};
+    binding b = {
+        .snapshots = snapshots, .engine = engine, .wants = wants, .count = want_count, .err = err};
     dl_status status = begin(&b);
     dl_query_read *reads = NULL;
     if (status == DL_OK) {
         reads = dl_arena_alloc(snapshots->bound.arena, want_count + 1, sizeof *reads);
-        status = reads == NULL ? dl_arena_full(snapshots->bound.arena, err)
-                               : bind_all(&b, reads, &at);
+        status =
+            reads == NULL ? dl_arena_full(snapshots->bound.arena, err) : bind_all(&b, reads, &at);
     }
     if (status == DL_OK) {
         status = copy_reads(reads, want_count, arena, out_reads, err);

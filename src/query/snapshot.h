@@ -31,7 +31,7 @@ typedef struct dl_snapshot_table {
 /** The files of one read_parquet of a view: with deletion vectors, or without. */
 typedef struct dl_snapshot_group {
     const dl_delta_bitmap *const *dead; /* one a file; NULL: of no file */
-    const dl_str *values; /* file by file, one a partition column; ptr NULL: NULL */
+    const dl_str *values;               /* file by file, one a partition column; ptr NULL: NULL */
     size_t value_columns;
     size_t file_count;
 } dl_snapshot_group;

@@ -1,7 +1,8 @@
 /* Versions of a set's tables that agree. */
 #include "query/snapshot.h"
 
-/* "dicomlake:<source>:<table>": how far the table is; others say more of the same (docs/sync.md). */
+/* "dicomlake:<source>:<table>": how far the table is; others say more of the same (docs/sync.md).
+ */
 static bool is_mark(dl_str app_id)
 {
     static const char *const tables[] = {":instance", ":series", ":study"};

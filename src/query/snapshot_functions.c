@@ -21,8 +21,7 @@ static call call_of(duckdb_function_info info, duckdb_data_chunk input)
 {
     __typeof__(duckdb_scalar_function_get_extra_info) *get = NULL;
     void *library = dl_columnar_library(NULL);
-    void *symbol =
-        library == NULL ? NULL : dlsym(library, "duckdb_scalar_function_get_extra_info");
+    void *symbol = library == NULL ? NULL : dlsym(library, "duckdb_scalar_function_get_extra_info");
     memcpy(&get, &symbol, sizeof symbol);
     const dl_snapshots *snapshots = get == NULL ? NULL : get(info);
     call c = {.snapshots = snapshots, .info = info, .input = input};
@@ -47,7 +46,8 @@ static const dl_snapshot_group *group_of(const call *c)
     if (group < bound->group_count) {
         return &bound->groups[group];
     }
-    c->api->scalar_function_set_error(c->info, "dl: this view is that of an earlier statement");
+    c->api->scalar_function_set_error(c->info, DL_ENGINE_OWN_WORDS
+                                      "this view is that of an earlier statement");
     return NULL;
 }
 
@@ -77,8 +77,7 @@ static idx_t run_length(const uint64_t *files, const int64_t *rows, idx_t begin,
 static void is_live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
 {
     call c = call_of(info, input);
-    const dl_snapshot_group *group =
-        c.snapshots == NULL || c.count == 0 ? NULL : group_of(&c);
+    const dl_snapshot_group *group = c.snapshots == NULL || c.count == 0 ? NULL : group_of(&c);
     if (group == NULL) {
         return;
     }
@@ -88,7 +87,8 @@ static void is_live(duckdb_function_info info, duckdb_data_chunk input, duckdb_v
     for (idx_t i = 0; i < c.count;) {
         idx_t length = run_length(files, rows, i, c.count);
         if (files[i] >= group->file_count || rows[i] < 0) {
-            c.api->scalar_function_set_error(info, "dl: a file that the table's version has not");
+            c.api->scalar_function_set_error(info, DL_ENGINE_OWN_WORDS
+                                             "a file beyond those of the table's version");
             return;
         }
         live_run(group->dead == NULL ? NULL : group->dead[files[i]], rows + i, length, out + i);
@@ -102,8 +102,7 @@ static void partition_value(duckdb_function_info info, duckdb_data_chunk input,
                             duckdb_vector output)
 {
     call c = call_of(info, input);
-    const dl_snapshot_group *group =
-        c.snapshots == NULL || c.count == 0 ? NULL : group_of(&c);
+    const dl_snapshot_group *group = c.snapshots == NULL || c.count == 0 ? NULL : group_of(&c);
     if (group == NULL) {
         return;
     }
@@ -114,7 +113,8 @@ static void partition_value(duckdb_function_info info, duckdb_data_chunk input,
     uint64_t *validity = c.api->vector_get_validity(output);
     for (idx_t i = 0; i < c.count; i++) {
         if (files[i] >= group->file_count || column >= group->value_columns) {
-            c.api->scalar_function_set_error(info, "dl: a file that the table's version has not");
+            c.api->scalar_function_set_error(info, DL_ENGINE_OWN_WORDS
+                                             "a file beyond those of the table's version");
             return;
         }
         dl_str value = group->values[files[i] * group->value_columns + column];
@@ -152,10 +152,10 @@ static dl_status register_one(dl_snapshots *snapshots, const dl_engine *engine, 
     api->scalar_function_set_function(made, f->run);
     duckdb_state state = api->register_scalar_function(engine->connection, made);
     api->destroy_scalar_function(&made);
-    return state == DuckDBSuccess ? DL_OK
-                                  : dl_error_set(err, DL_E_UNAVAILABLE,
-                                                 "query: libduckdb refuses the function %s",
-                                                 f->name);
+    return state == DuckDBSuccess
+               ? DL_OK
+               : dl_error_set(err, DL_E_UNAVAILABLE, "query: libduckdb refuses the function %s",
+                              f->name);
 }
 
 dl_status dl_snapshot_register(dl_snapshots *snapshots, dl_engine *engine, dl_error *err)
@@ -170,12 +170,15 @@ dl_status dl_snapshot_register(dl_snapshots *snapshots, dl_engine *engine, dl_er
          DUCKDB_TYPE_VARCHAR,
          partition_value},
     };
+    /* A database that was started again may lie where the one before did: registering twice does no
+     * harm, and says no more than that. */
+    bool again = snapshots->registered == engine->database;
     snapshots->api = &engine->api;
-    if (snapshots->registered == engine->database) {
-        return DL_OK;
-    }
     for (size_t i = 0; i < DL_COUNT_OF(functions); i++) {
-        DL_TRY(register_one(snapshots, engine, &functions[i], err));
+        dl_status status = register_one(snapshots, engine, &functions[i], again ? NULL : err);
+        if (status != DL_OK && !again) {
+            return status;
+        }
     }
     snapshots->registered = engine->database;
     return DL_OK;

@@ -1,0 +1,102 @@
+#include "snapshot_lake.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void lake_init(lake *l)
+{
+    *l = (lake){0};
+    dl_error err = {0};
+    tables_init(&l->tables, NULL);
+    l->arena = dl_arena_create(64 << 20);
+    for (size_t i = 0; i < LAKE_TABLES; i++) {
+        static const char *const names[LAKE_TABLES] = {"a", "b", "c", "d"};
+        (void)snprintf(l->folders[i], sizeof l->folders[i], "%s/%s", l->tables.folder, names[i]);
+        l->names[i] = (dl_query_table){
+            .name = dl_str_of(names[i]), .folder = dl_str_of(l->folders[i]), .set = DL_STR("set")};
+    }
+    dl_query_options options = {.limits = {.threads = 2}};
+    dl_str folder = dl_str_of(l->tables.folder);
+    if (dl_engine_load(&l->engine, &err) != DL_OK ||
+        dl_engine_start(&l->engine, &options, &err) != DL_OK ||
+        dl_engine_close_off(&l->engine, &folder, 1, &err) != DL_OK) {
+        printf("# %s\n", err.message);
+        DL_ASSERT(err.status == DL_OK);
+    }
+    lake_session(l);
+}
+
+void lake_session(lake *l)
+{
+    dl_error err = {0};
+    dl_query_options options = {.tables = l->names, .table_count = LAKE_TABLES};
+    dl_snapshots_destroy(l->snapshots);
+    l->snapshots = NULL;
+    DL_ASSERT(dl_snapshots_create(&options, &l->snapshots, &err) == DL_OK);
+}
+
+void lake_clear(lake *l)
+{
+    dl_engine_stop(&l->engine);
+    dl_snapshots_destroy(l->snapshots);
+    dl_arena_destroy(l->arena);
+    tables_clear(&l->tables);
+}
+
+dl_snapshot_want lake_want(const lake *l, size_t i, const char *view)
+{
+    return (dl_snapshot_want){
+        .table = &l->names[i], .view = dl_str_of(view), .version = -1, .timestamp_us = INT64_MIN};
+}
+
+dl_status lake_bind(lake *l, const dl_snapshot_want *wants, size_t count, dl_error *err)
+{
+    return dl_snapshots_bind(l->snapshots, &l->engine, wants, count, l->arena, l->reads, &l->failed,
+                             err);
+}
+
+dl_status lake_bind_newest(lake *l, size_t i, dl_error *err)
+{
+    dl_snapshot_want want = lake_want(l, i, "v");
+    return lake_bind(l, &want, 1, err);
+}
+
+static void add(lake *l, dl_str text)
+{
+    size_t len = strlen(l->text);
+    (void)snprintf(l->text + len, sizeof l->text - len, "%s%.*s", len > 0 ? ";" : "",
+                   DL_STR_ARG(text));
+}
+
+static void add_chunk(lake *l, duckdb_data_chunk chunk)
+{
+    const dl_engine_api *api = &l->engine.api;
+    duckdb_vector vector = api->data_chunk_get_vector(chunk, 0);
+    duckdb_string_t *texts = api->vector_get_data(vector);
+    uint64_t *validity = api->vector_get_validity(vector);
+    for (idx_t i = 0; i < api->data_chunk_get_size(chunk); i++) {
+        uint32_t len = texts[i].value.inlined.length;
+        const char *ptr = len <= 12 ? texts[i].value.inlined.inlined : texts[i].value.pointer.ptr;
+        bool null = validity != NULL && (validity[i / 64] >> (i % 64) & 1) == 0;
+        add(l, null ? DL_STR("NULL") : (dl_str){ptr, len});
+    }
+}
+
+const char *lake_ask(lake *l, const char *sql)
+{
+    const dl_engine_api *api = &l->engine.api;
+    char text[4096];
+    duckdb_result result;
+    l->text[0] = '\0';
+    (void)snprintf(text, sizeof text, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%s)", sql);
+    if (api->query(l->engine.connection, text, &result) != DuckDBSuccess) {
+        (void)snprintf(l->text, sizeof l->text, "%s", api->result_error(&result));
+    } else {
+        for (duckdb_data_chunk chunk; (chunk = api->fetch_chunk(result)) != NULL;) {
+            add_chunk(l, chunk);
+            api->destroy_data_chunk(&chunk);
+        }
+    }
+    api->destroy_result(&result);
+    return l->text;
+}
