@@ -38,7 +38,7 @@ enum {
 typedef struct options {
     const char *kind, *root, *data, *label;
     const char *times;
-    uint64_t port, connections, per_store, requests, seconds, from, count, seed, rate;
+    uint64_t port, connections, per_store, requests, seconds, from, count, seed, rate, page;
     bool azure, verify;
 } options;
 
@@ -284,7 +284,8 @@ static int run(const options *o, const dl_bench_archive *archive)
                          .azure = o->azure,
                          .verify = o->verify,
                          .seed = o->seed,
-                         .per_store = o->per_store}};
+                         .per_store = o->per_store,
+                         .page = (int)o->page}};
     uint64_t limit = dl_bench_kind_limit(l.kind, &l.target);
     l.requests = o->requests < limit ? o->requests : limit;
     l.pause_ns = o->rate == 0 ? 0 : 1000000000 / (int64_t)o->rate;
@@ -330,11 +331,15 @@ static dl_status parse_number(const char *name, const char *value, options *o, b
     const struct {
         const char *name;
         uint64_t *value, min, max;
-    } numbers[] = {
-        {"-c", &o->connections, 1, CONNECTIONS_MAX}, {"-k", &o->per_store, 1, PER_STORE_MAX},
-        {"-n", &o->requests, 1, REQUESTS_MAX},       {"-s", &o->seconds, 1, 3600},
-        {"--from", &o->from, 0, REQUESTS_MAX},       {"--count", &o->count, 1, REQUESTS_MAX},
-        {"--seed", &o->seed, 0, UINT64_MAX},         {"--rate", &o->rate, 1, 1000000}};
+    } numbers[] = {{"-c", &o->connections, 1, CONNECTIONS_MAX},
+                   {"-k", &o->per_store, 1, PER_STORE_MAX},
+                   {"-n", &o->requests, 1, REQUESTS_MAX},
+                   {"-s", &o->seconds, 1, 3600},
+                   {"--from", &o->from, 0, REQUESTS_MAX},
+                   {"--count", &o->count, 1, REQUESTS_MAX},
+                   {"--seed", &o->seed, 0, UINT64_MAX},
+                   {"--rate", &o->rate, 1, 1000000},
+                   {"--page", &o->page, 1, 200}};
     for (size_t i = 0; i < DL_COUNT_OF(numbers); i++) {
         if (strcmp(name, numbers[i].name) != 0) {
             continue;
@@ -416,6 +421,7 @@ int main(int argc, char **argv)
                  .requests = 1000,
                  .seconds = 60,
                  .seed = 1,
+                 .page = 100,
                  .azure = true};
     dl_error err = {0};
     if (argc == 2 && strcmp(argv[1], "--kinds") == 0) {

@@ -5,7 +5,6 @@
 
 enum {
     HEAD_LIMIT_BYTES = 64 * 1024,
-    PAGE_LIMIT = 100,
     STUDY_PAGE = 50,
     PAGE_MAX = 200,
     VERIFY_FILES_MAX = 20,
@@ -93,13 +92,12 @@ static dl_status search_text(dl_bench_request *r, const draw *d, const char *nam
 {
     DL_TRY(dl_buf_printf(&r->path, err, "/studies?%s=", name));
     DL_TRY(append_escaped(&r->path, value, d->target->azure, err));
-    return dl_buf_printf(&r->path, err, "%s&limit=%d", rest, PAGE_LIMIT);
+    return dl_buf_printf(&r->path, err, "%s&limit=%d", rest, d->target->page);
 }
 
 static dl_status make_studies(dl_bench_request *r, draw *d, dl_error *err)
 {
-    (void)d;
-    return dl_buf_printf(&r->path, err, "/studies?limit=%d", PAGE_LIMIT);
+    return dl_buf_printf(&r->path, err, "/studies?limit=%d", d->target->page);
 }
 
 static size_t page_offset(draw *d, size_t count, size_t page)
@@ -151,7 +149,7 @@ static dl_status make_date(dl_bench_request *r, draw *d, dl_error *err)
     unsigned year = 2018 + draw_below(d, 8);
     unsigned month = 1 + draw_below(d, 12);
     return dl_buf_printf(&r->path, err, "/studies?StudyDate=%04u%02u01-%04u%02u07&limit=%d", year,
-                         month, year, month, PAGE_LIMIT);
+                         month, year, month, d->target->page);
 }
 
 static const char *any_modality(draw *d)
@@ -170,7 +168,7 @@ static dl_status make_modality_date(dl_bench_request *r, draw *d, dl_error *err)
     unsigned year = 2018 + draw_below(d, 8);
     return dl_buf_printf(&r->path, err,
                          "/studies?ModalitiesInStudy=%s&StudyDate=%04u0101-%04u0331&limit=%d",
-                         any_modality(d), year, year, PAGE_LIMIT);
+                         any_modality(d), year, year, d->target->page);
 }
 
 static dl_status make_series_of_study(dl_bench_request *r, draw *d, dl_error *err)
@@ -181,7 +179,7 @@ static dl_status make_series_of_study(dl_bench_request *r, draw *d, dl_error *er
 
 static dl_status make_series_modality(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return dl_buf_printf(&r->path, err, "/series?Modality=MR&limit=%d&offset=%u", PAGE_LIMIT,
+    return dl_buf_printf(&r->path, err, "/series?Modality=MR&limit=%d&offset=%u", d->target->page,
                          draw_below(d, 10));
 }
 
@@ -203,8 +201,8 @@ static dl_status make_instances_of_study(dl_bench_request *r, draw *d, dl_error 
 
 static dl_status make_instances(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return dl_buf_printf(&r->path, err, "/instances?limit=%d&offset=%zu", PAGE_LIMIT,
-                         page_offset(d, d->target->archive->row_count, PAGE_LIMIT));
+    return dl_buf_printf(&r->path, err, "/instances?limit=%d&offset=%zu", d->target->page,
+                         page_offset(d, d->target->archive->row_count, (size_t)d->target->page));
 }
 
 /* ---- retrieve ---- */

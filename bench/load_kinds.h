@@ -20,6 +20,7 @@ typedef struct dl_bench_target {
     bool verify; /* compare the files in the answers byte for byte */
     uint64_t seed;
     size_t per_store; /* instances of one store request */
+    int page;         /* most items of a search's answer, where the kind does not say */
 } dl_bench_target;
 
 /** One request, made outside the timed part. */

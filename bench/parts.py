@@ -177,24 +177,32 @@ def search_rounds(bench, servers, data, requests, rounds, seconds):
     return p95, items
 
 
-def search_rows(report, kind, p95, items, peer, peer_size):
-    """Two rows: the bound at the biggest size, by the best round (others' work only ever adds), and the growth, by the
-    medians of the rounds.
+def search_growth(bench, servers, data, requests, rounds, seconds, items):
+    """Medians of p95 in ms of every kind at the small and at the big size, over answers of equally many items: no more
+    of them are asked for than slow answers of the small archive have."""
+    small, big = min(servers), max(servers)
+    found = {}
+    for kind in SEARCHES:
+        page = max(1, items[small][kind])
+        p95 = {small: [], big: []}
+        for i in range(rounds):
+            for size in sorted(servers, reverse=i % 2 == 1):
+                result = bench.load(
+                    servers[size], kind, data, f"growth {size}", c=4, n=requests, s=seconds, count=size, seed=7 + i, page=page
+                )
+                p95[size].append(result["p95_ms"])
+        found[kind] = (median(p95[small]), median(p95[big]), page)
+    return found
 
-    An answer of more items may take what so many items cost when they are listed without any condition.
-    """
+
+def search_rows(report, kind, p95, items, growth, peer, peer_size):
+    """Two rows: the bound at the biggest size, by the best round (others' work only ever adds), and the growth."""
     small, big = min(p95), max(p95)
-    now, before = median(p95[big][kind]), median(p95[small][kind])
-    more = max(0, items[big][kind] - items[small][kind])
-    listed, single = items[big]["studies"], items[big]["study"]
-    item_ms = max(0.0, (median(p95[big]["studies"]) - median(p95[big]["study"])) / max(1.0, listed - single))
     note = f"{items[big][kind]} items" + (f"; Orthanc at {peer_size:,}" if peer else "")
     report.below("search", f"{kind}: p95 at {big:,}", min(p95[big][kind]), "ms", 3, peer, note)
-    expected = before + more * item_ms
-    note = f"{before:.2f} ms with {items[small][kind]} items at {small:,}"
-    if more > 0:
-        note += f"; {expected:.2f} with {items[big][kind]}"
-    report.growth("search", f"{kind}: p95, {small:,} to {big:,}", now, expected, "ms", 1.5, note)
+    before, now, page = growth
+    note = f"{before:.2f} ms at {small:,}; answers of {page} items"
+    report.growth("search", f"{kind}: p95, {small:,} to {big:,}", now, before, "ms", 1.5, note)
 
 
 def compare_answers(bench, ours, peer, data, size):
@@ -229,9 +237,11 @@ def search(bench):
         peer.stop()
     fill(bench, ours[big], data, peer_size, big)
     fill(bench, ours[small], data, 0, small)
-    p95, items = search_rounds(bench, ours, data, 200 if bench.quick else 1000, 3 if bench.quick else 7, 2)
+    requests, rounds = (200, 3) if bench.quick else (1000, 7)
+    p95, items = search_rounds(bench, ours, data, requests, 3, 2)
+    growth = search_growth(bench, ours, data, requests, rounds, 2, items)
     for kind in SEARCHES:
-        search_rows(bench.report, kind, p95, items, min(peer_p95.get(kind, [None])), peer_size)
+        search_rows(bench.report, kind, p95, items, growth[kind], min(peer_p95.get(kind, [None])), peer_size)
     if peer is None:
         bench.report.not_measured("search", "beside Orthanc", "no Orthanc here")
     bench.clean(*ours.values(), peer)

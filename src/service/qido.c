@@ -313,11 +313,20 @@ typedef struct hit_writer {
     dl_error *err;
 } hit_writer;
 
+/* For every attribute of every item: snprintf would be a tenth of a search's time. */
+static dl_str tag_text(uint32_t tag, char out[8])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < 8; i++) {
+        out[i] = digits[tag >> (28 - 4 * i) & 0xf];
+    }
+    return (dl_str){out, 8};
+}
+
 static void put_key(dl_json_writer *w, uint32_t tag)
 {
-    char key[9];
-    (void)snprintf(key, sizeof key, "%08X", tag);
-    dl_json_key(w, (dl_str){key, 8});
+    char text[8];
+    dl_json_key(w, tag_text(tag, text));
 }
 
 static void put_text(dl_json_writer *w, uint32_t tag, const char *vr, const dl_str *values,
@@ -452,9 +461,8 @@ static dl_status put_hit(const hit_writer *h, const dl_index_hit *hit)
     dl_json_object_begin(&w);
     for (size_t i = 0; i < s->field_count; i++) {
         uint32_t tag = s->fields[i];
-        char text[9];
-        (void)snprintf(text, sizeof text, "%08X", tag);
-        dl_str key = {text, 8};
+        char text[8];
+        dl_str key = tag_text(tag, text);
         dl_str value = DL_STR_NONE;
         if (is_computed(s, tag)) {
             DL_TRY(put_computed(h, &w, hit, tag));
