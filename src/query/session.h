@@ -57,6 +57,18 @@ DL_NODISCARD dl_status dl_session_run(dl_query *query, dl_str statement,
                                       const dl_session_wrap *wrap, dl_query_result **out_result,
                                       dl_query_place *out_place, dl_error *err);
 
+/** The engine with our functions, closed off; begins at the first call, and anew after it broke. */
+DL_NODISCARD dl_status dl_session_start(dl_query *query, dl_error *err);
+/** A statement begins: dl_session_start, and the watch. Errors: DL_E_CONFLICT (one is under way).
+ */
+DL_NODISCARD dl_status dl_session_begin(dl_query *query, dl_error *err);
+/** Ends the statement under way: the watch, and the session is free for the next one. */
+void dl_session_end(dl_query *query);
+/** DL_E_CANCELED or DL_E_LIMIT when the statement under way shall end. */
+DL_NODISCARD dl_status dl_session_check(dl_query *query, dl_error *err);
+/** What made a statement fail that ended with `status`: the time limit interrupts too. */
+DL_NODISCARD dl_status dl_session_cause(dl_query *query, dl_status status, dl_error *err);
+
 /** The table of a name as it is written, or NULL; `schema` may be empty. */
 const dl_query_table *dl_session_table(const dl_query *query, dl_str schema, dl_str name);
 /** DL_E_INVALID for a name that no table has, with one that is like it in the hint. */
@@ -89,12 +101,28 @@ typedef struct dl_value_type {
     uint64_t array_size;
 } dl_value_type;
 
-/** Errors: DL_E_UNSUPPORTED (types that have no text here), DL_E_LIMIT (too deep). `out_name` is
- * SQL's spelling. */
+/** Takes `type` (destroys it). Errors: DL_E_UNSUPPORTED (types that have no text here), DL_E_LIMIT
+ * (too deep). `out_name` is SQL's spelling. */
 DL_NODISCARD dl_status dl_value_type_read(const dl_engine *engine, duckdb_logical_type type,
                                           dl_arena *arena, dl_value_type *out, dl_str *out_name,
                                           dl_error *err);
 dl_query_kind dl_value_kind(const dl_value_type *type);
+
+/** A place of a vector. */
+typedef struct dl_value {
+    const dl_value_type *type;
+    duckdb_vector vector;
+    size_t row;
+} dl_value;
+
+bool dl_value_is_null(const dl_engine_api *api, const dl_value *value);
+/** Text of a value that is not NULL and not nested, as a cast to VARCHAR has it. */
+DL_NODISCARD dl_status dl_value_put_plain(const dl_engine_api *api, const dl_value *value,
+                                          dl_buf *out, dl_error *err);
+/** Any value as JSON. */
+DL_NODISCARD dl_status dl_value_put_json(const dl_engine_api *api, const dl_value *value,
+                                         dl_buf *out, dl_error *err);
+bool dl_value_number(const dl_engine_api *api, const dl_value *value, double *out_number);
 
 struct dl_query_result {
     dl_query *query;
@@ -109,6 +137,7 @@ struct dl_query_result {
     duckdb_result rows;
     bool begun; /* `rows` is to be destroyed */
     bool ended; /* all rows given, or an error */
+    dl_status error;
     uint64_t row_count;
     /* What dl_query_next gave last; NULL: nothing. Its vectors beside it. */
     duckdb_data_chunk chunk;
