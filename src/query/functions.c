@@ -19,9 +19,9 @@ enum {
 };
 
 static const dl_function *const all[] = {
-    &dl_function_dicom_value,
-    &dl_function_dicom_values,
-    &dl_function_file_url,
+    &dl_function_dicom_value, &dl_function_dicom_values,    &dl_function_dicom_name,
+    &dl_function_dicom_date,  &dl_function_dicom_time,      &dl_function_dicom_datetime,
+    &dl_function_file_url,    &dl_function_dicom_age_years,
 };
 
 /* ---- life ---- */
@@ -44,8 +44,9 @@ static dl_status copy_roots(dl_functions *f, const dl_query_options *options, dl
         }
         DL_TRY(dl_arena_copy(f->arena, options->roots[i].name, &root->name, err));
         DL_TRY(dl_arena_copy(f->arena, folder, &root->folder, err));
-        root->fd = -1; /* a folder that is not there has no files */
-        (void)dl_file_open(root->folder.ptr, O_PATH | O_DIRECTORY, 0, &root->fd, NULL);
+        if (dl_file_open(root->folder.ptr, O_PATH | O_DIRECTORY, 0, &root->fd, NULL) != DL_OK) {
+            root->fd = -1; /* a folder that is not there has no files */
+        }
         f->root_count++;
     }
     return DL_OK;

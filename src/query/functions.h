@@ -104,7 +104,9 @@ typedef struct dl_function {
     duckdb_scalar_function_t run;
 } dl_function;
 
-extern const dl_function dl_function_file_url, dl_function_dicom_value, dl_function_dicom_values;
+extern const dl_function dl_function_dicom_value, dl_function_dicom_values, dl_function_dicom_name,
+    dl_function_dicom_date, dl_function_dicom_time, dl_function_dicom_datetime,
+    dl_function_dicom_age_years, dl_function_file_url;
 
 /** Inside a callback: what was registered with the function. */
 const dl_functions *dl_functions_of(duckdb_function_info info);

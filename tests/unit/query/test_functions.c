@@ -311,6 +311,109 @@ static const ask_case many_rows[] = {
      "7,CT"},
 };
 
+/* ---- names, dates, times, ages ---- */
+
+static const ask_case value_cases[] = {
+    {"SELECT dicom_name('Doe^Jane^M^Dr^PhD', 'family')", "Doe"},
+    {"SELECT dicom_name('Doe^Jane^M^Dr^PhD', 'Given')", "Jane"},
+    {"SELECT dicom_name('Doe^Jane^M^Dr^PhD', 'middle')", "M"},
+    {"SELECT dicom_name('Doe^Jane^M^Dr^PhD', 'prefix')", "Dr"},
+    {"SELECT dicom_name('Doe^Jane^M^Dr^PhD ', 'suffix')", "PhD"},
+    {"SELECT dicom_name('Doe^Jane', 'suffix')", "NULL"},
+    {"SELECT dicom_name('Doe^^M', 'given')", "NULL"},
+    {"SELECT dicom_name('Doe^Jane=I^J=P^Q', 'alphabetic')", "Doe^Jane"},
+    {"SELECT dicom_name('Doe^Jane=I^J=P^Q', 'ideographic')", "I^J"},
+    {"SELECT dicom_name('Doe^Jane=I^J=P^Q', 'Ideographic.family')", "I"},
+    {"SELECT dicom_name('Doe^Jane=I^J=P^Q', 'phonetic.given')", "Q"},
+    {"SELECT dicom_name('=I^J', 'family')", "NULL"},
+    {"SELECT dicom_name('=I^J', 'ideographic')", "I^J"},
+    {"SELECT dicom_name('Doe', 'ideographic')", "NULL"},
+    {"SELECT dicom_name('{\"Alphabetic\":\"D\\u00e9^J\",\"Phonetic\":\"p\"}', 'family')",
+     "D\u00e9"},
+    {"SELECT dicom_name('{\"Alphabetic\":\"D\",\"Phonetic\":\"p\"}', 'phonetic')", "p"},
+    {"SELECT dicom_name('{\"Alphabetic\":3}', 'family')", "NULL"},
+    {"SELECT dicom_name('{', 'family')", "NULL"},
+    {"SELECT dicom_name('', 'family')", "NULL"},
+    {"SELECT dicom_name(NULL, 'family')", "NULL"},
+    {"SELECT dicom_name('A', NULL)", "NULL"},
+    {"SELECT dicom_name(n, p) FROM (VALUES ('A^B', 'given'), ('A^B', 'x'), ('A^B', NULL)) t(n, p)",
+     "B\nNULL\nNULL"},
+    {"SELECT dicom_name('A', 'surname')", "error: dicom_name: 'surname' is no part of a name"},
+    {"SELECT dicom_name('A', 'ideographic.')", "error: is no part of a name"},
+    {"SELECT dicom_name('A', '')", "error: is no part of a name"},
+    {"SELECT dicom_name('A', 'ideographicfamily')", "error: is no part of a name"},
+
+    {"SELECT dicom_date('20260131')", "2026-01-31"},
+    {"SELECT dicom_date('20260131  ')", "2026-01-31"},
+    {"SELECT dicom_date('2026.01.31')", "2026-01-31"},
+    {"SELECT dicom_date('00010101')", "0001-01-01"},
+    {"SELECT dicom_date('00000101')", "NULL"},
+    {"SELECT dicom_date('99991231')", "9999-12-31"},
+    {"SELECT dicom_date('20240229')", "2024-02-29"},
+    {"SELECT dicom_date('20230229')", "NULL"},
+    {"SELECT dicom_date('2026013')", "NULL"},
+    {"SELECT dicom_date('202601311')", "NULL"},
+    {"SELECT dicom_date('2026-01-31')", "NULL"},
+    {"SELECT dicom_date('')", "NULL"},
+    {"SELECT dicom_date(NULL)", "NULL"},
+    {"SELECT dicom_date('20260131') + 1", "2026-02-01"},
+
+    {"SELECT dicom_time('10')", "10:00:00"},
+    {"SELECT dicom_time('1015')", "10:15:00"},
+    {"SELECT dicom_time('101530')", "10:15:30"},
+    {"SELECT dicom_time('101530.25')", "10:15:30.25"},
+    {"SELECT dicom_time('101530.000001 ')", "10:15:30.000001"},
+    {"SELECT dicom_time('101530.0000001')", "NULL"},
+    {"SELECT dicom_time('101530.')", "NULL"},
+    {"SELECT dicom_time('10:15:30')", "10:15:30"},
+    {"SELECT dicom_time('10:15:30.5')", "10:15:30.5"},
+    {"SELECT dicom_time('10:15')", "10:15:00"},
+    {"SELECT dicom_time('10:1530')", "NULL"},
+    {"SELECT dicom_time('1015:30')", "NULL"},
+    {"SELECT dicom_time('10:')", "NULL"},
+    {"SELECT dicom_time('10:15:')", "NULL"},
+    {"SELECT dicom_time('10:15:3')", "NULL"},
+    {"SELECT dicom_time('235960')", "23:59:59.999999"},
+    {"SELECT dicom_time('101560')", "10:16:00"},
+    {"SELECT dicom_time('101561')", "NULL"},
+    {"SELECT dicom_time('106000')", "NULL"},
+    {"SELECT dicom_time('240000')", "NULL"},
+    {"SELECT dicom_time('1')", "NULL"},
+    {"SELECT dicom_time('101')", "NULL"},
+    {"SELECT dicom_time('10153')", "NULL"},
+    {"SELECT dicom_time('')", "NULL"},
+    {"SELECT dicom_time(NULL)", "NULL"},
+
+    {"SELECT dicom_datetime('20260131')", "2026-01-31 00:00:00+00"},
+    {"SELECT dicom_datetime('20260131101530.5+0130')", "2026-01-31 08:45:30.5+00"},
+    {"SELECT dicom_datetime('202601311015-0500')", "2026-01-31 15:15:00+00"},
+    {"SELECT dicom_datetime('20260131+0100')", "2026-01-30 23:00:00+00"},
+    {"SELECT dicom_datetime('20260131+1400')", "2026-01-30 10:00:00+00"},
+    {"SELECT dicom_datetime('20260131+1401')", "NULL"},
+    {"SELECT dicom_datetime('20260131235960')", "2026-02-01 00:00:00+00"},
+    {"SELECT dicom_datetime('202601')", "NULL"},
+    {"SELECT dicom_datetime('20260131 10')", "NULL"},
+    {"SELECT dicom_datetime('20260131x')", "NULL"},
+    {"SELECT dicom_datetime(NULL)", "NULL"},
+
+    {"SELECT dicom_age_years('045Y')", "45.0"},
+    {"SELECT dicom_age_years('045Y ')", "45.0"},
+    {"SELECT dicom_age_years('006M')", "0.5"},
+    {"SELECT round(dicom_age_years('010W'), 4)", "0.1916"},
+    {"SELECT round(dicom_age_years('100D'), 4)", "0.2738"},
+    {"SELECT dicom_age_years('9Y')", "9.0"},
+    {"SELECT dicom_age_years('Y')", "NULL"},
+    {"SELECT dicom_age_years('0045Y')", "NULL"},
+    {"SELECT dicom_age_years('045')", "NULL"},
+    {"SELECT dicom_age_years('045y')", "NULL"},
+    {"SELECT dicom_age_years('04 Y')", "NULL"},
+    {"SELECT dicom_age_years('')", "NULL"},
+    {"SELECT dicom_age_years(NULL)", "NULL"},
+    {"SELECT count(*) || ' ' || count(d) FROM (SELECT dicom_date(CASE WHEN i % 2 = 0 THEN NULL "
+     "ELSE '20260101' END) AS d FROM range(9999) r(i))",
+     "9999 4999"},
+};
+
 /* ---- file_url ---- */
 
 static void check_url(const char *name, const char *file_path, const char *want)
@@ -414,6 +517,7 @@ int main(void)
     check_paths();
     ASK_ALL(odd_metadata);
     ASK_ALL(many_rows);
+    ASK_ALL(value_cases);
     check_urls();
     ASK_ALL(url_cases);
     TAP_RUN(resolve_gives_paths);
