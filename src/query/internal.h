@@ -81,11 +81,26 @@ typedef enum dl_plan_operator {
     DL_PLAN_IN
 } dl_plan_operator;
 
-/** A condition that every row of the answer fulfils: column OP value (IN: any of the values). */
+/** What a constant is. The engine brings it and the column to one type before it compares them, so
+ * that only some pairs may be compared by statistics. */
+typedef enum dl_plan_constant {
+    DL_PLAN_TEXT,        /* '...': cast to the column's type, whatever that is */
+    DL_PLAN_NUMBER,      /* a column of text is cast to a number: no order of its texts helps */
+    DL_PLAN_BOOL,        /* "t" or "f" */
+    DL_PLAN_DATE,        /* text of DATE '...' */
+    DL_PLAN_TIMESTAMP,   /* text of TIMESTAMP '...': a column of dates is cast to it */
+    DL_PLAN_TIMESTAMPTZ, /* text of TIMESTAMPTZ '...' */
+    DL_PLAN_BYTES,       /* bounds made from LIKE 'prefix%': of columns of text alone, compared byte
+                            by byte; maybe not UTF-8 */
+} dl_plan_constant;
+
+/** A condition that every row of the answer fulfils: column OP value (IN: any of the values). A
+ * row whose column is NULL never does. */
 typedef struct dl_plan_condition {
     dl_str column; /* as written */
     dl_plan_operator op;
-    const dl_str *values; /* text of constants, as a CSV cell would have it */
+    dl_plan_constant constant; /* of all values */
+    const dl_str *values;      /* text of constants, as a CSV cell would have it */
     size_t value_count;
 } dl_plan_condition;
 
@@ -93,8 +108,8 @@ typedef struct dl_plan_condition {
 typedef struct dl_plan_table {
     dl_str name, schema, alias;
     size_t at; /* byte in `sql` */
-    /* Conditions that may leave out files; none when the table is named twice, or where a
-     * condition's column could be another table's. */
+    /* Conditions that may leave out files; none when the table is named twice (in whatever schema),
+     * or where a condition's column could be another table's. */
     const dl_plan_condition *conditions;
     size_t condition_count;
 } dl_plan_table;
@@ -169,6 +184,11 @@ DL_NODISCARD dl_status dl_functions_register(dl_functions *functions, dl_engine 
 /** Names of our functions and Spark's, for completion and the plan's allow-list; NULL past the
  * last. */
 const char *dl_functions_name(size_t i);
+/** Spark's words: called by dl_functions_register. */
+DL_NODISCARD dl_status dl_functions_register_spark(dl_functions *functions, dl_engine *engine,
+                                                   dl_error *err);
+/** Their names; NULL past the last. */
+const char *dl_functions_spark_name(size_t i);
 /** The file behind a filePath: by the roots, beneath them only. False: no root has it. */
 bool dl_functions_resolve(const dl_functions *functions, dl_str file_path, dl_arena *arena,
                           dl_str *out_path);
