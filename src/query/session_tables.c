@@ -285,15 +285,15 @@ dl_status dl_session_list_tables(dl_query *query, dl_error *err)
     DL_TRY(
         dl_buf_append_str(&sql,
                           DL_STR("CREATE OR REPLACE TEMP VIEW dl_tables AS SELECT * FROM (VALUES "
-                                 "(NULL::VARCHAR, NULL, NULL, NULL)"),
+                                 "(NULL::VARCHAR, NULL, NULL)"),
                           err));
     for (size_t i = 0; i < query->options.table_count; i++) {
         const dl_query_table *table = &query->options.tables[i];
-        const dl_str cells[] = {table->schema, table->name, table->folder, table->broken};
+        const dl_str cells[] = {table->name, table->schema, table->broken};
         DL_TRY(dl_buf_append_str(&sql, DL_STR(", "), err));
         DL_TRY(put_row(&sql, cells, DL_COUNT_OF(cells), err));
     }
-    DL_TRY(dl_buf_append_str(&sql, DL_STR(") t(\"schema\", \"name\", folder, problem) OFFSET 1"),
+    DL_TRY(dl_buf_append_str(&sql, DL_STR(") t(\"name\", \"schema\", problem) OFFSET 1"),
                              err));
     return dl_engine_exec(&query->engine, dl_buf_str(&sql), err);
 }
