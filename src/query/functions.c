@@ -1,19 +1,15 @@
 /* The functions of our own: one table, put into each session. */
 #include "query/functions.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "columnar/columnar.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    ARENA_LIMIT_BYTES = 16 * 1024 * 1024,
-    PATH_LIMIT_BYTES = 4096,
     THREAD_LIMIT = 16,
     WORDS_SIZE = 640,
 };
@@ -26,32 +22,6 @@ static const dl_function *const all[] = {
 
 /* ---- life ---- */
 
-static dl_status copy_roots(dl_functions *f, const dl_query_options *options, dl_error *err)
-{
-    f->roots = dl_arena_alloc(f->arena, options->root_count + 1, sizeof *f->roots);
-    if (f->roots == NULL) {
-        return dl_arena_full(f->arena, err);
-    }
-    for (size_t i = 0; i < options->root_count; i++) {
-        dl_functions_root *root = &f->roots[i];
-        dl_str folder = options->roots[i].folder;
-        while (folder.len > 1 && folder.ptr[folder.len - 1] == '/') {
-            folder.len--;
-        }
-        if (folder.len == 0 || folder.ptr[0] != '/' || folder.len >= PATH_LIMIT_BYTES) {
-            return dl_error_set(err, DL_E_INVALID, "folder of files %.*s: not an absolute path",
-                                DL_STR_ARG(options->roots[i].name));
-        }
-        DL_TRY(dl_arena_copy(f->arena, options->roots[i].name, &root->name, err));
-        DL_TRY(dl_arena_copy(f->arena, folder, &root->folder, err));
-        if (dl_file_open(root->folder.ptr, O_PATH | O_DIRECTORY, 0, &root->fd, NULL) != DL_OK) {
-            root->fd = -1; /* a folder that is not there has no files */
-        }
-        f->root_count++;
-    }
-    return DL_OK;
-}
-
 dl_status dl_functions_create(const dl_query_options *options, dl_functions **out_functions,
                               dl_error *err)
 {
@@ -59,11 +29,7 @@ dl_status dl_functions_create(const dl_query_options *options, dl_functions **ou
     if (f == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "functions: out of memory");
     }
-    f->arena = dl_arena_create(ARENA_LIMIT_BYTES);
-    if (f->arena == NULL) {
-        return dl_error_set(err, DL_E_NOMEM, "functions: out of memory");
-    }
-    DL_TRY(copy_roots(f, options, err));
+    DL_TRY(dl_roots_create(options->roots, options->root_count, &f->roots, err));
     f->cancel = options->cancel;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     f->threads = options->limits.threads != 0 ? options->limits.threads
@@ -79,10 +45,7 @@ void dl_functions_destroy(dl_functions *functions)
     if (functions == NULL) {
         return;
     }
-    for (size_t i = 0; i < functions->root_count; i++) {
-        dl_file_close(&functions->roots[i].fd);
-    }
-    dl_arena_destroy(functions->arena);
+    dl_roots_destroy(functions->roots);
     dl_mem_free(functions);
 }
 

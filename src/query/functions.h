@@ -3,7 +3,7 @@
  * attributes.
  *
  *     functions.c           the table of all, registering, bind data
- *     functions_files.c     roots: filePath to a file; file_url
+ *     functions_files.c     file_url
  *     functions_path.c      pure: "RequestAttributesSequence[0].00400009"
  *     functions_dicom.c     dicom_value, dicom_values
  *     functions_values.c    dicom_name, dicom_date, dicom_time, dicom_datetime, dicom_age_years
@@ -20,6 +20,7 @@
 
 #include "dict/dict.h"
 #include "query/internal.h"
+#include "query/roots.h"
 
 #include <stdatomic.h>
 
@@ -65,25 +66,15 @@ bool dl_name_group_of(dl_str name, dl_name_group group, dl_str *out_text);
 /** "Alphabetic", "Ideographic", "Phonetic". */
 dl_str dl_name_group_word(dl_name_group group);
 
-/* ---- roots ---- */
-
-typedef struct dl_functions_root {
-    dl_str name, folder;
-    int fd; /* of the folder; -1: it is not there */
-} dl_functions_root;
+/* ---- what the functions of a session share ---- */
 
 struct dl_functions {
     const dl_engine_api *api;
-    dl_functions_root *roots;
-    size_t root_count;
+    dl_roots *roots;
     dl_cancel *cancel;
-    unsigned threads;
-    dl_arena *arena; /* texts above */
+    unsigned threads; /* that dicom_tags may have */
 };
 
-/** The root and what comes below it; as dl_functions_resolve. */
-bool dl_functions_place(const dl_functions *functions, dl_str file_path,
-                        const dl_functions_root **out_root, dl_str *out_below);
 /* ---- registering ---- */
 
 typedef enum dl_function_result {
