@@ -23,13 +23,19 @@ typedef struct dl_lake_file {
     int64_t modified_us;
 } dl_lake_file;
 
-/** In order of names, after `after` (empty: from the first), at most `limit`. */
+enum { DL_LAKE_FILES_LIMIT = 100 * 1000 }; /* names of one call */
+
+/** In order of names (byte by byte), after `after` (empty: from the first), at most `limit` (1 to
+ * DL_LAKE_FILES_LIMIT); fewer only at the end. An empty path: the Files shortcuts themselves,
+ * broken ones too. Memory does not grow with the folder. What is neither a file nor a folder, and
+ * links that lead out, are left out. Errors: DL_E_NOT_FOUND, DL_E_DENIED, DL_E_INVALID (no folder).
+ */
 DL_NODISCARD dl_status dl_lake_files_list(dl_factory *factory, const dl_lakehouse *lakehouse,
                                           dl_str path, dl_str after, size_t limit, dl_arena *arena,
                                           dl_lake_file **out_files, size_t *out_count,
                                           dl_error *err);
-/** A descriptor for reading; the caller closes it. Errors: DL_E_NOT_FOUND, DL_E_DENIED (leads out
- * of the shortcut), DL_E_INVALID (a folder). */
+/** A descriptor for reading; the caller closes it. Errors: DL_E_NOT_FOUND (also: its shortcut is
+ * broken), DL_E_DENIED (leads out of the shortcut), DL_E_INVALID (no plain file). */
 DL_NODISCARD dl_status dl_lake_file_open(dl_factory *factory, const dl_lakehouse *lakehouse,
                                          dl_str path, int *out_fd, uint64_t *out_size_bytes,
                                          dl_error *err);
