@@ -409,6 +409,17 @@ static dl_status no_shortcut(const dl_lakehouse *lakehouse, dl_shortcut_kind kin
     return DL_E_NOT_FOUND;
 }
 
+dl_status dl_lakehouse_find(const dl_lakehouse *lakehouse, dl_shortcut_kind kind, dl_str name,
+                            const dl_shortcut **out_shortcut, dl_error *err)
+{
+    const dl_shortcut *found = dl_shortcut_find(lakehouse, kind, name);
+    if (found == NULL) {
+        return no_shortcut(lakehouse, kind, name, err);
+    }
+    *out_shortcut = found;
+    return DL_OK;
+}
+
 static dl_status add_one(change *c, const names *n)
 {
     dl_lakehouse lakehouse;
@@ -454,10 +465,8 @@ static dl_status remove_one(change *c, const names *n)
 {
     dl_lakehouse lakehouse;
     DL_TRY(get_from(c->factory, n, c->name, c->arena, &lakehouse, c->err));
-    const dl_shortcut *found = dl_shortcut_find(&lakehouse, c->kind, c->shortcut_name);
-    if (found == NULL) {
-        return no_shortcut(&lakehouse, c->kind, c->shortcut_name, c->err);
-    }
+    const dl_shortcut *found = NULL;
+    DL_TRY(dl_lakehouse_find(&lakehouse, c->kind, c->shortcut_name, &found, c->err));
     size_t at = (size_t)(found - lakehouse.shortcuts);
     lakehouse.shortcut_count--;
     memmove(&lakehouse.shortcuts[at], &lakehouse.shortcuts[at + 1],

@@ -93,6 +93,12 @@ DL_NODISCARD dl_status dl_shortcut_add(dl_factory *factory, dl_str lakehouse,
 DL_NODISCARD dl_status dl_shortcut_remove(dl_factory *factory, dl_str lakehouse,
                                           dl_shortcut_kind kind, dl_str name, dl_error *err);
 
+/** The shortcut of that kind and name, in the lakehouse. Errors: DL_E_NOT_FOUND (hint: names alike,
+ * or that the other kind has it). */
+DL_NODISCARD dl_status dl_lakehouse_find(const dl_lakehouse *lakehouse, dl_shortcut_kind kind,
+                                         dl_str name, const dl_shortcut **out_shortcut,
+                                         dl_error *err);
+
 /** Document from JSON and to JSON (canonical: the same lakehouse, the same bytes). Errors:
  * DL_E_INVALID with the JSON path, DL_E_LIMIT. */
 DL_NODISCARD dl_status dl_lakehouse_read(dl_str json, dl_arena *arena, dl_lakehouse *out,
@@ -129,12 +135,21 @@ typedef struct dl_lakehouse_table {
     const dl_query_field *fields;
     size_t field_count;
     int64_t version, row_count, size_bytes, file_count; /* -1: unknown */
-    int64_t watermark, changed_us;                      /* of the last commit; 0: unknown */
+    int64_t changed_us;              /* time of the last commit; 0: unknown, as below */
+    int64_t watermark, watermark_us; /* the newest change of the source in it, and its time */
 } dl_lakehouse_table;
 
-/** What `lakehouse show` tells of a table. DL_OK for broken ones too. */
+/** What `lakehouse show` tells of a table, opened once. DL_OK for broken ones too. */
 DL_NODISCARD dl_status dl_lakehouse_describe(dl_factory *factory, const dl_shortcut *shortcut,
                                              dl_arena *arena, dl_lakehouse_table *out,
                                              dl_error *err);
+
+/** {"path", "name", "connection", "subpath", "folder", "broken": null or {"status", "message",
+ * "hint"}} */
+void dl_shortcut_write_state(dl_json_writer *w, const dl_shortcut_state *state);
+/** The same with "version", "rows", "sizeBytes", "files", "watermark", "watermarkTime", "changed"
+ * (null: unknown) and "columns": [{"name", "type", "attribute", "tag", "partition", "nullable"}].
+ */
+void dl_lakehouse_write_table(dl_json_writer *w, const dl_lakehouse_table *table);
 
 #endif
