@@ -26,11 +26,12 @@ static const dl_cli_option options[] = {
 
 void dl_cli_lakehouse_complain(dl_cli_factory *f, const dl_shortcut_state *state)
 {
-    dl_error why = state->why;
+    dl_error why = {0};
     const dl_shortcut *s = state->shortcut;
     (void)dl_error_set(&why, state->why.status, "%s/%.*s: %s",
                        s->kind == DL_SHORTCUT_TABLES ? "Tables" : "Files", DL_STR_ARG(s->name),
                        state->why.message);
+    dl_error_hint(&why, "%s", state->why.hint);
     (void)fflush(f->cli->out);
     (void)dl_cli_fail(f->cli, &why);
 }

@@ -68,26 +68,6 @@ static void take_watermark(const dl_delta_table *table, dl_lakehouse_table *out)
     }
 }
 
-static dl_status take_columns(const dl_delta_table *table, dl_arena *arena, dl_lakehouse_table *out,
-                              dl_error *err)
-{
-    size_t count = 0;
-    const dl_delta_column *columns = dl_delta_columns(table, &count);
-    dl_query_field *fields = dl_arena_alloc(arena, count + 1, sizeof *fields);
-    if (fields == NULL) {
-        return dl_arena_full(arena, err);
-    }
-    for (size_t i = 0; i < count; i++) {
-        fields[i].partition = columns[i].partition;
-        fields[i].nullable = columns[i].nullable;
-        DL_TRY(dl_arena_copy(arena, columns[i].name, &fields[i].name, err));
-        DL_TRY(dl_arena_copy(arena, columns[i].type_json, &fields[i].type, err));
-    }
-    out->fields = fields;
-    out->field_count = count;
-    return DL_OK;
-}
-
 dl_status dl_lakehouse_describe(dl_factory *factory, const dl_shortcut *shortcut, dl_arena *arena,
                                 dl_lakehouse_table *out, dl_error *err)
 {
@@ -111,7 +91,9 @@ dl_status dl_lakehouse_describe(dl_factory *factory, const dl_shortcut *shortcut
         table.file_count = totals.file_count;
         table.changed_us = dl_delta_timestamp_ms(o.table) * 1000;
         take_watermark(o.table, &table);
-        DL_TRY(take_columns(o.table, arena, &table, err));
+        dl_query_field *fields = NULL;
+        DL_TRY(dl_query_fields_of(o.table, arena, &fields, &table.field_count, err));
+        table.fields = fields;
     }
     *out = table;
     return DL_OK;

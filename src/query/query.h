@@ -192,6 +192,11 @@ DL_NODISCARD dl_status dl_query_fields(dl_query *query, dl_str table, dl_arena *
                                        dl_query_field **out_fields, size_t *out_count,
                                        dl_error *err);
 
+/** The same of a table that is open, at its version; needs no session. */
+DL_NODISCARD dl_status dl_query_fields_of(const dl_delta_table *table, dl_arena *arena,
+                                          dl_query_field **out_fields, size_t *out_count,
+                                          dl_error *err);
+
 /** What could stand at byte `at` of a statement under way (tables, columns of the tables named in
  * it, functions, keywords), the likeliest first; `out_from` is where the word begins. */
 DL_NODISCARD dl_status dl_query_complete(dl_query *query, dl_str statement, size_t at,

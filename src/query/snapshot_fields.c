@@ -35,13 +35,11 @@ static dl_status fill(const dl_delta_column *column, dl_arena *arena, dl_query_f
     return dl_arena_printf(arena, &out->tag, err, "%08" PRIX32, entry->tag);
 }
 
-dl_status dl_snapshots_fields(dl_snapshots *snapshots, const dl_query_table *table, dl_arena *arena,
-                              dl_query_field **out_fields, size_t *out_count, dl_error *err)
+dl_status dl_query_fields_of(const dl_delta_table *table, dl_arena *arena,
+                             dl_query_field **out_fields, size_t *out_count, dl_error *err)
 {
-    dl_snapshot_table *opened = NULL;
-    DL_TRY(dl_snapshots_table(snapshots, table, &opened, err));
     size_t count = 0;
-    const dl_delta_column *columns = dl_delta_columns(opened->table, &count);
+    const dl_delta_column *columns = dl_delta_columns(table, &count);
     dl_query_field *fields = dl_arena_alloc(arena, count + 1, sizeof *fields);
     if (fields == NULL) {
         return dl_arena_full(arena, err);
@@ -52,4 +50,12 @@ dl_status dl_snapshots_fields(dl_snapshots *snapshots, const dl_query_table *tab
     *out_fields = fields;
     *out_count = count;
     return DL_OK;
+}
+
+dl_status dl_snapshots_fields(dl_snapshots *snapshots, const dl_query_table *table, dl_arena *arena,
+                              dl_query_field **out_fields, size_t *out_count, dl_error *err)
+{
+    dl_snapshot_table *opened = NULL;
+    DL_TRY(dl_snapshots_table(snapshots, table, &opened, err));
+    return dl_query_fields_of(opened->table, arena, out_fields, out_count, err);
 }
