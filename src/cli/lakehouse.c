@@ -15,10 +15,12 @@ static const dl_cli_lakehouse_options defaults = {0};
 static const dl_cli_option options[] = {
     DL_CLI_FACTORY_OPTIONS(dl_cli_lakehouse_options, where),
     {"description", "TEXT", "create: a sentence for people", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, description), 0, 0},
+#ifdef DL_CLI_LAKEHOUSE_FILES
     {"lakehouse", "NAME", "files: of this lakehouse (default: the only one, or the home's own)", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, lakehouse), 0, 0},
     {"to", "FILE", "files: with get, where to write (default: the file's own name, here)", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, to), 0, 0},
     {"after", "NAME", "files: with ls, names after this one", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, after), 0, 0},
     {"limit", "N", "files: with ls, at most so many", DL_CLI_NUMBER, 0, offsetof(dl_cli_lakehouse_options, limit), 1, 1000000},
+#endif
 };
 /* clang-format on */
 
@@ -254,7 +256,7 @@ static dl_status print_columns(dl_cli_factory *f, const dl_lakehouse_table *t, d
                                     {"TYPE", false, 60},
                                     {"DICOM ATTRIBUTE", false, 0},
                                     {"TAG", false, 0},
-                                    {"", false, 0}};
+                                    {"NOTE", false, 0}};
     DL_AUTO(dl_cli_table) table = NULL;
     DL_TRY(dl_cli_table_create(titles, DL_COUNT_OF(titles), &table, err));
     for (size_t i = 0; i < t->field_count; i++) {
