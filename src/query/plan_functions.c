@@ -141,9 +141,15 @@ static bool is_denied(dl_str name)
     return is_in(name, denied, DL_COUNT_OF(denied));
 }
 
+/* Of our own and of Spark, one after the other. */
 static const char *own_name(size_t i)
 {
-    return dl_functions_spark_name(i);
+    size_t own = 0;
+    while (own < i && dl_functions_name(own) != NULL) {
+        own++;
+    }
+    const char *name = dl_functions_name(own);
+    return name != NULL ? name : dl_functions_spark_name(i - own);
 }
 
 static bool is_own(dl_str name)
@@ -170,28 +176,33 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* How many letters have to change (Levenshtein); names longer than LIKE_LIMIT are like none. */
+/* How many letters have to change, where two that changed places are one change; names longer than
+ * LIKE_LIMIT are like none. */
 static size_t distance(dl_str a, dl_str b)
 {
-    size_t row[LIKE_LIMIT + 1];
+    size_t rows[3][LIKE_LIMIT + 1];
     if (a.len > LIKE_LIMIT || b.len > LIKE_LIMIT) {
         return SIZE_MAX;
     }
     for (size_t j = 0; j <= b.len; j++) {
-        row[j] = j;
+        rows[0][j] = j;
     }
     for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3], *beyond = rows[(i + 1) % 3]; /* i - 2 */
         row[0] = i;
         for (size_t j = 1; j <= b.len; j++) {
-            size_t above = row[j];
-            size_t change = diagonal + (lower(a.ptr[i - 1]) != lower(b.ptr[j - 1]));
-            size_t least = above < row[j - 1] ? above + 1 : row[j - 1] + 1;
-            row[j] = change < least ? change : least;
-            diagonal = above;
+            char x = lower(a.ptr[i - 1]), y = lower(b.ptr[j - 1]);
+            size_t least = above[j] < row[j - 1] ? above[j] + 1 : row[j - 1] + 1;
+            least = above[j - 1] + (x != y) < least ? above[j - 1] + (x != y) : least;
+            if (i > 1 && j > 1 && x == lower(b.ptr[j - 2]) && y == lower(a.ptr[i - 2]) &&
+                beyond[j - 2] + 1 < least) {
+                least = beyond[j - 2] + 1;
+            }
+            row[j] = least;
         }
     }
-    return row[b.len];
+    return rows[a.len % 3][b.len];
 }
 
 static void look_at(dl_str name, const char *candidate, const char **best, size_t *best_distance)
