@@ -254,6 +254,7 @@ typedef struct dl_index_hit {
     dl_str study_attributes;  /* DICOM JSON object of the indexed study attributes, the UID among
                                  them; ascending */
     dl_str series_attributes; /* the same for the series; empty at study level */
+    dl_str study_modalities;  /* for dl_index_modalities */
 } dl_index_hit;
 
 /** Newest first (contract 7.7). Cost follows the page, not the archive. */
@@ -266,8 +267,8 @@ DL_NODISCARD dl_status dl_index_newest(dl_index_snapshot *s, int64_t study_id, i
 /** Counts of a study, or with series_id not 0 of that series (then series count is 1). */
 DL_NODISCARD dl_status dl_index_counts(dl_index_snapshot *s, int64_t study_id, int64_t series_id,
                                        int64_t *out_series, int64_t *out_instances, dl_error *err);
-/** Distinct modalities of a study, sorted. */
-DL_NODISCARD dl_status dl_index_modalities(dl_index_snapshot *s, int64_t study_id, dl_arena *arena,
+/** Distinct modalities of the hit's study, sorted. */
+DL_NODISCARD dl_status dl_index_modalities(const dl_index_hit *hit, dl_arena *arena,
                                            dl_str **out_list, size_t *out_count, dl_error *err);
 
 /* ---- change feed (contract section 9) ---- */

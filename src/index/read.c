@@ -320,9 +320,10 @@ static dl_status unfold(dl_str folded, dl_arena *arena, dl_str *out_value, dl_er
 }
 
 /* The list is sorted and distinct; each entry ends with a backslash. */
-static dl_status split_modalities(dl_str list, dl_arena *arena, dl_str **out_list,
-                                  size_t *out_count, dl_error *err)
+dl_status dl_index_modalities(const dl_index_hit *hit, dl_arena *arena, dl_str **out_list,
+                              size_t *out_count, dl_error *err)
 {
+    dl_str list = hit->study_modalities;
     size_t count = 0;
     for (size_t i = 0; i < list.len; i++) {
         count += list.ptr[i] == '\\';
@@ -338,17 +339,4 @@ static dl_status split_modalities(dl_str list, dl_arena *arena, dl_str **out_lis
     *out_list = values;
     *out_count = count;
     return DL_OK;
-}
-
-dl_status dl_index_modalities(dl_index_snapshot *s, int64_t study_id, dl_arena *arena,
-                              dl_str **out_list, size_t *out_count, dl_error *err)
-{
-    dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, "SELECT modalities FROM study_text WHERE study=?1", &q, err));
-    dl_db_bind_int(q, 1, study_id);
-    bool found = dl_db_step(q);
-    dl_status status =
-        split_modalities(found ? dl_db_str(q, 0) : DL_STR(""), arena, out_list, out_count, err);
-    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
-    return status != DL_OK ? status : finished;
 }

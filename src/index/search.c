@@ -127,7 +127,7 @@ static dl_status find_keys(dl_search *s, dl_error *err)
 
 typedef struct text_slot {
     int64_t id;
-    dl_str uid, attributes;
+    dl_str uid, attributes, modalities;
     int64_t parent;
 } text_slot;
 
@@ -152,6 +152,9 @@ static dl_status load_texts(dl_search *s, const char *sql, int64_t id, text_slot
             status = dl_arena_copy(s->arena, dl_db_str(q, 1), &read.attributes, err);
         }
         read.parent = dl_db_int(q, 2);
+        if (status == DL_OK) {
+            status = dl_arena_copy(s->arena, dl_db_str(q, 3), &read.modalities, err);
+        }
     }
     dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
     DL_TRY(status);
@@ -170,7 +173,7 @@ static dl_status study_texts(dl_search *s, texts *t, int64_t id, const text_slot
     text_slot *slot = &t->studies[(uint64_t)id % TEXT_SLOTS];
     if (slot->id != id) {
         DL_TRY(load_texts(s,
-                          "SELECT s.uid, t.attributes, 0 FROM study s"
+                          "SELECT s.uid, t.attributes, 0, t.modalities FROM study s"
                           " CROSS JOIN study_text t ON t.study=s.id WHERE s.id=?1",
                           id, slot, err));
     }
@@ -184,7 +187,7 @@ static dl_status series_texts(dl_search *s, texts *t, int64_t id, const text_slo
     text_slot *slot = &t->series[(uint64_t)id % TEXT_SLOTS];
     if (slot->id != id) {
         DL_TRY(load_texts(s,
-                          "SELECT s.uid, t.attributes, s.study FROM series s"
+                          "SELECT s.uid, t.attributes, s.study, '' FROM series s"
                           " CROSS JOIN series_text t ON t.series=s.id WHERE s.id=?1",
                           id, slot, err));
     }
@@ -225,6 +228,7 @@ static dl_status fill_hit(dl_search *s, texts *t, const dl_search_key *key, dl_i
     hit->study_id = study;
     hit->study_uid = slot->uid;
     hit->study_attributes = slot->attributes;
+    hit->study_modalities = slot->modalities;
     return DL_OK;
 }
 

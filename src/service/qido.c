@@ -402,7 +402,7 @@ static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_i
     case TAG_RETRIEVE_URL:
         return put_url(h, w, hit);
     case TAG_MODALITIES:
-        DL_TRY(dl_index_modalities(h->snapshot, hit->study_id, h->s->arena, &list, &count, h->err));
+        DL_TRY(dl_index_modalities(hit, h->s->arena, &list, &count, h->err));
         put_text(w, tag, "CS", list, count);
         return DL_OK;
     default:
