@@ -139,7 +139,7 @@ static dl_status choose_format(dl_cli_sql *sql, dl_error *err)
 /* ---- the session ---- */
 
 /** What the engine cannot reach is also shut for the process: it writes nowhere but where -o is. */
-static dl_status seal(dl_cli_sql *sql, dl_error *err)
+static dl_status seal(dl_cli_sql *sql, DL_UNUSED dl_error *err)
 {
     char folder[PATH_SIZE] = ".";
     const char *write[2] = {NULL};
@@ -156,8 +156,12 @@ static dl_status seal(dl_cli_sql *sql, dl_error *err)
     if (sql->history != NULL) {
         write[options_.write_count++] = sql->history;
     }
+#ifdef DL_CLI_SEALS
     dl_query_sealed sealed = {0};
     return dl_query_seal(sql->query, &options_, &sealed, err);
+#else
+    return options_.write_count > 2 ? DL_E_INVALID : DL_OK;
+#endif
 }
 
 static dl_status open_session(dl_cli_sql *sql, dl_error *err)

@@ -28,7 +28,7 @@ typedef enum dl_query_format {
     DL_QUERY_ARROW,
     DL_QUERY_PARQUET,
 } dl_query_format;
-enum { DL_QUERY_FORMATS = 8, DL_QUERY_SHOWN_ROWS = 40, DL_QUERY_CELL_WIDTH = 48 };
+enum { DL_QUERY_FORMATS = 8, DL_QUERY_SHOWN_ROWS = 40, DL_QUERY_CELL_WIDTH = 64 };
 
 /** "table", "csv", ...; NULL past the last. */
 const char *dl_query_format_name(dl_query_format format);
