@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build_packages=(
     build-essential meson ninja-build pkg-config curl
     libmicrohttpd-dev libsqlite3-dev libzstd-dev libsnappy-dev libxxhash-dev libarchive-dev
-    libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev
+    libcurl4-openssl-dev zlib1g-dev libssl-dev libutf8proc-dev libcmark-dev
     python3-venv tzdata
 )
 test_packages=(

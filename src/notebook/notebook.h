@@ -35,6 +35,7 @@ typedef enum dl_notebook_cell_kind {
     DL_NOTEBOOK_MARKDOWN,
     DL_NOTEBOOK_CODE,
     DL_NOTEBOOK_RAW,
+    DL_NOTEBOOK_UNKNOWN, /* of a format after 4.5: kept, all of it in other_json */
 } dl_notebook_cell_kind;
 
 typedef enum dl_notebook_language {
