@@ -70,9 +70,10 @@ static dl_status ask_feed(dl_factory_request *r, dl_str name, dl_feed_newest *ou
     dl_feed_source *source = NULL;
     const dl_feed_http_options options = {
         .try_limit = 1, .connect_timeout_s = CONNECT_TIMEOUT_S, .idle_timeout_s = IDLE_TIMEOUT_S};
-    DL_TRY(dl_catalog_draft(r->factory, DL_FACTORY_CONNECTION, name, r->arena, &json, err));
+    DL_TRY(
+        dl_catalog_draft(dl_request_factory(r), DL_FACTORY_CONNECTION, name, r->arena, &json, err));
     DL_TRY(dl_factory_read_connection(json, r->arena, &connection, NULL, err));
-    DL_TRY(dl_connection_feed(r->factory, &connection, &options, &source, err));
+    DL_TRY(dl_connection_feed(dl_request_factory(r), &connection, &options, &source, err));
     dl_status status =
         source->ops->latest(source, &out->sequence, &out->time_us, options.cancel, err);
     dl_feed_source_close(source);
@@ -83,7 +84,7 @@ static dl_status ask_feed(dl_factory_request *r, dl_str name, dl_feed_newest *ou
 static bool find_newest(dl_factory_request *r, dl_str connection, int64_t until_us,
                         dl_feed_newest *out)
 {
-    if (newest_known(r->routes, connection, out)) {
+    if (newest_known(dl_request_routes(r), connection, out)) {
         return true;
     }
     dl_feed_newest fresh = {0};
@@ -94,7 +95,7 @@ static bool find_newest(dl_factory_request *r, dl_str connection, int64_t until_
     dl_error cause = {0};
     fresh.up = ask_feed(r, connection, &fresh, &cause) == DL_OK;
     fresh.looked_us = dl_clock_monotonic_us();
-    remember(r->routes, &fresh);
+    remember(dl_request_routes(r), &fresh);
     *out = fresh;
     return true;
 }
@@ -128,7 +129,7 @@ static dl_status find_watermark(dl_factory_request *r, dl_str pipeline, int64_t 
                                   .limit = RUNS_LOOKED_AT};
     dl_run *runs = NULL;
     size_t count = 0;
-    DL_TRY(dl_runs_list(r->factory, &filter, r->arena, &runs, &count, err));
+    DL_TRY(dl_runs_list(dl_request_factory(r), &filter, r->arena, &runs, &count, err));
     for (size_t i = 0; i < count; i++) {
         take_watermark(&runs[i], r->arena, out_watermark, out_time_us);
     }
@@ -146,9 +147,9 @@ static dl_status measure_lag(dl_factory_request *r, figures *f, int64_t until_us
     if (pipeline == NULL) {
         return dl_arena_full(r->arena, err);
     }
-    if (r->routes->options.work == NULL ||
-        dl_catalog_published(r->factory, DL_FACTORY_PIPELINE, f->pipeline, r->arena, &json,
-                             &cause) != DL_OK ||
+    if (dl_request_routes(r)->options.work == NULL ||
+        dl_catalog_published(dl_request_factory(r), DL_FACTORY_PIPELINE, f->pipeline, r->arena,
+                             &json, &cause) != DL_OK ||
         dl_factory_read_pipeline(json, r->arena, pipeline, NULL, &cause) != DL_OK ||
         !find_newest(r, pipeline->dicom, until_us, &newest)) {
         return DL_OK; /* nobody runs it here, a draft alone, or no time: no figure */
@@ -308,14 +309,15 @@ static dl_status measure(dl_factory_request *r, figures **out_figures, size_t *o
     dl_factory_entry *entries = NULL;
     size_t count = 0;
     int64_t until_us = dl_clock_monotonic_us() + BUDGET_US;
-    DL_TRY(dl_catalog_list(r->factory, DL_FACTORY_PIPELINE, r->arena, &entries, &count, err));
+    DL_TRY(dl_catalog_list(dl_request_factory(r), DL_FACTORY_PIPELINE, r->arena, &entries, &count,
+                           err));
     figures *list = dl_arena_alloc(r->arena, count + 1, sizeof *list);
     if (list == NULL) {
         return dl_arena_full(r->arena, err);
     }
     for (size_t i = 0; i < count; i++) {
         list[i].pipeline = entries[i].name;
-        DL_TRY(dl_runs_totals(r->factory, entries[i].name, &list[i].totals, err));
+        DL_TRY(dl_runs_totals(dl_request_factory(r), entries[i].name, &list[i].totals, err));
         DL_TRY(measure_lag(r, &list[i], until_us, err));
     }
     *out_figures = list;
@@ -332,12 +334,12 @@ dl_status dl_route_metrics(dl_factory_request *r, dl_error *err)
     dl_buf_init(&out, TEXT_LIMIT_BYTES);
     DL_TRY(put_runs(&out, f, count, err));
     for (size_t m = 0; m < DL_COUNT_OF(metrics); m++) {
-        DL_TRY(put_metric(&out, m, f, count, dl_factory_now_us(r->factory), err));
+        DL_TRY(put_metric(&out, m, f, count, dl_factory_now_us(dl_request_factory(r)), err));
     }
     static const char running[] = "dicomlake_scheduler_running";
     DL_TRY(put_head(&out, running, "gauge", "Whether a process schedules on this home.", err));
-    DL_TRY(
-        dl_buf_printf(&out, err, "%s %d\n", running, dl_scheduler_is_running(r->factory) ? 1 : 0));
+    DL_TRY(dl_buf_printf(&out, err, "%s %d\n", running,
+                         dl_scheduler_is_running(dl_request_factory(r)) ? 1 : 0));
     dl_http_add_header(r->x, "Cache-Control", DL_STR("no-store"));
     dl_http_respond_buf(r->x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return DL_OK;

@@ -21,8 +21,8 @@ static void put_text(dl_json_writer *w, const char *key, dl_str text)
 
 void dl_request_wake(dl_factory_request *r)
 {
-    if (r->routes->options.scheduler != NULL) {
-        dl_scheduler_wake(r->routes->options.scheduler);
+    if (dl_request_routes(r)->options.scheduler != NULL) {
+        dl_scheduler_wake(dl_request_routes(r)->options.scheduler);
     }
 }
 
@@ -32,7 +32,8 @@ dl_status dl_request_entry(dl_factory_request *r, dl_factory_entry *out_entry, d
 {
     dl_factory_entry *entries = NULL;
     size_t count = 0;
-    DL_TRY(dl_catalog_list(r->factory, r->route->kind, r->arena, &entries, &count, err));
+    DL_TRY(dl_catalog_list(dl_request_factory(r), dl_request_kind(r), r->arena, &entries, &count,
+                           err));
     for (size_t i = 0; i < count; i++) {
         if (dl_str_eq_nocase(entries[i].name, r->name)) {
             *out_entry = entries[i];
@@ -40,7 +41,8 @@ dl_status dl_request_entry(dl_factory_request *r, dl_factory_entry *out_entry, d
         }
     }
     dl_str json = DL_STR_NONE; /* says what there is instead */
-    DL_TRY(dl_catalog_draft(r->factory, r->route->kind, r->name, r->arena, &json, err));
+    DL_TRY(
+        dl_catalog_draft(dl_request_factory(r), dl_request_kind(r), r->name, r->arena, &json, err));
     return dl_error_set(err, DL_E_NOT_FOUND, "%.*s was removed just now", DL_STR_ARG(r->name));
 }
 
@@ -53,7 +55,7 @@ dl_status dl_request_put_entry(dl_factory_request *r, dl_json_writer *w,
     }
     dl_trigger_facts facts = {.next_us = INT64_MAX};
     dl_error cause = {0};
-    dl_status status = dl_trigger_facts_of(r->factory, entry->name, &facts, &cause);
+    dl_status status = dl_trigger_facts_of(dl_request_factory(r), entry->name, &facts, &cause);
     if (status != DL_OK && status != DL_E_NOT_FOUND) { /* not found: a draft alone */
         return dl_error_set(err, status, "%s", cause.message);
     }
@@ -66,8 +68,8 @@ static dl_status send_entry(dl_factory_request *r, unsigned status, dl_error *er
     dl_factory_entry entry = {0};
     DL_AUTO_ANSWER answer = {0};
     DL_TRY(dl_request_entry(r, &entry, err));
-    DL_TRY(dl_request_put_entry(r, dl_answer_begin(&answer, err), &entry, err));
-    return dl_answer_send_as(r, &answer, status);
+    DL_TRY(dl_request_put_entry(r, dl_api_answer_begin(&answer, err), &entry, err));
+    return dl_api_answer_send_as(r, &answer, status);
 }
 
 dl_status dl_route_get(dl_factory_request *r, dl_error *err)
@@ -95,12 +97,6 @@ static bool comes_after(dl_str a, dl_str b)
     return a.len > b.len;
 }
 
-static size_t page_limit(const dl_factory_request *r)
-{
-    return dl_request_has(r, DL_VALUE_LIMIT) ? (size_t)r->numbers[DL_VALUE_LIMIT]
-                                             : (size_t)DL_ROUTES_PAGE_DEFAULT;
-}
-
 dl_status dl_route_list(dl_factory_request *r, dl_error *err)
 {
     dl_factory_entry *entries = NULL;
@@ -109,14 +105,15 @@ dl_status dl_route_list(dl_factory_request *r, dl_error *err)
     dl_str last = DL_STR_NONE;
     dl_str token = DL_STR_NONE;
     DL_AUTO_ANSWER answer = {0};
-    DL_TRY(dl_catalog_list(r->factory, r->route->kind, r->arena, &entries, &count, err));
-    dl_json_writer *w = dl_answer_list_begin(&answer, err);
+    DL_TRY(dl_catalog_list(dl_request_factory(r), dl_request_kind(r), r->arena, &entries, &count,
+                           err));
+    dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count; i++) {
-        if (dl_request_has(r, DL_VALUE_TOKEN) &&
+        if (dl_api_has(r, DL_VALUE_TOKEN) &&
             !comes_after(entries[i].name, r->values[DL_VALUE_TOKEN])) {
             continue;
         }
-        if (put == page_limit(r)) {
+        if (put == dl_api_page_limit(r, DL_VALUE_LIMIT)) {
             token = last;
             break;
         }
@@ -124,7 +121,7 @@ dl_status dl_route_list(dl_factory_request *r, dl_error *err)
         last = entries[i].name;
         put++;
     }
-    return dl_answer_list_send(r, &answer, token);
+    return dl_api_list_send(r, &answer, token);
 }
 
 dl_status dl_route_templates(dl_factory_request *r, dl_error *err)
@@ -132,7 +129,7 @@ dl_status dl_route_templates(dl_factory_request *r, dl_error *err)
     size_t count = 0;
     const dl_gallery_template *templates = dl_gallery_templates(&count);
     DL_AUTO_ANSWER answer = {0};
-    dl_json_writer *w = dl_answer_list_begin(&answer, err);
+    dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count; i++) {
         dl_json_object_begin(w);
         put_text(w, "id", dl_str_of(templates[i].id));
@@ -140,49 +137,23 @@ dl_status dl_route_templates(dl_factory_request *r, dl_error *err)
         put_text(w, "summary", dl_str_of(templates[i].summary));
         dl_json_object_end(w);
     }
-    return dl_answer_list_send(r, &answer, DL_STR_NONE);
+    return dl_api_list_send(r, &answer, DL_STR_NONE);
 }
 
 /* ---- saving, removing, renaming ---- */
-
-/* The document with the path's name where it names nothing, as Data Factory's own clients send. */
-static dl_status named_document(dl_factory_request *r, dl_str *out_json, dl_error *err)
-{
-    dl_str value = DL_STR_NONE;
-    dl_str name = DL_STR_NONE;
-    if (dl_json_get(r->body, DL_STR("name"), &value)) {
-        if (dl_json_kind_of(value) != DL_JSON_STRING) {
-            return dl_error_set(err, DL_E_INVALID, "The document's \"name\" is not text.");
-        }
-        DL_TRY(dl_json_text(value, r->arena, &name, err));
-        if (!dl_str_eq(name, r->name)) {
-            return dl_error_set(err, DL_E_INVALID,
-                                "The document's \"name\" is not that of the path.");
-        }
-        *out_json = r->body;
-        return DL_OK;
-    }
-    dl_json_iter members = dl_json_iter_of(r->body);
-    dl_str key = DL_STR_NONE;
-    bool empty = !dl_json_next_member(&members, &key, &value);
-    ptrdiff_t open = dl_str_find(r->body, '{');
-    DL_ASSERT(open >= 0); /* the body was checked to be an object */
-    dl_str rest = dl_str_slice(r->body, (size_t)open + 1, r->body.len);
-    return dl_arena_printf(r->arena, out_json, err, "{\"name\":\"%.*s\"%s%.*s", DL_STR_ARG(r->name),
-                           empty ? "" : ",", DL_STR_ARG(rest));
-}
 
 dl_status dl_route_put(dl_factory_request *r, dl_error *err)
 {
     dl_str json = DL_STR_NONE;
     dl_str old = DL_STR_NONE;
-    DL_TRY(named_document(r, &json, err));
-    bool only_new = dl_str_eq(dl_str_trim(dl_http_header(r->x, "If-None-Match")), DL_STR("*"));
-    bool is_new =
-        dl_catalog_draft(r->factory, r->route->kind, r->name, r->arena, &old, NULL) != DL_OK;
-    dl_status status = dl_catalog_save(r->factory, r->route->kind, json, !only_new, err);
+    DL_TRY(dl_api_named_body(r, r->name, &json, err));
+    bool only_new = dl_api_only_new(r);
+    bool is_new = dl_catalog_draft(dl_request_factory(r), dl_request_kind(r), r->name, r->arena,
+                                   &old, NULL) != DL_OK;
+    dl_status status =
+        dl_catalog_save(dl_request_factory(r), dl_request_kind(r), json, !only_new, err);
     if (status == DL_E_EXISTS && only_new) {
-        return dl_factory_refuse(r->x, 412, "There is a document of this name already.");
+        return dl_api_refuse(r->x, 412, "There is a document of this name already.");
     }
     DL_TRY(status);
     dl_request_wake(r);
@@ -191,7 +162,7 @@ dl_status dl_route_put(dl_factory_request *r, dl_error *err)
 
 dl_status dl_route_delete(dl_factory_request *r, dl_error *err)
 {
-    DL_TRY(dl_catalog_remove(r->factory, r->route->kind, r->name, err));
+    DL_TRY(dl_catalog_remove(dl_request_factory(r), dl_request_kind(r), r->name, err));
     dl_request_wake(r);
     dl_http_respond(r->x, 204, NULL, DL_STR(""));
     return DL_OK;
@@ -200,7 +171,7 @@ dl_status dl_route_delete(dl_factory_request *r, dl_error *err)
 dl_status dl_route_rename(dl_factory_request *r, dl_error *err)
 {
     dl_str name = r->values[DL_VALUE_NEW_NAME];
-    DL_TRY(dl_catalog_rename(r->factory, r->route->kind, r->name, name, err));
+    DL_TRY(dl_catalog_rename(dl_request_factory(r), dl_request_kind(r), r->name, name, err));
     dl_request_wake(r);
     r->name = name;
     return send_entry(r, r->route->success, err);
@@ -210,16 +181,15 @@ dl_status dl_route_publish(dl_factory_request *r, dl_error *err)
 {
     size_t count = 0;
     DL_AUTO_ANSWER answer = {0};
-    dl_str pipeline =
-        dl_request_has(r, DL_VALUE_PIPELINE) ? r->values[DL_VALUE_PIPELINE] : DL_STR("");
-    DL_TRY(dl_catalog_publish(r->factory, pipeline, &count, err));
+    dl_str pipeline = dl_api_has(r, DL_VALUE_PIPELINE) ? r->values[DL_VALUE_PIPELINE] : DL_STR("");
+    DL_TRY(dl_catalog_publish(dl_request_factory(r), pipeline, &count, err));
     dl_request_wake(r);
-    dl_json_writer *w = dl_answer_begin(&answer, err);
+    dl_json_writer *w = dl_api_answer_begin(&answer, err);
     dl_json_object_begin(w);
     dl_json_key(w, DL_STR("published"));
     dl_json_int(w, (int64_t)count);
     dl_json_object_end(w);
-    return dl_answer_send(r, &answer);
+    return dl_api_answer_send(r, &answer);
 }
 
 /* ---- the test of a connection ---- */
@@ -249,15 +219,16 @@ dl_status dl_route_test(dl_factory_request *r, dl_error *err)
     dl_str json = DL_STR_NONE;
     dl_factory_connection connection = {0};
     DL_AUTO_ANSWER answer = {0};
-    DL_TRY(dl_catalog_draft(r->factory, DL_FACTORY_CONNECTION, r->name, r->arena, &json, err));
+    DL_TRY(dl_catalog_draft(dl_request_factory(r), DL_FACTORY_CONNECTION, r->name, r->arena, &json,
+                            err));
     DL_TRY(dl_factory_read_connection(json, r->arena, &connection, NULL, err));
     dl_probe *probe = dl_arena_alloc(r->arena, 1, sizeof *probe);
     if (probe == NULL) {
         return dl_arena_full(r->arena, err);
     }
-    DL_TRY(dl_probe_connection(r->factory, &connection, NULL, probe, err));
-    put_probe(dl_answer_begin(&answer, err), probe);
-    return dl_answer_send(r, &answer);
+    DL_TRY(dl_probe_connection(dl_request_factory(r), &connection, NULL, probe, err));
+    put_probe(dl_api_answer_begin(&answer, err), probe);
+    return dl_api_answer_send(r, &answer);
 }
 
 /* ---- the gallery ---- */
@@ -298,7 +269,8 @@ dl_status dl_route_create(dl_factory_request *r, dl_error *err)
     DL_AUTO_BUF json = {0};
     dl_buf_init(&json, DL_FACTORY_DOCUMENT_LIMIT_BYTES);
     DL_TRY(dl_factory_write_pipeline(pipeline, DL_STR(""), &json, err));
-    DL_TRY(dl_catalog_save(r->factory, DL_FACTORY_PIPELINE, dl_buf_str(&json), false, err));
+    DL_TRY(
+        dl_catalog_save(dl_request_factory(r), DL_FACTORY_PIPELINE, dl_buf_str(&json), false, err));
     r->name = r->values[DL_VALUE_NAME];
     return send_entry(r, r->route->success, err);
 }
@@ -311,16 +283,17 @@ static dl_status read_import(dl_factory_request *r, dl_gallery_import *out, dl_e
     char word[33];
     dl_str none = DL_STR("");
     dl_random_hex(word, (sizeof word - 1) / 2);
-    (void)snprintf(path, sizeof path, "%s/state/import-%s", dl_factory_home(r->factory), word);
+    (void)snprintf(path, sizeof path, "%s/state/import-%s", dl_factory_home(dl_request_factory(r)),
+                   word);
     DL_AUTO_FD fd = -1;
     DL_TRY(dl_file_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, err));
     dl_status status = dl_file_write_all(fd, r->body.ptr, r->body.len, err);
     if (status == DL_OK) {
         const dl_str *v = r->values;
-        status = dl_gallery_read(path, dl_request_has(r, DL_VALUE_NAME) ? v[DL_VALUE_NAME] : none,
-                                 dl_request_has(r, DL_VALUE_DICOM) ? v[DL_VALUE_DICOM] : none,
-                                 dl_request_has(r, DL_VALUE_LAKE) ? v[DL_VALUE_LAKE] : none,
-                                 r->arena, out, err);
+        status = dl_gallery_read(path, dl_api_has(r, DL_VALUE_NAME) ? v[DL_VALUE_NAME] : none,
+                                 dl_api_has(r, DL_VALUE_DICOM) ? v[DL_VALUE_DICOM] : none,
+                                 dl_api_has(r, DL_VALUE_LAKE) ? v[DL_VALUE_LAKE] : none, r->arena,
+                                 out, err);
     }
     (void)unlink(path);
     return status;
@@ -368,8 +341,8 @@ static dl_status plan_connection(dl_factory_request *r, import_plan *plan,
                                  const dl_factory_connection *connection, dl_error *err)
 {
     dl_str old = DL_STR_NONE;
-    if (dl_catalog_draft(r->factory, DL_FACTORY_CONNECTION, connection->name, r->arena, &old,
-                         NULL) == DL_OK) {
+    if (dl_catalog_draft(dl_request_factory(r), DL_FACTORY_CONNECTION, connection->name, r->arena,
+                         &old, NULL) == DL_OK) {
         return DL_OK;
     }
     return plan_item(r, plan, DL_FACTORY_CONNECTION, connection, err);
@@ -402,7 +375,8 @@ static dl_status check_import(dl_factory_request *r, const import_plan *plan, dl
     }
     for (size_t i = 0; i < plan->count; i++) {
         const import_item *item = &plan->items[i];
-        if (dl_catalog_draft(r->factory, item->kind, item->name, r->arena, &old, NULL) == DL_OK) {
+        if (dl_catalog_draft(dl_request_factory(r), item->kind, item->name, r->arena, &old, NULL) ==
+            DL_OK) {
             (void)dl_error_set(err, DL_E_EXISTS, "%.*s exists already.", DL_STR_ARG(item->name));
             dl_error_hint(err, "say replace=true, or another name");
             return DL_E_EXISTS;
@@ -453,11 +427,11 @@ dl_status dl_route_import(dl_factory_request *r, dl_error *err)
     DL_TRY(plan_import(r, in, plan, err));
     DL_TRY(check_import(r, plan, err));
     for (size_t i = 0; i < plan->count; i++) {
-        DL_TRY(dl_catalog_save(r->factory, plan->items[i].kind, plan->items[i].json,
+        DL_TRY(dl_catalog_save(dl_request_factory(r), plan->items[i].kind, plan->items[i].json,
                                r->numbers[DL_VALUE_REPLACE] != 0, err));
     }
-    put_import(dl_answer_begin(&answer, err), plan, in);
-    return dl_answer_send(r, &answer);
+    put_import(dl_api_answer_begin(&answer, err), plan, in);
+    return dl_api_answer_send(r, &answer);
 }
 
 /* ---- export ---- */
@@ -468,7 +442,8 @@ static dl_status export_triggers(dl_factory_request *r, dl_factory_trigger **out
     dl_factory_entry *entries = NULL;
     size_t count = 0;
     size_t found = 0;
-    DL_TRY(dl_catalog_list(r->factory, DL_FACTORY_TRIGGER, r->arena, &entries, &count, err));
+    DL_TRY(dl_catalog_list(dl_request_factory(r), DL_FACTORY_TRIGGER, r->arena, &entries, &count,
+                           err));
     dl_factory_trigger *triggers = dl_arena_alloc(r->arena, count + 1, sizeof *triggers);
     if (triggers == NULL) {
         return dl_arena_full(r->arena, err);
@@ -493,8 +468,8 @@ static dl_status export_connections(dl_factory_request *r, const dl_factory_pipe
     size_t count = 0;
     for (size_t i = 0; i < DL_COUNT_OF(names); i++) {
         dl_str json = DL_STR_NONE;
-        if (names[i].len == 0 || dl_catalog_draft(r->factory, DL_FACTORY_CONNECTION, names[i],
-                                                  r->arena, &json, NULL) != DL_OK) {
+        if (names[i].len == 0 || dl_catalog_draft(dl_request_factory(r), DL_FACTORY_CONNECTION,
+                                                  names[i], r->arena, &json, NULL) != DL_OK) {
             continue; /* not there yet: the pipeline names it all the same */
         }
         DL_TRY(dl_factory_read_connection(json, r->arena, &out[count], NULL, err));
@@ -515,7 +490,8 @@ dl_status dl_route_export(dl_factory_request *r, dl_error *err)
     if (pipeline == NULL) {
         return dl_arena_full(r->arena, err);
     }
-    DL_TRY(dl_catalog_draft(r->factory, DL_FACTORY_PIPELINE, r->name, r->arena, &json, err));
+    DL_TRY(dl_catalog_draft(dl_request_factory(r), DL_FACTORY_PIPELINE, r->name, r->arena, &json,
+                            err));
     DL_TRY(dl_factory_read_pipeline(json, r->arena, pipeline, NULL, err));
     DL_TRY(export_triggers(r, &triggers, &trigger_count, err));
     DL_TRY(export_connections(r, pipeline, connections, &connection_count, err));

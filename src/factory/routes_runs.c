@@ -60,12 +60,12 @@ static dl_status send_queued(dl_factory_request *r, const char *id, dl_error *er
     dl_request_wake(r);
     DL_TRY(dl_arena_printf(r->arena, &place, err, "/factory/runs/%s", id));
     dl_http_add_header(r->x, "Location", place);
-    dl_json_writer *w = dl_answer_begin(&answer, err);
+    dl_json_writer *w = dl_api_answer_begin(&answer, err);
     dl_json_object_begin(w);
     dl_json_key(w, DL_STR("runId"));
     dl_json_string(w, dl_str_of(id));
     dl_json_object_end(w);
-    return dl_answer_send(r, &answer);
+    return dl_api_answer_send(r, &answer);
 }
 
 /* Now, not in the run: what an expression gives is known only there. */
@@ -95,28 +95,29 @@ dl_status dl_route_run(dl_factory_request *r, dl_error *err)
     size_t count = 0;
     DL_TRY(dl_request_parameters(r, &parameters, &count, err));
     DL_TRY(check_parameters(parameters, count, err));
-    DL_TRY(dl_pipeline_run_now(r->factory, r->name, parameters, count, id, err));
+    DL_TRY(dl_pipeline_run_now(dl_request_factory(r), r->name, parameters, count, id, err));
     return send_queued(r, id, err);
 }
 
 dl_status dl_route_run_now(dl_factory_request *r, dl_error *err)
 {
     char id[DL_FACTORY_RUN_ID_SIZE];
-    DL_TRY(dl_trigger_run_now(r->factory, r->name, id, err));
+    DL_TRY(dl_trigger_run_now(dl_request_factory(r), r->name, id, err));
     return send_queued(r, id, err);
 }
 
 dl_status dl_route_rerun_window(dl_factory_request *r, dl_error *err)
 {
     char id[DL_FACTORY_RUN_ID_SIZE];
-    DL_TRY(dl_trigger_rerun(r->factory, r->name, r->numbers[DL_VALUE_WINDOW_START], id, err));
+    DL_TRY(dl_trigger_rerun(dl_request_factory(r), r->name, r->numbers[DL_VALUE_WINDOW_START], id,
+                            err));
     return send_queued(r, id, err);
 }
 
 dl_status dl_route_rerun(dl_factory_request *r, dl_error *err)
 {
     char id[DL_FACTORY_RUN_ID_SIZE];
-    DL_TRY(dl_runs_rerun(r->factory, r->name, id, err));
+    DL_TRY(dl_runs_rerun(dl_request_factory(r), r->name, id, err));
     return send_queued(r, id, err);
 }
 
@@ -124,15 +125,15 @@ dl_status dl_route_backfill(dl_factory_request *r, dl_error *err)
 {
     size_t count = 0;
     DL_AUTO_ANSWER answer = {0};
-    DL_TRY(dl_trigger_backfill(r->factory, r->name, r->numbers[DL_VALUE_FROM],
+    DL_TRY(dl_trigger_backfill(dl_request_factory(r), r->name, r->numbers[DL_VALUE_FROM],
                                r->numbers[DL_VALUE_TO], &count, err));
     dl_request_wake(r);
-    dl_json_writer *w = dl_answer_begin(&answer, err);
+    dl_json_writer *w = dl_api_answer_begin(&answer, err);
     dl_json_object_begin(w);
     dl_json_key(w, DL_STR("queued"));
     dl_json_int(w, (int64_t)count);
     dl_json_object_end(w);
-    return dl_answer_send(r, &answer);
+    return dl_api_answer_send(r, &answer);
 }
 
 /* ---- triggers ---- */
@@ -143,26 +144,20 @@ static dl_status send_trigger(dl_factory_request *r, dl_error *err)
     DL_AUTO_ANSWER answer = {0};
     dl_request_wake(r);
     DL_TRY(dl_request_entry(r, &entry, err));
-    DL_TRY(dl_request_put_entry(r, dl_answer_begin(&answer, err), &entry, err));
-    return dl_answer_send(r, &answer);
+    DL_TRY(dl_request_put_entry(r, dl_api_answer_begin(&answer, err), &entry, err));
+    return dl_api_answer_send(r, &answer);
 }
 
 dl_status dl_route_start(dl_factory_request *r, dl_error *err)
 {
-    DL_TRY(dl_trigger_start(r->factory, r->name, err));
+    DL_TRY(dl_trigger_start(dl_request_factory(r), r->name, err));
     return send_trigger(r, err);
 }
 
 dl_status dl_route_stop(dl_factory_request *r, dl_error *err)
 {
-    DL_TRY(dl_trigger_stop(r->factory, r->name, err));
+    DL_TRY(dl_trigger_stop(dl_request_factory(r), r->name, err));
     return send_trigger(r, err);
-}
-
-static size_t page_limit(const dl_factory_request *r)
-{
-    return dl_request_has(r, DL_VALUE_LIMIT) ? (size_t)r->numbers[DL_VALUE_LIMIT]
-                                             : (size_t)DL_ROUTES_PAGE_DEFAULT;
 }
 
 /* A token is where the next page begins: a time, or the number of a line. */
@@ -170,7 +165,7 @@ static dl_status number_token(const dl_factory_request *r, int64_t initial, int6
                               dl_error *err)
 {
     int64_t value = initial;
-    if (dl_request_has(r, DL_VALUE_TOKEN) &&
+    if (dl_api_has(r, DL_VALUE_TOKEN) &&
         (!dl_str_to_i64(r->values[DL_VALUE_TOKEN], &value) || value < 0)) {
         return dl_error_set(err, DL_E_INVALID,
                             "\"continuationToken\" is not what a page before gave.");
@@ -184,37 +179,37 @@ dl_status dl_route_windows(dl_factory_request *r, dl_error *err)
     dl_factory_entry entry = {0};
     dl_run_window *windows = NULL;
     size_t count = 0;
-    size_t limit = page_limit(r);
+    size_t limit = dl_api_page_limit(r, DL_VALUE_LIMIT);
     int64_t from_us = 0;
     dl_str token = DL_STR_NONE;
     DL_AUTO_ANSWER answer = {0};
     DL_TRY(dl_request_entry(r, &entry, err));
     DL_TRY(number_token(r, r->numbers[DL_VALUE_FROM], &from_us, err));
-    DL_TRY(dl_runs_windows(r->factory, entry.name, from_us, r->numbers[DL_VALUE_TO], limit + 1,
-                           r->arena, &windows, &count, err));
-    dl_json_writer *w = dl_answer_list_begin(&answer, err);
+    DL_TRY(dl_runs_windows(dl_request_factory(r), entry.name, from_us, r->numbers[DL_VALUE_TO],
+                           limit + 1, r->arena, &windows, &count, err));
+    dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count && i < limit; i++) {
         dl_fact_window(w, &windows[i]);
     }
     if (count > limit) {
         DL_TRY(dl_arena_printf(r->arena, &token, err, "%" PRId64, windows[limit].start_us));
     }
-    return dl_answer_list_send(r, &answer, token);
+    return dl_api_list_send(r, &answer, token);
 }
 
 /* ---- runs ---- */
 
 static dl_str said(const dl_factory_request *r, unsigned value)
 {
-    return dl_request_has(r, value) ? r->values[value] : DL_STR("");
+    return dl_api_has(r, value) ? r->values[value] : DL_STR("");
 }
 
 dl_status dl_route_runs(dl_factory_request *r, dl_error *err)
 {
-    size_t limit = page_limit(r);
+    size_t limit = dl_api_page_limit(r, DL_VALUE_LIMIT);
     const dl_run_filter filter = {.from_us = r->numbers[DL_VALUE_FROM],
                                   .to_us = r->numbers[DL_VALUE_TO],
-                                  .by_status = dl_request_has(r, DL_VALUE_STATUS),
+                                  .by_status = dl_api_has(r, DL_VALUE_STATUS),
                                   .status = (dl_run_status)r->numbers[DL_VALUE_STATUS],
                                   .pipeline = said(r, DL_VALUE_PIPELINE),
                                   .trigger = said(r, DL_VALUE_TRIGGER),
@@ -224,22 +219,22 @@ dl_status dl_route_runs(dl_factory_request *r, dl_error *err)
     dl_run *runs = NULL;
     size_t count = 0;
     DL_AUTO_ANSWER answer = {0};
-    DL_TRY(dl_runs_list(r->factory, &filter, r->arena, &runs, &count, err));
-    dl_json_writer *w = dl_answer_list_begin(&answer, err);
+    DL_TRY(dl_runs_list(dl_request_factory(r), &filter, r->arena, &runs, &count, err));
+    dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count && i < limit; i++) {
         dl_fact_run(w, &runs[i]);
     }
-    return dl_answer_list_send(r, &answer,
-                               count > limit ? dl_str_of(runs[limit - 1].id) : DL_STR_NONE);
+    return dl_api_list_send(r, &answer,
+                            count > limit ? dl_str_of(runs[limit - 1].id) : DL_STR_NONE);
 }
 
 static dl_status send_run(dl_factory_request *r, dl_error *err)
 {
     dl_run run = {0};
     DL_AUTO_ANSWER answer = {0};
-    DL_TRY(dl_runs_get(r->factory, r->name, r->arena, &run, err));
-    dl_fact_run(dl_answer_begin(&answer, err), &run);
-    return dl_answer_send(r, &answer);
+    DL_TRY(dl_runs_get(dl_request_factory(r), r->name, r->arena, &run, err));
+    dl_fact_run(dl_api_answer_begin(&answer, err), &run);
+    return dl_api_answer_send(r, &answer);
 }
 
 dl_status dl_route_run_get(dl_factory_request *r, dl_error *err)
@@ -249,7 +244,7 @@ dl_status dl_route_run_get(dl_factory_request *r, dl_error *err)
 
 dl_status dl_route_cancel(dl_factory_request *r, dl_error *err)
 {
-    DL_TRY(dl_runs_cancel(r->factory, r->name, err));
+    DL_TRY(dl_runs_cancel(dl_request_factory(r), r->name, err));
     dl_request_wake(r);
     return send_run(r, err);
 }
@@ -262,11 +257,12 @@ dl_status dl_route_logs(dl_factory_request *r, dl_error *err)
     dl_str token = DL_STR_NONE;
     DL_AUTO_ANSWER answer = {0};
     DL_TRY(number_token(r, 0, &after, err));
-    DL_TRY(dl_runs_lines(r->factory, r->name, after, r->arena, &lines, &count, &after, err));
-    dl_json_writer *w = dl_answer_list_begin(&answer, err);
+    DL_TRY(dl_runs_lines(dl_request_factory(r), r->name, after, r->arena, &lines, &count, &after,
+                         err));
+    dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count; i++) {
         dl_fact_line(w, &lines[i]);
     }
     DL_TRY(dl_arena_printf(r->arena, &token, err, "%" PRId64, after));
-    return dl_answer_list_send(r, &answer, token);
+    return dl_api_list_send(r, &answer, token);
 }

@@ -169,6 +169,9 @@ typedef struct dl_http_parts {
 void dl_http_respond_parts(dl_http_exchange *x, unsigned status, const char *type,
                            uint64_t length_bytes, const dl_http_parts *parts);
 
+/** Whether the client has closed its side of the connection: nobody waits any more. */
+bool dl_http_gone(const dl_http_exchange *x);
+
 /** Whether something has been answered. */
 bool dl_http_answered(const dl_http_exchange *x);
 

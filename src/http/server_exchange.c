@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -329,6 +330,12 @@ void dl_http_respond_parts(dl_http_exchange *x, unsigned status, const char *typ
     }
     x->reply.parts = *parts;
     x->reply.length_bytes = length_bytes;
+}
+
+bool dl_http_gone(const dl_http_exchange *x)
+{
+    struct pollfd p = {.fd = x->conn->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void dl_http_refuse(dl_http_exchange *x, unsigned status, const char *sentence)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "http/range.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -88,34 +89,6 @@ static void format_etag(const dl_service_request *r, const listing *l, char *out
     }
 }
 
-static dl_str bare_etag(dl_str tag)
-{
-    tag = dl_str_trim(tag);
-    if (dl_str_starts(tag, DL_STR("W/"))) {
-        tag = dl_str_slice(tag, 2, tag.len);
-    }
-    if (tag.len >= 2 && tag.ptr[0] == '"' && tag.ptr[tag.len - 1] == '"') {
-        tag = dl_str_slice(tag, 1, tag.len - 2);
-    }
-    return tag;
-}
-
-static bool matches_etag(dl_str header, dl_str etag)
-{
-    dl_str rest = header;
-    dl_str one = DL_STR_NONE;
-    if (header.ptr == NULL) {
-        return false;
-    }
-    while (dl_str_next(&rest, ',', &one)) {
-        one = bare_etag(one);
-        if (dl_str_eq(one, DL_STR("*")) || dl_str_eq_nocase(one, bare_etag(etag))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- metadata ---- */
 
 typedef struct metadata_stream {
@@ -181,7 +154,7 @@ dl_status dl_handle_metadata(dl_service_request *r, dl_error *err)
     }
     char etag[64];
     format_etag(r, &list, etag, sizeof etag);
-    if (matches_etag(dl_http_header(r->x, "If-None-Match"), dl_str_of(etag))) {
+    if (dl_http_etag_matches(dl_http_header(r->x, "If-None-Match"), dl_str_of(etag))) {
         clear_listing(&list);
         dl_http_respond(r->x, 304, NULL, DL_STR(""));
         return DL_OK;
@@ -211,51 +184,6 @@ dl_status dl_open_version(dl_service *service, dl_str partition_name,
     return dl_store_open_object(service->store, dl_str_of(key), &expect, out_object, err);
 }
 
-/* The range of a GET of one instance: false when the whole is to be sent (RFC 9110 section 14). */
-typedef enum range_kind { RANGE_NONE, RANGE_OK, RANGE_OUTSIDE } range_kind;
-
-static range_kind parse_range(dl_str header, uint64_t size, uint64_t *out_first, uint64_t *out_last)
-{
-    dl_str rest = header;
-    if (header.ptr == NULL || !dl_str_starts_nocase(header, DL_STR("bytes=")) ||
-        dl_str_find(header, ',') >= 0) {
-        return RANGE_NONE; /* several ranges: the whole is a fine answer */
-    }
-    rest = dl_str_trim(dl_str_slice(rest, 6, rest.len));
-    ptrdiff_t dash = dl_str_find(rest, '-');
-    if (dash < 0) {
-        return RANGE_NONE;
-    }
-    dl_str from = dl_str_slice(rest, 0, (size_t)dash);
-    dl_str to = dl_str_slice(rest, (size_t)dash + 1, rest.len);
-    uint64_t first = 0;
-    uint64_t last = size == 0 ? 0 : size - 1;
-    uint64_t number = 0;
-    if (from.len == 0) { /* the last n bytes */
-        if (!dl_str_to_u64(to, &number)) {
-            return RANGE_NONE;
-        }
-        if (number == 0 || size == 0) {
-            return RANGE_OUTSIDE;
-        }
-        first = number >= size ? 0 : size - number;
-    } else {
-        if (!dl_str_to_u64(from, &first) || (to.len > 0 && !dl_str_to_u64(to, &number)) ||
-            (to.len > 0 && number < first)) {
-            return RANGE_NONE;
-        }
-        if (first >= size) {
-            return RANGE_OUTSIDE;
-        }
-        if (to.len > 0 && number < last) {
-            last = number;
-        }
-    }
-    *out_first = first;
-    *out_last = last;
-    return RANGE_OK;
-}
-
 static dl_status send_single(dl_service_request *r, const listing *l, dl_error *err)
 {
     const dl_index_version *v = &l->versions[0];
@@ -278,24 +206,25 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
                    DL_STR_ARG(v->transfer_syntax));
     dl_str range = dl_http_header(r->x, "Range");
     dl_str condition = dl_http_header(r->x, "If-Range");
-    if (condition.ptr != NULL && !matches_etag(condition, dl_str_of(etag))) {
+    if (condition.ptr != NULL && !dl_http_etag_matches(condition, dl_str_of(etag))) {
         range = DL_STR_NONE;
     }
-    range_kind kind = parse_range(range, size, &first, &last);
+    dl_http_range kind = dl_http_range_parse(range, size, &first, &last);
     dl_http_add_header(r->x, "ETag", dl_str_of(etag));
     dl_http_add_header(r->x, "Accept-Ranges", DL_STR("bytes"));
-    if (kind == RANGE_OUTSIDE) {
+    if (kind == DL_HTTP_RANGE_OUTSIDE) {
         (void)close(fd);
         (void)snprintf(text, sizeof text, "bytes */%" PRIu64, size);
         dl_http_add_header(r->x, "Content-Range", dl_str_of(text));
         return dl_refuse(r, 416, "The instance has %" PRIu64 " bytes.", size);
     }
-    if (kind == RANGE_OK) {
+    if (kind == DL_HTTP_RANGE_OK) {
         (void)snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last,
                        size);
         dl_http_add_header(r->x, "Content-Range", dl_str_of(text));
     }
-    dl_http_respond_file(r->x, kind == RANGE_OK ? 206 : 200, type, fd, first, last - first + 1);
+    dl_http_respond_file(r->x, kind == DL_HTTP_RANGE_OK ? 206 : 200, type, fd, first,
+                         last - first + 1);
     return DL_OK;
 }
 

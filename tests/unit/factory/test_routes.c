@@ -369,7 +369,7 @@ static size_t count_members(dl_str object)
     return count;
 }
 
-static bool describes(dl_str paths, const dl_factory_route *route)
+static bool describes(dl_str paths, const dl_api_route *route)
 {
     char method[8] = "";
     dl_str item, operation, id, want = dl_str_of(route->id), responses, answer;
@@ -393,7 +393,7 @@ TAP_CASE(routes_and_document_say_the_same)
     TAP_EQ_INT(ask(&s, "GET", "/factory/openapi.json", NULL), 200);
     dl_str document = dl_buf_str(&s.body), paths, key, value;
     size_t count = 0, operations = 0;
-    const dl_factory_route *routes = dl_factory_route_table(&count);
+    const dl_api_route *routes = dl_factory_route_table(&count);
     TAP_STATUS(dl_json_check(document, NULL), DL_OK);
     TAP_TRUE(dl_json_get(document, DL_STR("paths"), &paths));
     for (size_t i = 0; i < count; i++) {
@@ -417,7 +417,7 @@ TAP_CASE(every_route_answers_every_method)
     static const char *const methods[] = {"GET", "PUT", "POST", "DELETE", "PATCH"};
     served s;
     size_t count = 0;
-    const dl_factory_route *routes = dl_factory_route_table(&count);
+    const dl_api_route *routes = dl_factory_route_table(&count);
     serve(&s);
     for (size_t i = 0; i < count; i++) {
         char path[128] = "";
