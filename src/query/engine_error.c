@@ -9,7 +9,6 @@ enum {
     TEXT_LIMIT_BYTES = 8 << 20, /* a binder error quotes the statement */
     HINT_CANDIDATES = 4,
     WORDS_SHOWN = 300,
-    TYPE_NAME_BYTES = 16,
 };
 
 static const struct {
@@ -174,7 +173,8 @@ static dl_status statement_error(const said *it, dl_error *err)
 
 /* ---- errors that may know rows ---- */
 
-/* "Could not convert string '...' to INT32": the last word, when it is the name of a type. */
+/* "Could not convert string '...' to INT32 when ...": the word behind the last "' to ", when it is
+ * the name of a type: what stands between quotes is a value. */
 static const char *type_in(dl_str words)
 {
     static const char *const names[] = {
@@ -182,11 +182,12 @@ static const char *type_in(dl_str words)
         "UINT8",   "UINT16",    "UINT32",   "UINT64", "FLOAT", "DOUBLE",
         "DECIMAL", "TIMESTAMP", "INTERVAL", "DATE",   "TIME",  "UUID",
     };
-    size_t begin = words.len;
-    while (begin > 0 && words.len - begin < TYPE_NAME_BYTES && words.ptr[begin - 1] != ' ') {
-        begin--;
+    dl_str last = DL_STR_NONE;
+    for (ptrdiff_t at; (at = dl_str_find_str(words, DL_STR("' to "))) >= 0;) {
+        words = last = dl_str_slice(words, (size_t)at + sizeof("' to ") - 1, words.len);
     }
-    dl_str last = dl_str_slice(words, begin, words.len);
+    ptrdiff_t end = dl_str_find(last, ' ');
+    last = end < 0 ? last : dl_str_slice(last, 0, (size_t)end);
     for (size_t i = 0; i < DL_COUNT_OF(names); i++) {
         if (dl_str_eq(last, dl_str_of(names[i]))) {
             return names[i];
