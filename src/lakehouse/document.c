@@ -349,7 +349,7 @@ dl_status dl_lakehouse_text(const dl_lakehouse *lakehouse, dl_buf *out, dl_error
 {
     DL_AUTO_BUF compact = {0};
     dl_json_writer w;
-    dl_buf_init(&compact, DL_LAKEHOUSE_DOCUMENT_LIMIT_BYTES);
+    dl_buf_init(&compact, out->limit_bytes); /* lines only add to it */
     dl_json_writer_init(&w, &compact, err);
     dl_lakehouse_write(&w, lakehouse);
     DL_TRY(dl_json_writer_status(&w));
