@@ -465,6 +465,15 @@ DL_NODISCARD dl_status dl_delta_history(dl_delta_table *table, size_t limit,
                                                            dl_error *err),
                                         void *context, dl_error *err);
 
+/** Whole commits, the table's own version first, then the one before it and so on, until `visit`
+ * sets `*out_stop`. Errors: DL_E_NOT_FOUND (it went on past the oldest commit of a cleaned log),
+ * DL_E_CORRUPT, what `visit` returned. */
+DL_NODISCARD dl_status dl_delta_commits_back(dl_delta_table *table,
+                                             dl_status (*visit)(void *context,
+                                                                const dl_delta_commit *commit,
+                                                                bool *out_stop, dl_error *err),
+                                             void *context, dl_error *err);
+
 /** RESTORE: a new commit that makes the rows those of `version`; txn versions go back with them, so
  * that a sync applies again what came later. */
 DL_NODISCARD dl_status dl_delta_restore(dl_delta_table *table, int64_t version,

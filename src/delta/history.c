@@ -1,4 +1,4 @@
-/* What was done to the table: commitInfo of its commits, newest first. */
+/* What was done to the table: its commits, newest first. */
 #include "delta/internal.h"
 
 enum {
@@ -45,6 +45,46 @@ dl_status dl_delta_history(dl_delta_table *table, size_t limit,
         }
         DL_TRY(show_one(table, &names[i - 1], visit, context, err));
         shown++;
+    }
+    return DL_OK;
+}
+
+/* ---- whole commits, backwards ---- */
+
+typedef struct backwards {
+    dl_status (*visit)(void *context, const dl_delta_commit *commit, bool *out_stop, dl_error *err);
+    void *context;
+    bool stop;
+} backwards;
+
+static dl_status visit_one(void *context, const dl_delta_commit *commit, dl_error *err)
+{
+    backwards *b = context;
+    return b->visit(b->context, commit, &b->stop, err);
+}
+
+static bool has_commit(dl_delta_table *table, int64_t version)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(COMMIT_LIMIT_BYTES);
+    dl_str key = DL_STR_NONE;
+    dl_store_stat stat = {0};
+    return arena != NULL && dl_delta_log_key(table, version, ".json", arena, &key, NULL) == DL_OK &&
+           dl_store_stat_key(table->open.store, key, &stat, NULL) == DL_OK;
+}
+
+dl_status dl_delta_commits_back(dl_delta_table *table,
+                                dl_status (*visit)(void *context, const dl_delta_commit *commit,
+                                                   bool *out_stop, dl_error *err),
+                                void *context, dl_error *err)
+{
+    backwards b = {.visit = visit, .context = context};
+    for (int64_t version = table->version; version >= 0 && !b.stop; version--) {
+        if (!has_commit(table, version)) {
+            return dl_error_set(err, DL_E_NOT_FOUND,
+                                "the table's log was cleaned: commit %lld is not there any more",
+                                (long long)version);
+        }
+        DL_TRY(dl_delta_log_read(table, version, version, visit_one, &b, err));
     }
     return DL_OK;
 }

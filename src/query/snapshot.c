@@ -180,6 +180,7 @@ typedef struct binding {
     size_t count;
     dl_snapshot_table **tables; /* one a want */
     int64_t *versions;          /* of those that do not travel */
+    int64_t *watermarks;        /* that they agree on; -1: each says for itself */
     dl_error *err;
 } binding;
 
@@ -195,7 +196,9 @@ static dl_status begin(binding *b)
     s->bound.groups = dl_arena_alloc(s->bound.arena, b->count * 2 + 1, sizeof *s->bound.groups);
     b->tables = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->tables);
     b->versions = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->versions);
-    if (s->bound.groups == NULL || b->tables == NULL || b->versions == NULL) {
+    b->watermarks = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->watermarks);
+    if (s->bound.groups == NULL || b->tables == NULL || b->versions == NULL ||
+        b->watermarks == NULL) {
         return dl_arena_full(s->bound.arena, b->err);
     }
     if (s->views.len > 0) {
@@ -230,7 +233,78 @@ static dl_status bind_one(binding *b, size_t i, dl_query_read *out_read)
         shown = other;
     }
     DL_TRY(note_view(b->snapshots, want->view, b->err));
-    return dl_snapshot_view(b->snapshots, b->engine, want, i * 2, shown, out_read, b->err);
+    DL_TRY(dl_snapshot_view(b->snapshots, b->engine, want, i * 2, shown, out_read, b->err));
+    if (b->watermarks[i] >= 0) {
+        out_read->watermark = b->watermarks[i];
+    }
+    return DL_OK;
+}
+
+/* Whether want `i` is the first of its set's that reads its table. */
+static bool is_pick(const binding *b, size_t i, dl_str set)
+{
+    if (b->wants[i].travels || !dl_str_eq(b->wants[i].table->set, set)) {
+        return false;
+    }
+    for (size_t k = 0; k < i; k++) {
+        if (b->tables[k] == b->tables[i] && !b->wants[k].travels) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One version each for the tables of the set that want `first` is of. */
+static dl_status agree(binding *b, size_t first, size_t *out_want)
+{
+    dl_arena *arena = b->snapshots->bound.arena;
+    dl_str set = b->wants[first].table->set;
+    dl_snapshot_pick *picks = dl_arena_alloc(arena, b->count, sizeof *picks);
+    size_t *wants = dl_arena_alloc(arena, b->count, sizeof *wants);
+    size_t count = 0, at = 0;
+    if (picks == NULL || wants == NULL) {
+        return dl_arena_full(arena, b->err);
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        if (is_pick(b, i, set)) {
+            wants[count] = i;
+            picks[count++] = (dl_snapshot_pick){b->tables[i]->table, b->tables[i]->folder, 0, -1};
+        }
+    }
+    dl_status status = dl_snapshot_agree(picks, count, &at, b->err);
+    if (status != DL_OK) {
+        *out_want = wants[at];
+        return dl_error_within(b->err, status, "reading table '%.*s'",
+                               DL_STR_ARG(b->wants[wants[at]].table->name));
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        for (size_t k = 0; k < count; k++) {
+            if (!b->wants[i].travels && b->tables[i]->table == picks[k].table) {
+                b->versions[i] = picks[k].version;
+                b->watermarks[i] = picks[k].watermark;
+            }
+        }
+    }
+    return DL_OK;
+}
+
+static dl_status agree_all(binding *b, size_t *out_want)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        b->versions[i] = dl_delta_version(b->tables[i]->table);
+        b->watermarks[i] = -1;
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        dl_str set = b->wants[i].table->set;
+        bool first = set.len > 0 && !b->wants[i].travels;
+        for (size_t k = 0; k < i && first; k++) {
+            first = b->wants[k].travels || !dl_str_eq(b->wants[k].table->set, set);
+        }
+        if (first) {
+            DL_TRY(agree(b, i, out_want));
+        }
+    }
+    return DL_OK;
 }
 
 static dl_status bind_all(binding *b, dl_query_read *reads, size_t *out_want)
@@ -239,9 +313,7 @@ static dl_status bind_all(binding *b, dl_query_read *reads, size_t *out_want)
         *out_want = i;
         DL_TRY(dl_snapshots_table(b->snapshots, b->wants[i].table, &b->tables[i], b->err));
     }
-    for (size_t i = 0; i < b->count; i++) {
-        b->versions[i] = dl_delta_version(b->tables[i]->table);
-    }
+    DL_TRY(agree_all(b, out_want));
     for (size_t i = 0; i < b->count; i++) {
         *out_want = i;
         dl_status status = bind_one(b, i, &reads[i]);

@@ -72,16 +72,17 @@ DL_NODISCARD dl_status dl_snapshots_open_at(const dl_snapshots *snapshots,
 
 /** A table of a set, and the version to read. */
 typedef struct dl_snapshot_pick {
-    const dl_delta_table *table; /* at its newest version */
-    dl_store *store;
-    int64_t version;
+    dl_delta_table *table; /* at its newest version */
+    dl_str folder;
+    int64_t version;   /* out */
+    int64_t watermark; /* out: what all of them hold at least; -1: the table says for itself */
 } dl_snapshot_pick;
 
-/** The newest versions that show one state of the source. Tables without a mark of a sync stay at
+/** The newest versions that show one state of the source. Tables that no sync has marked stay at
  * their newest. Errors: DL_E_NOT_FOUND (the log does not go back as far), those of reading it;
  * `out_at` says at which pick. */
-DL_NODISCARD dl_status dl_snapshot_agree(dl_snapshot_pick *picks, size_t count, dl_arena *arena,
-                                         size_t *out_at, dl_error *err);
+DL_NODISCARD dl_status dl_snapshot_agree(dl_snapshot_pick *picks, size_t count, size_t *out_at,
+                                         dl_error *err);
 /** The highest sequence of a source that the table holds; 0: it has no mark. */
 int64_t dl_snapshot_watermark(const dl_delta_table *table);
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const lake_roots[LAKE_TABLES] = {"instance", "series", "study", "other"};
+
 void lake_init(lake *l)
 {
     *l = (lake){0};
@@ -11,7 +13,7 @@ void lake_init(lake *l)
     l->arena = dl_arena_create(64 << 20);
     for (size_t i = 0; i < LAKE_TABLES; i++) {
         static const char *const names[LAKE_TABLES] = {"a", "b", "c", "d"};
-        (void)snprintf(l->folders[i], sizeof l->folders[i], "%s/%s", l->tables.folder, names[i]);
+        (void)snprintf(l->folders[i], sizeof l->folders[i], "%s/%s", l->tables.folder, lake_roots[i]);
         l->names[i] = (dl_query_table){
             .name = dl_str_of(names[i]), .folder = dl_str_of(l->folders[i]), .set = DL_STR("set")};
     }

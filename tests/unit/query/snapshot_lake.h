@@ -23,7 +23,8 @@ typedef struct lake {
     char text[LAKE_TEXT_SIZE];
 } lake;
 
-/** Tables "a", "b", ... in folders of these names, all of one set. */
+/** Tables "a", "b", ... of one set, in the folders of lake_roots. */
+extern const char *const lake_roots[LAKE_TABLES];
 void lake_init(lake *l);
 void lake_clear(lake *l);
 /** A session anew. */

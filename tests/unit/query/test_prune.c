@@ -29,7 +29,7 @@ static void open_table(const char *schema)
     static const dl_str partitions[] = {{"p", 1}, {"day", 3}};
     dl_error err = {0};
     lake_init(&l);
-    dl_delta_create create = {.open = tables_open_options(&l.tables, "a"),
+    dl_delta_create create = {.open = tables_open_options(&l.tables, lake_roots[0]),
                               .schema_json = dl_str_of(schema),
                               .partition_columns = {partitions, 2}};
     TAP_OK(dl_delta_table_create(&create, &table, &err), err);

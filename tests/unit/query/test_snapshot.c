@@ -29,7 +29,7 @@ TAP_CASE(rows_of_plain_files_and_of_files_with_deletion_vectors)
 {
     DL_AUTO_TABLE table = NULL;
     lake_init(&l);
-    OK(tables_create(&l.tables, "a", false, &table, err));
+    OK(tables_create(&l.tables, lake_roots[0], false, &table, err));
     OK(tables_append(table, "p", 0, 5000, err));
     OK(kill_rows(table, (const int64_t[]){0, 7, 4999}, 3, err));
     OK(lake_bind_newest(&l, 0, err));
@@ -46,8 +46,137 @@ TAP_CASE(rows_of_plain_files_and_of_files_with_deletion_vectors)
     lake_clear(&l);
 }
 
+/* ---- tables that agree ---- */
+
+static dl_delta_table *three[3];
+
+static void open_three(void)
+{
+    lake_init(&l);
+    for (size_t i = 0; i < 3; i++) {
+        OK(tables_create(&l.tables, lake_roots[i], false, &three[i], err));
+    }
+}
+
+static void close_three(void)
+{
+    for (size_t i = 0; i < 3; i++) {
+        dl_delta_table_close(three[i]);
+        three[i] = NULL;
+    }
+    lake_clear(&l);
+}
+
+enum { PART = -1, FOREIGN = -2, MOVES = -3 };
+
+/* A commit of one row, as a sync makes it: with its mark `sequence`, or as a part of a batch, as
+ * another writer, as an OPTIMIZE. */
+static dl_status commit(size_t i, int64_t sequence, int64_t id, dl_error *err)
+{
+    char app_id[80];
+    DL_AUTO(dl_delta_writer) writer = NULL;
+    (void)snprintf(app_id, sizeof app_id, "dicomlake:host:81/v2:%s", lake_roots[i]);
+    dl_delta_app apps[] = {{dl_str_of(app_id), sequence, -1}};
+    DL_TRY(tables_write(three[i], "p", id, 1, &writer, err));
+    dl_delta_change change = {.operation = "MERGE",
+                              .data_change = sequence != MOVES,
+                              .writers = &writer,
+                              .writer_count = 1,
+                              .apps = apps,
+                              .app_count = sequence >= 0 ? 1 : 0};
+    if (sequence != FOREIGN) {
+        change.user_metadata = DL_STR("{\"seq\":1,\"source\":\"host\"}");
+    }
+    dl_delta_result result = {0};
+    return dl_delta_commit_change(three[i], &change, &result, err);
+}
+
+/* Versions that a statement over the three tables reads. */
+static void expect(int64_t instance, int64_t series, int64_t study, int64_t watermark)
+{
+    dl_snapshot_want wants[] = {lake_want(&l, 0, "x"), lake_want(&l, 1, "y"),
+                                lake_want(&l, 2, "z")};
+    OK(lake_bind(&l, wants, 3, err));
+    TAP_EQ_INT(l.reads[0].version, instance);
+    TAP_EQ_INT(l.reads[1].version, series);
+    TAP_EQ_INT(l.reads[2].version, study);
+    for (size_t i = 0; i < 3; i++) {
+        TAP_EQ_INT(l.reads[i].watermark, watermark);
+    }
+}
+
+TAP_CASE(tables_that_travel_or_are_of_no_set_stay_apart)
+{
+    open_three();
+    for (size_t i = 0; i < 3; i++) {
+        OK(commit(i, 7, 1, err));
+    }
+    OK(commit(0, 9, 2, err));
+    dl_snapshot_want wants[] = {lake_want(&l, 0, "x"), lake_want(&l, 1, "y")};
+    wants[1].travels = true;
+    wants[1].version = 0;
+    OK(lake_bind(&l, wants, 2, err));
+    TAP_EQ_INT(l.reads[0].version, 2); /* alone: the newest */
+    TAP_EQ_INT(l.reads[0].watermark, 9);
+    TAP_EQ_INT(l.reads[1].version, 0);
+    TAP_EQ_INT(l.reads[1].watermark, 0);
+    wants[1] = lake_want(&l, 1, "y");
+    l.names[1].set = DL_STR("another");
+    OK(lake_bind(&l, wants, 2, err));
+    TAP_EQ_INT(l.reads[0].version, 2);
+    TAP_EQ_INT(l.reads[1].version, 1);
+    close_three();
+}
+
+TAP_CASE(what_others_commit_does_not_step_back)
+{
+    open_three();
+    for (size_t i = 0; i < 3; i++) {
+        OK(commit(i, 7, 1, err));
+        OK(commit(i, MOVES, 2, err));   /* a table put in order */
+        OK(commit(i, FOREIGN, 3, err)); /* another writer */
+    }
+    expect(3, 3, 3, 7);
+    OK(commit(0, 8, 4, err));
+    OK(commit(0, FOREIGN, 5, err));
+    expect(3, 3, 3, 7);
+    OK(commit(1, 8, 4, err));
+    OK(commit(2, 8, 4, err));
+    expect(5, 4, 4, 8);
+    close_three();
+}
+
+TAP_CASE(tables_of_a_set_are_read_at_one_watermark)
+{
+    open_three();
+    expect(0, 0, 0, 0);
+    OK(commit(0, 7, 1, err)); /* the first batch: nothing in series and study yet */
+    expect(0, 0, 0, 0);
+    OK(commit(1, 7, 1, err));
+    expect(0, 0, 0, 0);
+    OK(commit(2, 7, 1, err));
+    expect(1, 1, 1, 7);
+    OK(commit(0, 9, 2, err));
+    expect(1, 1, 1, 7);
+    OK(commit(1, PART, 2, err)); /* a part of the batch, under the old mark */
+    expect(1, 1, 1, 7);
+    OK(commit(0, 12, 3, err));
+    OK(commit(0, 15, 4, err));
+    expect(1, 1, 1, 7);
+    OK(commit(1, 9, 3, err));
+    expect(1, 1, 1, 7);
+    OK(commit(2, 9, 3, err));
+    expect(2, 3, 2, 9);
+    OK(commit(1, 12, 4, err));
+    OK(commit(2, 15, 4, err));
+    expect(3, 4, 2, 12); /* of 12 there was nothing in study */
+    close_three();
+}
 int main(void)
 {
     TAP_RUN(rows_of_plain_files_and_of_files_with_deletion_vectors);
+    TAP_RUN(tables_of_a_set_are_read_at_one_watermark);
+    TAP_RUN(tables_that_travel_or_are_of_no_set_stay_apart);
+    TAP_RUN(what_others_commit_does_not_step_back);
     return tap_done();
 }
