@@ -7,7 +7,6 @@
 #include "json/json.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { TEXT_LIMIT_BYTES = 1024 * 1024 };
 
@@ -60,51 +59,40 @@ static bool has_order(const dl_columnar_field *field)
     }
 }
 
-static bool is_uid(dl_str text)
+/* Whether the engine compares the two in the order of the column: text is cast to the column's
+ * type, but a column of text to the constant's where that is none ('005' = 5). */
+static bool keeps_order(dl_columnar_type type, dl_plan_constant constant)
 {
-    size_t dots = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        dots += text.ptr[i] == '.';
-        if (text.ptr[i] != '.' && (text.ptr[i] < '0' || text.ptr[i] > '9')) {
-            return false;
-        }
-    }
-    return dots >= 2;
-}
-
-/* Whether a constant can be compared with text as text alone. A number, a date or a truth value is
- * compared as such, the column's text converted ('005' = 5), and the condition does not say which
- * it was. */
-static bool is_surely_text(dl_str text)
-{
-    static const char *const words[] = {"true", "false", "yes",      "no",        "nan",
-                                        "inf",  "-inf",  "infinity", "-infinity", "epoch"};
-    for (size_t i = 0; i < DL_COUNT_OF(words); i++) {
-        if (dl_str_eq_nocase(text, dl_str_of(words[i]))) {
-            return false;
-        }
-    }
-    if (is_uid(text)) {
+    bool time = type == DL_COLUMNAR_TIMESTAMP || type == DL_COLUMNAR_TIMESTAMP_NTZ;
+    bool text = type == DL_COLUMNAR_STRING;
+    bool truth = type == DL_COLUMNAR_BOOL;
+    switch (constant) {
+    case DL_PLAN_TEXT:
         return true;
+    case DL_PLAN_NUMBER:
+        return !text && !truth && !time && type != DL_COLUMNAR_DATE;
+    case DL_PLAN_BOOL:
+        return truth;
+    case DL_PLAN_DATE:
+    case DL_PLAN_TIMESTAMP:
+    case DL_PLAN_TIMESTAMPTZ:
+        return time || type == DL_COLUMNAR_DATE;
+    case DL_PLAN_BYTES:
+        return text;
+    default:
+        return false;
     }
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
-        if (i == 0 && (c < '0' || c > '9') && letter) {
-            return text.len > 1; /* one letter may be a truth value */
-        }
-        if (letter && strchr("eEtTzZ", c) == NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* A condition's constant as a value of the column; false: it is compared in another way. */
-static bool constant_of(const dl_columnar_field *field, dl_str text, dl_columnar_value *out)
+static bool constant_of(const dl_columnar_field *field, dl_plan_constant constant, dl_str text,
+                        dl_columnar_value *out)
 {
-    if (text.ptr == NULL || (field->type == DL_COLUMNAR_STRING && !is_surely_text(text))) {
+    if (text.ptr == NULL || !keeps_order(field->type, constant)) {
         return false;
+    }
+    if (constant == DL_PLAN_BOOL) {
+        text = dl_str_eq(text, DL_STR("t")) ? DL_STR("true") : DL_STR("false");
     }
     return dl_delta_value_parse(field, text, out) &&
            ((field->type != DL_COLUMNAR_FLOAT && field->type != DL_COLUMNAR_DOUBLE) ||
@@ -225,7 +213,7 @@ static bool may_hold(const dl_delta_column *column, const dl_delta_file *file,
     }
     for (size_t i = 0; i < condition->value_count; i++) {
         dl_columnar_value c = {0};
-        if (!constant_of(&column->field, condition->values[i], &c) ||
+        if (!constant_of(&column->field, condition->constant, condition->values[i], &c) ||
             may_fulfil(column->field.type, condition->op, &c, &r)) {
             return true;
         }

@@ -51,78 +51,92 @@ static const struct {
     dl_plan_operator op;
     const char *values[3];
     bool may;
+    dl_plan_constant constant;
 } cases[] = {
     /* clang-format off */
-    {"no statistics",                   NULL, "n", DL_PLAN_EQ, {"5"}, true},
-    {"statistics that are no JSON",     "{\"numRecords\":4,\"minValues\":{\"n\"", "n", DL_PLAN_EQ, {"5"}, true},
-    {"no such column",                  BOUNDS("\"n\":10", "\"n\":20"), "nn", DL_PLAN_EQ, {"5"}, true},
-    {"below the minimum",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9"}, false},
-    {"the minimum",                     BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"10"}, true},
-    {"the maximum",                     BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"20"}, true},
-    {"above the maximum",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"21"}, false},
-    {"the column in another case",      BOUNDS("\"n\":10", "\"n\":20"), "N", DL_PLAN_EQ, {"21"}, false},
-    {"a minimum alone",                 BOUNDS("\"n\":10", ""), "n", DL_PLAN_EQ, {"9"}, false},
-    {"a minimum alone, above it",       BOUNDS("\"n\":10", ""), "n", DL_PLAN_EQ, {"11"}, true},
-    {"less than the minimum",           BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LT, {"10"}, false},
-    {"less than one more",              BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LT, {"11"}, true},
-    {"at most the minimum",             BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LE, {"10"}, true},
-    {"at most one less",                BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LE, {"9"}, false},
-    {"more than the maximum",           BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GT, {"20"}, false},
-    {"more than one less",              BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GT, {"19"}, true},
-    {"at least the maximum",            BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GE, {"20"}, true},
-    {"at least one more",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GE, {"21"}, false},
-    {"in: none",                        BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "21"}, false},
-    {"in: one",                         BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "15", "21"}, true},
-    {"in: one in doubt",                BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "5.5"}, true},
-    {"in: of nothing",                  BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {NULL}, true},
-    {"a number of another kind",        BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9.0"}, true},
-    {"beyond 64 bits",                  BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9223372036854775808"}, true},
-    {"a bound of another type",         BOUNDS("\"n\":\"x\"", "\"n\":[20]"), "n", DL_PLAN_EQ, {"9"}, true},
-    {"all NULL",                        "{\"numRecords\":4,\"nullCount\":{\"n\":4}}", "n", DL_PLAN_EQ, {"9"}, false},
-    {"all NULL but one",                "{\"numRecords\":4,\"nullCount\":{\"n\":3}}", "n", DL_PLAN_EQ, {"9"}, true},
-    {"NULLs uncounted",                 "{\"nullCount\":{\"n\":4}}", "n", DL_PLAN_EQ, {"9"}, true},
-    {"text below",                      BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"CR"}, false},
-    {"text within",                     BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"DX"}, true},
-    {"text beyond a shortened maximum", BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\\u007f\""), "s", DL_PLAN_EQ, {"MR and on"}, true},
-    {"text above",                      BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"US"}, false},
-    {"text in another case is another", BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"mr"}, false},
-    {"text with an escape",             BOUNDS("\"s\":\"\\u0043T\"", "\"s\":\"M\\\"R\""), "s", DL_PLAN_EQ, {"M\"S"}, false},
-    {"text that lost its order",        BOUNDS("\"s\":\"\\ud800\"", "\"s\":\"\\ud800\""), "s", DL_PLAN_EQ, {"US"}, true},
-    {"a UID below",                     BOUNDS("\"s\":\"1.2.3\"", "\"s\":\"1.2.5\""), "s", DL_PLAN_EQ, {"1.2.2"}, false},
-    {"a UID within",                    BOUNDS("\"s\":\"1.2.3\"", "\"s\":\"1.2.5\""), "s", DL_PLAN_EQ, {"1.2.4.1"}, true},
-    {"text that may be a number",       BOUNDS("\"s\":\"005\"", "\"s\":\"005\""), "s", DL_PLAN_EQ, {"5"}, true},
-    {"text that may be a decimal",      BOUNDS("\"s\":\"1.50\"", "\"s\":\"1.50\""), "s", DL_PLAN_EQ, {"1.5"}, true},
-    {"text that may be a float",        BOUNDS("\"s\":\"100\"", "\"s\":\"100\""), "s", DL_PLAN_EQ, {"1e2"}, true},
-    {"text that may be a date",         BOUNDS("\"s\":\"2020-1-1\"", "\"s\":\"2020-1-1\""), "s", DL_PLAN_EQ, {"2020-01-01"}, true},
-    {"text that may be a time",         BOUNDS("\"s\":\"a\"", "\"s\":\"b\""), "s", DL_PLAN_EQ, {"2020-01-01T00:00:00Z"}, true},
-    {"text that may be a truth value",  BOUNDS("\"s\":\"t\"", "\"s\":\"t\""), "s", DL_PLAN_EQ, {"true"}, true},
-    {"a date before",                   BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-01-31"}, false},
-    {"a date within",                   BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GE, {"2020-02-29"}, true},
-    {"a date after",                    BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GT, {"2020-02-29"}, false},
-    {"a date with a time",              BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-01-01 10:00:00"}, true},
-    {"a date that there is not",        BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GT, {"2020-02-30"}, true},
-    {"a time, its last millisecond",    BOUNDS("", "\"t\":\"2020-01-01T00:00:00.123Z\""), "t", DL_PLAN_GE, {"2020-01-01 00:00:00.123999"}, true},
-    {"a time, the next one",            BOUNDS("", "\"t\":\"2020-01-01T00:00:00.123Z\""), "t", DL_PLAN_GE, {"2020-01-01 00:00:00.124"}, false},
-    {"a time in another zone",          BOUNDS("\"t\":\"2020-01-01T02:00:00.000+02:00\"", ""), "t", DL_PLAN_LT, {"2020-01-01 00:00:00"}, true},
-    {"a time in another zone, before",  BOUNDS("\"t\":\"2020-01-01T02:00:00.000+02:00\"", ""), "t", DL_PLAN_LT, {"2019-12-31 23:59:59.999"}, false},
-    {"a time by a date",                BOUNDS("\"t\":\"2020-01-01T00:00:00.001Z\"", ""), "t", DL_PLAN_LE, {"2019-12-31"}, false},
-    {"no zone, and a zone",             BOUNDS("\"z\":\"2020-01-01T00:00:00.000\"", ""), "z", DL_PLAN_LT, {"2019-12-31 00:00:00+02"}, true},
-    {"no zone",                         BOUNDS("\"z\":\"2020-01-01T00:00:00.000\"", ""), "z", DL_PLAN_LT, {"2019-12-31 00:00:00"}, false},
-    {"a double below",                  BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_LT, {"1.25"}, false},
-    {"a double above: there may be NaN", BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_GT, {"3"}, true},
-    {"a double above",                  BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_EQ, {"3"}, false},
-    {"a double of NaN",                 BOUNDS("\"g\":\"NaN\"", "\"g\":\"NaN\""), "g", DL_PLAN_EQ, {"3"}, true},
-    {"NaN itself",                      BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_EQ, {"NaN"}, true},
-    {"a float by its double",           BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.1"}, true},
-    {"a float by more digits",          BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.10000000149011612"}, true},
-    {"a float below",                   BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.09"}, false},
-    {"a decimal below",                 BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_EQ, {"1.49"}, false},
-    {"a decimal with fewer digits",     BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_GE, {"2.5"}, true},
-    {"a decimal with more digits",      BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_EQ, {"1.499"}, true},
-    {"a decimal beyond 18 digits",      BOUNDS("\"big\":1.5", "\"big\":2.50"), "big", DL_PLAN_EQ, {"1"}, true},
-    {"the partition",                   NULL, "p", DL_PLAN_EQ, {"one"}, true},
-    {"another partition",               NULL, "p", DL_PLAN_EQ, {"two"}, false},
-    {"a partition of NULL",             NULL, "day", DL_PLAN_LE, {"2020-01-01"}, false},
+    {"no statistics",                   NULL, "n", DL_PLAN_EQ, {"5"}, true, DL_PLAN_TEXT},
+    {"statistics that are no JSON",     "{\"numRecords\":4,\"minValues\":{\"n\"", "n", DL_PLAN_EQ, {"5"}, true, DL_PLAN_TEXT},
+    {"no such column",                  BOUNDS("\"n\":10", "\"n\":20"), "nn", DL_PLAN_EQ, {"5"}, true, DL_PLAN_TEXT},
+    {"below the minimum",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9"}, false, DL_PLAN_TEXT},
+    {"the minimum",                     BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"10"}, true, DL_PLAN_TEXT},
+    {"the maximum",                     BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"20"}, true, DL_PLAN_TEXT},
+    {"above the maximum",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"21"}, false, DL_PLAN_TEXT},
+    {"the column in another case",      BOUNDS("\"n\":10", "\"n\":20"), "N", DL_PLAN_EQ, {"21"}, false, DL_PLAN_TEXT},
+    {"a minimum alone",                 BOUNDS("\"n\":10", ""), "n", DL_PLAN_EQ, {"9"}, false, DL_PLAN_TEXT},
+    {"a minimum alone, above it",       BOUNDS("\"n\":10", ""), "n", DL_PLAN_EQ, {"11"}, true, DL_PLAN_TEXT},
+    {"less than the minimum",           BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LT, {"10"}, false, DL_PLAN_TEXT},
+    {"less than one more",              BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LT, {"11"}, true, DL_PLAN_TEXT},
+    {"at most the minimum",             BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LE, {"10"}, true, DL_PLAN_TEXT},
+    {"at most one less",                BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_LE, {"9"}, false, DL_PLAN_TEXT},
+    {"more than the maximum",           BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GT, {"20"}, false, DL_PLAN_TEXT},
+    {"more than one less",              BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GT, {"19"}, true, DL_PLAN_TEXT},
+    {"at least the maximum",            BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GE, {"20"}, true, DL_PLAN_TEXT},
+    {"at least one more",               BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_GE, {"21"}, false, DL_PLAN_TEXT},
+    {"in: none",                        BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "21"}, false, DL_PLAN_TEXT},
+    {"in: one",                         BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "15", "21"}, true, DL_PLAN_TEXT},
+    {"in: one in doubt",                BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {"9", "5.5"}, true, DL_PLAN_TEXT},
+    {"in: of nothing",                  BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_IN, {NULL}, true, DL_PLAN_TEXT},
+    {"a number of another kind",        BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9.0"}, true, DL_PLAN_TEXT},
+    {"beyond 64 bits",                  BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9223372036854775808"}, true, DL_PLAN_TEXT},
+    {"a bound of another type",         BOUNDS("\"n\":\"x\"", "\"n\":[20]"), "n", DL_PLAN_EQ, {"9"}, true, DL_PLAN_TEXT},
+    {"all NULL",                        "{\"numRecords\":4,\"nullCount\":{\"n\":4}}", "n", DL_PLAN_EQ, {"9"}, false, DL_PLAN_TEXT},
+    {"all NULL but one",                "{\"numRecords\":4,\"nullCount\":{\"n\":3}}", "n", DL_PLAN_EQ, {"9"}, true, DL_PLAN_TEXT},
+    {"NULLs uncounted",                 "{\"nullCount\":{\"n\":4}}", "n", DL_PLAN_EQ, {"9"}, true, DL_PLAN_TEXT},
+    {"text below",                      BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"CR"}, false, DL_PLAN_TEXT},
+    {"text within",                     BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"DX"}, true, DL_PLAN_TEXT},
+    {"text beyond a shortened maximum", BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\\u007f\""), "s", DL_PLAN_EQ, {"MR and on"}, true, DL_PLAN_TEXT},
+    {"text above",                      BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"US"}, false, DL_PLAN_TEXT},
+    {"text in another case is another", BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_EQ, {"mr"}, false, DL_PLAN_TEXT},
+    {"text with an escape",             BOUNDS("\"s\":\"\\u0043T\"", "\"s\":\"M\\\"R\""), "s", DL_PLAN_EQ, {"M\"S"}, false, DL_PLAN_TEXT},
+    {"text that lost its order",        BOUNDS("\"s\":\"\\ud800\"", "\"s\":\"\\ud800\""), "s", DL_PLAN_EQ, {"US"}, true, DL_PLAN_TEXT},
+    {"a UID below",                     BOUNDS("\"s\":\"1.2.3\"", "\"s\":\"1.2.5\""), "s", DL_PLAN_EQ, {"1.2.2"}, false, DL_PLAN_TEXT},
+    {"a UID within",                    BOUNDS("\"s\":\"1.2.3\"", "\"s\":\"1.2.5\""), "s", DL_PLAN_EQ, {"1.2.4.1"}, true, DL_PLAN_TEXT},
+    {"text of digits",                  BOUNDS("\"s\":\"005\"", "\"s\":\"005\""), "s", DL_PLAN_EQ, {"5"}, false, DL_PLAN_TEXT},
+    {"text and a number",               BOUNDS("\"s\":\"005\"", "\"s\":\"005\""), "s", DL_PLAN_EQ, {"5"}, true, DL_PLAN_NUMBER},
+    {"text and a date",                 BOUNDS("\"s\":\"2020-1-1\"", "\"s\":\"2020-1-1\""), "s", DL_PLAN_EQ, {"2020-01-01"}, true, DL_PLAN_DATE},
+    {"text and a time",                 BOUNDS("\"s\":\"a\"", "\"s\":\"b\""), "s", DL_PLAN_EQ, {"2020-01-01 00:00:00"}, true, DL_PLAN_TIMESTAMP},
+    {"text and a truth value",          BOUNDS("\"s\":\"yes\"", "\"s\":\"yes\""), "s", DL_PLAN_EQ, {"t"}, true, DL_PLAN_BOOL},
+    {"text and bytes",                  BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_GE, {"MR\xff"}, false, DL_PLAN_BYTES},
+    {"text and bytes within",           BOUNDS("\"s\":\"CT\"", "\"s\":\"MR\""), "s", DL_PLAN_LT, {"D\xff"}, true, DL_PLAN_BYTES},
+    {"a number and a number",           BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"9"}, false, DL_PLAN_NUMBER},
+    {"a number and a truth value",      BOUNDS("\"n\":10", "\"n\":20"), "n", DL_PLAN_EQ, {"t"}, true, DL_PLAN_BOOL},
+    {"a truth value",                   BOUNDS("\"b\":false", "\"b\":false"), "b", DL_PLAN_EQ, {"t"}, false, DL_PLAN_BOOL},
+    {"a truth value within",            BOUNDS("\"b\":false", "\"b\":true"), "b", DL_PLAN_EQ, {"f"}, true, DL_PLAN_BOOL},
+    {"a truth value and a number",      BOUNDS("\"b\":false", "\"b\":false"), "b", DL_PLAN_EQ, {"1"}, true, DL_PLAN_NUMBER},
+    {"a date and a number",             BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"5"}, true, DL_PLAN_NUMBER},
+    {"a date and a date",               BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-03-01"}, false, DL_PLAN_DATE},
+    {"a date and a time",               BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-03-01 00:00:00"}, true, DL_PLAN_TIMESTAMP},
+    {"a time and a date",               BOUNDS("\"t\":\"2020-02-01T00:00:00.000Z\"", ""), "t", DL_PLAN_EQ, {"2020-01-31"}, false, DL_PLAN_DATE},
+    {"a time and a time",               BOUNDS("\"t\":\"2020-02-01T00:00:00.000Z\"", ""), "t", DL_PLAN_LT, {"2020-01-31 23:59:59.999"}, false, DL_PLAN_TIMESTAMP},
+    {"a time and a zoned time",         BOUNDS("\"t\":\"2020-02-01T00:00:00.000Z\"", ""), "t", DL_PLAN_LT, {"2020-02-01 01:00:00+02"}, false, DL_PLAN_TIMESTAMPTZ},
+    {"no zone and a zoned time",        BOUNDS("\"z\":\"2020-02-01T00:00:00.000\"", ""), "z", DL_PLAN_LT, {"2020-01-01 01:00:00+02"}, true, DL_PLAN_TIMESTAMPTZ},
+    {"a date before",                   BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-01-31"}, false, DL_PLAN_TEXT},
+    {"a date within",                   BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GE, {"2020-02-29"}, true, DL_PLAN_TEXT},
+    {"a date after",                    BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GT, {"2020-02-29"}, false, DL_PLAN_TEXT},
+    {"a date with a time",              BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_EQ, {"2020-01-01 10:00:00"}, true, DL_PLAN_TEXT},
+    {"a date that there is not",        BOUNDS("\"d\":\"2020-02-01\"", "\"d\":\"2020-02-29\""), "d", DL_PLAN_GT, {"2020-02-30"}, true, DL_PLAN_TEXT},
+    {"a time, its last millisecond",    BOUNDS("", "\"t\":\"2020-01-01T00:00:00.123Z\""), "t", DL_PLAN_GE, {"2020-01-01 00:00:00.123999"}, true, DL_PLAN_TEXT},
+    {"a time, the next one",            BOUNDS("", "\"t\":\"2020-01-01T00:00:00.123Z\""), "t", DL_PLAN_GE, {"2020-01-01 00:00:00.124"}, false, DL_PLAN_TEXT},
+    {"a time in another zone",          BOUNDS("\"t\":\"2020-01-01T02:00:00.000+02:00\"", ""), "t", DL_PLAN_LT, {"2020-01-01 00:00:00"}, true, DL_PLAN_TEXT},
+    {"a time in another zone, before",  BOUNDS("\"t\":\"2020-01-01T02:00:00.000+02:00\"", ""), "t", DL_PLAN_LT, {"2019-12-31 23:59:59.999"}, false, DL_PLAN_TEXT},
+    {"a time by a date",                BOUNDS("\"t\":\"2020-01-01T00:00:00.001Z\"", ""), "t", DL_PLAN_LE, {"2019-12-31"}, false, DL_PLAN_TEXT},
+    {"no zone, and a zone",             BOUNDS("\"z\":\"2020-01-01T00:00:00.000\"", ""), "z", DL_PLAN_LT, {"2019-12-31 00:00:00+02"}, true, DL_PLAN_TEXT},
+    {"no zone",                         BOUNDS("\"z\":\"2020-01-01T00:00:00.000\"", ""), "z", DL_PLAN_LT, {"2019-12-31 00:00:00"}, false, DL_PLAN_TEXT},
+    {"a double below",                  BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_LT, {"1.25"}, false, DL_PLAN_TEXT},
+    {"a double above: there may be NaN", BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_GT, {"3"}, true, DL_PLAN_TEXT},
+    {"a double above",                  BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_EQ, {"3"}, false, DL_PLAN_TEXT},
+    {"a double of NaN",                 BOUNDS("\"g\":\"NaN\"", "\"g\":\"NaN\""), "g", DL_PLAN_EQ, {"3"}, true, DL_PLAN_TEXT},
+    {"NaN itself",                      BOUNDS("\"g\":1.5", "\"g\":2.5"), "g", DL_PLAN_EQ, {"NaN"}, true, DL_PLAN_TEXT},
+    {"a float by its double",           BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.1"}, true, DL_PLAN_TEXT},
+    {"a float by more digits",          BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.10000000149011612"}, true, DL_PLAN_TEXT},
+    {"a float below",                   BOUNDS("\"f\":0.1", "\"f\":0.1"), "f", DL_PLAN_EQ, {"0.09"}, false, DL_PLAN_TEXT},
+    {"a decimal below",                 BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_EQ, {"1.49"}, false, DL_PLAN_TEXT},
+    {"a decimal with fewer digits",     BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_GE, {"2.5"}, true, DL_PLAN_TEXT},
+    {"a decimal with more digits",      BOUNDS("\"m\":1.5", "\"m\":2.50"), "m", DL_PLAN_EQ, {"1.499"}, true, DL_PLAN_TEXT},
+    {"a decimal beyond 18 digits",      BOUNDS("\"big\":1.5", "\"big\":2.50"), "big", DL_PLAN_EQ, {"1"}, true, DL_PLAN_TEXT},
+    {"the partition",                   NULL, "p", DL_PLAN_EQ, {"one"}, true, DL_PLAN_TEXT},
+    {"another partition",               NULL, "p", DL_PLAN_EQ, {"two"}, false, DL_PLAN_TEXT},
+    {"a partition of NULL",             NULL, "day", DL_PLAN_LE, {"2020-01-01"}, false, DL_PLAN_TEXT},
     /* clang-format on */
 };
 
@@ -143,8 +157,10 @@ TAP_CASE(conditions)
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         dl_str values[3] = {{NULL, 0}};
         dl_delta_file file = made_file(cases[i].stats);
-        dl_plan_condition condition = {
-            .column = dl_str_of(cases[i].column), .op = cases[i].op, .values = values};
+        dl_plan_condition condition = {.column = dl_str_of(cases[i].column),
+                                       .op = cases[i].op,
+                                       .constant = cases[i].constant,
+                                       .values = values};
         while (condition.value_count < 3 && cases[i].values[condition.value_count] != NULL) {
             values[condition.value_count] = dl_str_of(cases[i].values[condition.value_count]);
             condition.value_count++;
@@ -162,8 +178,8 @@ TAP_CASE(all_conditions_hold_together)
     open_table(with_big);
     dl_delta_file file = made_file(BOUNDS("\"n\":10", "\"n\":20"));
     dl_str within = DL_STR("15"), beyond = DL_STR("25");
-    dl_plan_condition conditions[] = {{DL_STR("n"), DL_PLAN_GE, &within, 1},
-                                      {DL_STR("n"), DL_PLAN_GE, &beyond, 1}};
+    dl_plan_condition conditions[] = {{DL_STR("n"), DL_PLAN_GE, DL_PLAN_NUMBER, &within, 1},
+                                      {DL_STR("n"), DL_PLAN_GE, DL_PLAN_NUMBER, &beyond, 1}};
     TAP_TRUE(dl_prune_may_hold(table, &file, conditions, 0));
     TAP_TRUE(dl_prune_may_hold(table, &file, conditions, 1));
     TAP_TRUE(!dl_prune_may_hold(table, &file, conditions, 2));
@@ -231,7 +247,8 @@ static dl_status write_file(int64_t i, dl_error *err)
 }
 
 /* A constant of a column's kind: as SQL writes it, and as the condition has it. */
-static void make_constant(size_t column, char *literal, char *text, size_t size)
+static dl_plan_constant make_constant(size_t column, char *literal, size_t room, char *text,
+                                      size_t size)
 {
     int64_t value = draw(FILES * 22);
     switch (column) {
@@ -264,8 +281,23 @@ static void make_constant(size_t column, char *literal, char *text, size_t size)
         (void)snprintf(text, size, "%lld", (long long)value);
         break;
     }
-    bool bare = column == 0 || (column >= 5 && column <= 8);
-    (void)snprintf(literal, size, bare ? "%s" : "'%s'", text);
+    bool quoted = draw(2) == 0 || column == 9 || (column >= 1 && column <= 4) || column == 10;
+    if (column == 8) {
+        (void)snprintf(literal, room, "%s", text);
+        text[1] = '\0';
+        return DL_PLAN_BOOL;
+    }
+    if ((column == 4 || column == 10) && draw(2) == 0) {
+        (void)snprintf(literal, room, "DATE '%s'", text);
+        return DL_PLAN_DATE;
+    }
+    if ((column == 2 || column == 3) && draw(2) == 0) {
+        bool zoned = draw(2) == 0;
+        (void)snprintf(literal, room, zoned ? "TIMESTAMPTZ '%s'" : "TIMESTAMP '%s'", text);
+        return zoned ? DL_PLAN_TIMESTAMPTZ : DL_PLAN_TIMESTAMP;
+    }
+    (void)snprintf(literal, room, quoted ? "'%s'" : "%s", text);
+    return quoted ? DL_PLAN_TEXT : DL_PLAN_NUMBER;
 }
 
 static void ask_once(int64_t *skipped)
@@ -274,11 +306,12 @@ static void ask_once(int64_t *skipped)
     static const char *const operators[] = {"=", "<", "<=", ">", ">="};
     size_t column = (size_t)draw((int64_t)DL_COUNT_OF(columns));
     int op = (int)draw(5);
-    char literal[128], text[128], sql[512], all[64];
-    make_constant(column, literal, text, sizeof text);
+    char literal[160], text[128], sql[512], all[64];
+    dl_plan_constant constant = make_constant(column, literal, sizeof literal, text, sizeof text);
     dl_str value = dl_str_of(text);
     dl_plan_condition condition = {.column = dl_str_of(columns[column]),
                                    .op = (dl_plan_operator)op,
+                                   .constant = constant,
                                    .values = &value,
                                    .value_count = 1};
     dl_snapshot_want wants[] = {lake_want(&l, 0, "every"), lake_want(&l, 0, "pruned")};
