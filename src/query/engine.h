@@ -133,6 +133,7 @@
     X(validity_row_is_valid)                                                                       \
     X(validity_set_row_invalid)                                                                    \
     X(validity_set_row_valid)                                                                      \
+    X(vector_reference_vector)                                                                     \
     X(create_scalar_function)                                                                      \
     X(destroy_scalar_function)                                                                     \
     X(scalar_function_set_name)                                                                    \

@@ -8,7 +8,7 @@
 
 static const struct {
     const char *name, *type;
-    dl_status (*write)(dl_output *out, dl_error *err); /* NULL: the engine writes it */
+    dl_status (*write)(dl_output *out, dl_error *err);
 } formats[DL_QUERY_FORMATS] = {
     [DL_QUERY_TABLE] = {"table", "text/plain; charset=utf-8", dl_output_table},
     [DL_QUERY_CSV] = {"csv", "text/csv; charset=utf-8; header=present", dl_output_csv},
@@ -16,8 +16,8 @@ static const struct {
     [DL_QUERY_JSONL] = {"jsonl", "application/x-ndjson", dl_output_json},
     [DL_QUERY_MARKDOWN] = {"markdown", "text/markdown; charset=utf-8", dl_output_markdown},
     [DL_QUERY_HTML] = {"html", "text/html; charset=utf-8", dl_output_html},
-    [DL_QUERY_ARROW] = {"arrow", "application/vnd.apache.arrow.stream", NULL},
-    [DL_QUERY_PARQUET] = {"parquet", "application/vnd.apache.parquet", NULL},
+    [DL_QUERY_ARROW] = {"arrow", "application/vnd.apache.arrow.stream", dl_output_arrow},
+    [DL_QUERY_PARQUET] = {"parquet", "application/vnd.apache.parquet", dl_output_parquet},
 };
 
 const char *dl_query_format_name(dl_query_format format)
@@ -55,9 +55,7 @@ dl_status dl_output_flush(dl_output *out, dl_error *err)
 dl_status dl_query_write(dl_query_result *result, const dl_query_output *output,
                          const dl_query_sink *sink, int64_t *out_rows, dl_error *err)
 {
-    if ((unsigned)output->format >= DL_QUERY_FORMATS || formats[output->format].write == NULL) {
-        return dl_error_set(err, DL_E_INVALID, "this format is written to a file alone");
-    }
+    DL_ASSERT((unsigned)output->format < DL_QUERY_FORMATS);
     dl_output out = {.result = result,
                      .options = output,
                      .sink = sink,

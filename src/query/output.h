@@ -5,11 +5,11 @@
  *
  *     table     aligned columns with a line below the names; numbers to the right; cells shortened
  *               to the width; control characters shown as symbols
- *     csv       RFC 4180; a header line; NULL is empty, empty text is ""
+ *     csv       RFC 4180, but lines end in LF; a header line; NULL is empty, empty text is ""
  *     json      one array of objects          jsonl     an object a line
  *     markdown  a pipe table                  html      <table>, everything escaped
  *     arrow     IPC stream (Arrow columnar format)
- *     parquet   a file, zstd; written by the engine, needs a path
+ *     parquet   a file, zstd; one row group is held
  *
  * Thread: confined.
  */
@@ -50,16 +50,9 @@ typedef struct dl_query_output {
     const char *null_text; /* of TABLE; NULL: "NULL" */
 } dl_query_output;
 
-/** Writes the whole result; `out_rows` counts. Not for PARQUET. Errors: those of the result and of
- * the sink. */
+/** Writes the whole result; `out_rows` counts. The sink is called by this thread. Errors: those of
+ * the result and of the sink; DL_E_UNSUPPORTED (a type that the format does not have). */
 DL_NODISCARD dl_status dl_query_write(dl_query_result *result, const dl_query_output *output,
                                       const dl_query_sink *sink, int64_t *out_rows, dl_error *err);
-
-/** A statement's rows as a new Parquet file at `path`, which the engine may write to (seal.h) and
- * which is made whole: a temporary name beside it until the end. Errors: as dl_query_run; DL_E_IO;
- * DL_E_EXISTS. */
-DL_NODISCARD dl_status dl_query_write_parquet(dl_query *query, dl_str statement, const char *path,
-                                              int64_t *out_rows, dl_query_place *out_place,
-                                              dl_error *err);
 
 #endif

@@ -42,6 +42,7 @@ DL_NODISCARD dl_status dl_output_table(dl_output *out, dl_error *err);
 DL_NODISCARD dl_status dl_output_markdown(dl_output *out, dl_error *err);
 DL_NODISCARD dl_status dl_output_html(dl_output *out, dl_error *err);
 DL_NODISCARD dl_status dl_output_arrow(dl_output *out, dl_error *err);
+DL_NODISCARD dl_status dl_output_parquet(dl_output *out, dl_error *err);
 
 /* ---- the first rows ---- */
 
