@@ -2,9 +2,11 @@
 #include "cli/cli.h"
 #include "cli/factory.h"
 #include "cli/listen.h"
+#include "lakehouse/routes.h"
 #include "service/service.h"
 
 #include <string.h>
+#include <unistd.h>
 
 typedef struct serve_options {
     const char *home, *listen, *log_level;
@@ -69,15 +71,22 @@ typedef struct serving {
     dl_factory *factory;
     dl_cli_engine engine;
     dl_factory_routes *routes;
+    dl_children *children;
+    dl_lakehouse_routes *lakehouse;
 } serving;
 
 /** Runs end before the service whose feed they read; requests end before what they ask. */
 static void serving_close(serving *s)
 {
     dl_cli_engine_stop(&s->engine);
+    if (s->children != NULL) { /* nobody has to wait for the rest of their rows */
+        dl_children_stop(s->children);
+    }
     if (s->service != NULL) {
         dl_service_stop(s->service);
     }
+    dl_lakehouse_routes_destroy(s->lakehouse);
+    dl_children_destroy(s->children);
     if (s->routes != NULL) {
         dl_factory_routes_destroy(s->routes);
     }
@@ -101,10 +110,34 @@ static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
     return dl_factory_routes_create(&routes, &s->routes, err);
 }
 
+/** This program, also after another one was put into its place. */
+static const char *own_program(char *out, size_t size)
+{
+    static const char self[] = "/proc/self/exe";
+    ssize_t n = readlink(self, out, size - 1);
+    if (n <= 0 || (size_t)n >= size - 1) {
+        return self;
+    }
+    out[n] = '\0';
+    return access(out, X_OK) == 0 ? out : self;
+}
+
+static dl_status open_lakehouse(serving *s, dl_error *err)
+{
+    char program[4096];
+    const dl_children_options children = {.program = own_program(program, sizeof program),
+                                          .home = s->options.home};
+    DL_TRY(dl_children_create(&children, &s->children, err));
+    const dl_lakehouse_routes_options routes = {.factory = s->factory, .children = s->children};
+    return dl_lakehouse_routes_create(&routes, &s->lakehouse, err);
+}
+
 static dl_status start_service(serving *s, dl_error *err)
 {
     const dl_http_app app = dl_factory_routes_app(s->routes);
-    const dl_service_mount mounts[] = {{"/factory/", app}, {"/metrics", app}};
+    const dl_service_mount mounts[] = {{"/factory/", app},
+                                       {"/metrics", app},
+                                       {"/lakehouse/", dl_lakehouse_routes_app(s->lakehouse)}};
     dl_service_options mounted = s->options;
     mounted.mounts = mounts;
     mounted.mount_count = DL_COUNT_OF(mounts);
@@ -150,6 +183,7 @@ static dl_status start(dl_cli *cli, const serve_options *o, serving *s, dl_cli_l
                                       .announce = true};
     DL_TRY(read_settings(o, home, &s->options.settings, err));
     DL_TRY(open_factory(cli, s, err));
+    DL_TRY(open_lakehouse(s, err));
     return start_service(s, err);
 }
 

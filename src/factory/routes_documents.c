@@ -79,24 +79,6 @@ dl_status dl_route_get(dl_factory_request *r, dl_error *err)
 
 /* ---- lists ---- */
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* Names are one without regard to case, and so is their order. */
-static bool comes_after(dl_str a, dl_str b)
-{
-    for (size_t i = 0; i < a.len && i < b.len; i++) {
-        char x = lower(a.ptr[i]);
-        char y = lower(b.ptr[i]);
-        if (x != y) {
-            return (unsigned char)x > (unsigned char)y;
-        }
-    }
-    return a.len > b.len;
-}
-
 dl_status dl_route_list(dl_factory_request *r, dl_error *err)
 {
     dl_factory_entry *entries = NULL;
@@ -110,7 +92,7 @@ dl_status dl_route_list(dl_factory_request *r, dl_error *err)
     dl_json_writer *w = dl_api_list_begin(&answer, err);
     for (size_t i = 0; i < count; i++) {
         if (dl_api_has(r, DL_VALUE_TOKEN) &&
-            !comes_after(entries[i].name, r->values[DL_VALUE_TOKEN])) {
+            !dl_api_name_after(entries[i].name, r->values[DL_VALUE_TOKEN])) {
             continue;
         }
         if (put == dl_api_page_limit(r, DL_VALUE_LIMIT)) {

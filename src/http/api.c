@@ -384,6 +384,23 @@ dl_status dl_api_named_body(dl_api_request *r, dl_str path_name, dl_str *out_jso
                            DL_STR_ARG(path_name), empty ? "" : ",", DL_STR_ARG(rest));
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool dl_api_name_after(dl_str a, dl_str b)
+{
+    for (size_t i = 0; i < a.len && i < b.len; i++) {
+        char x = lower(a.ptr[i]);
+        char y = lower(b.ptr[i]);
+        if (x != y) {
+            return (unsigned char)x > (unsigned char)y;
+        }
+    }
+    return a.len > b.len;
+}
+
 size_t dl_api_page_limit(const dl_api_request *r, unsigned value)
 {
     return dl_api_has(r, value) ? (size_t)r->numbers[value] : (size_t)DL_API_PAGE_DEFAULT;

@@ -160,6 +160,9 @@ DL_NODISCARD dl_status dl_api_named_body(dl_api_request *r, dl_str name, dl_str 
                                          dl_error *err);
 /** Items of a page: "limit" as the value at that place has it, or the default. */
 size_t dl_api_page_limit(const dl_api_request *r, unsigned value);
+/** Whether a name comes after another one in lists: names are one without regard to the case of
+ * ASCII letters, and so is their order. */
+bool dl_api_name_after(dl_str name, dl_str before);
 /** What a value takes, as DL_E_INVALID. */
 dl_status dl_api_bad_value(const dl_api_value *value, const char *takes, dl_error *err);
 

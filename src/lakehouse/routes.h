@@ -1,21 +1,22 @@
 /**
- * Routes: the lakehouse over HTTP, below /lakehouse, from one table, described by
- * GET /lakehouse/openapi.json (a test compares the two). Shape, paging and failures as
- * factory/routes.h.
+ * Routes: the lakehouse over HTTP, below /lakehouse, from one table (routes.c), described by
+ * GET /lakehouse/openapi.json, which is made from it. Shape, paging and failures as http/api.h.
  *
- *     GET    /lakehouse/lakehouses               GET PUT DELETE .../{name}
- *     GET    .../{name}/shortcuts                GET PUT DELETE .../shortcuts/{kind}/{shortcut}
- *     POST   .../shortcuts/{kind}/{shortcut}/test          kind: Tables or Files
- *     GET    .../{name}/tables                   GET .../tables/{table}     columns, rows, version
- *     POST   .../{name}/sql                      {"statement", "format", "timeoutSeconds",
- * "rowLimit"} streamed; 400 with the place POST   .../{name}/complete                 {"statement",
- * "at"} GET    /lakehouse/statements               DELETE .../{id}: cancel GET
- * .../{name}/files/{path...}          a folder's list (paged) or a file (ranges) GET
- * .../{name}/cohorts                  GET PUT DELETE .../cohorts/{cohort} GET
- * .../cohorts/{cohort}/instances      (JSON lines, streamed) GET    .../{name}/notebooks GET PUT
- * DELETE .../notebooks/{notebook} POST   .../notebooks/{notebook}/run        {"parameters"}
+ *     GET    /lakehouse/lakehouses                          GET PUT DELETE .../{name}
+ *     GET    .../{name}/shortcuts                           GET PUT DELETE .../{kind}/{shortcut}
+ *     POST   .../shortcuts/{kind}/{shortcut}/test           kind: Tables or Files
+ *     GET    .../{name}/tables                              GET .../tables/{table}
+ *     POST   .../{name}/sql       {"statement", "format", "timeoutSeconds", "rowLimit"}: streamed
+ *     POST   .../{name}/complete  {"statement", "at"}
+ *     GET    .../{name}/files     GET .../files/{path}: a folder's list (paged), or a file (ranges)
+ *     GET    .../{name}/cohorts                             GET PUT DELETE .../cohorts/{cohort}
+ *     GET    .../cohorts/{cohort}/instances                 JSON lines, streamed
+ *     GET    .../{name}/notebooks                           GET PUT DELETE .../{notebook}
+ *     POST   .../notebooks/{notebook}/run                   {"parameters"}
+ *     GET    /lakehouse/statements                          DELETE .../{id}: cancel
  *
- * Statements run in children (child.h); everything needs an action of access control.
+ * Statements, cohorts and notebooks run in children (child.h). Everything has its action of access
+ * control: lakehouse/read, lakehouse/write, lakehouse/query.
  *
  * Thread: locked.
  */
