@@ -261,8 +261,7 @@ static dl_status find_columns(saving *s, const dl_query_result *result, dl_error
     return DL_OK;
 }
 
-/** PS3.5 section 9.1, but for zeros in front, which services take. */
-static bool is_uid(dl_str text)
+bool dl_cohort_is_uid(dl_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         if ((text.ptr[i] < '0' || text.ptr[i] > '9') && text.ptr[i] != '.') {
@@ -277,7 +276,7 @@ static dl_status check_row(const saving *s, int64_t row, dl_error *err)
     for (size_t i = 0; i < COLUMNS; i++) {
         dl_str cell = dl_buf_str(&s->cells[i]);
         bool may_lack = i != SOP;
-        bool good = i == FILE_PATH ? cell.len <= DL_ROOTS_PATH_LIMIT : is_uid(cell);
+        bool good = i == FILE_PATH ? cell.len <= DL_ROOTS_PATH_LIMIT : dl_cohort_is_uid(cell);
         if (!good && !(may_lack && cell.len == 0)) {
             (void)dl_error_set(err, DL_E_INVALID, "cohort: row %" PRId64 ": %s %s", row, columns[i],
                                cell.len == 0    ? "is NULL"

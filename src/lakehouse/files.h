@@ -80,14 +80,19 @@ DL_NODISCARD dl_status dl_cohort_each(dl_factory *factory, const dl_cohort *coho
 typedef struct dl_cohort_fetch {
     const char *folder; /* made; files at STUDY/SERIES/SOP.dcm, and manifest.json */
     dl_cancel *cancel;
-    void (*on_file)(void *context, int64_t files, int64_t bytes); /* for a bar; may be NULL */
+    /* For a bar: instances that are done, and bytes copied, so far. From any thread, one at a time;
+     * may be NULL. */
+    void (*on_file)(void *context, int64_t files, int64_t bytes);
     void *context;
 } dl_cohort_fetch;
 typedef struct dl_cohort_fetched {
     int64_t files, bytes, already_there, missing;
 } dl_cohort_fetched;
 /** Copies the files; those that are there with the right hash stay. manifest.json is written last:
- * cohort, version, statement, and for each file its path, size, sha256 and UIDs. */
+ * cohort, version, statement, and for each file its path, size, sha256 and UIDs; an instance
+ * without a file is in it as missing, and counted. Ended in the middle, the same call goes on.
+ * Errors: DL_E_CONFLICT (another process fetches into the folder), DL_E_EXISTS (its files are
+ * another cohort's), DL_E_CANCELED, DL_E_IO (no room: what is there stays). */
 DL_NODISCARD dl_status dl_cohort_fetch_files(dl_factory *factory, const dl_lakehouse *lakehouse,
                                              const dl_cohort *cohort,
                                              const dl_cohort_fetch *options, dl_cohort_fetched *out,

@@ -37,6 +37,10 @@ DL_NODISCARD dl_status dl_cohort_save_bounded(dl_factory *factory, const dl_lake
                                               int64_t limit, dl_arena *arena, dl_cohort *out,
                                               dl_query_place *out_place, dl_error *err);
 
+/** 1 to DL_COHORT_UID_LIMIT digits and dots: PS3.5 section 9.1, but for zeros in front, which
+ * services take. */
+bool dl_cohort_is_uid(dl_str text);
+
 /** HOME/lakehouse/NAME/cohorts, or a cohort's folder below it. Errors: DL_E_INVALID (a name). */
 DL_NODISCARD dl_status dl_cohort_folder(dl_factory *factory, dl_str lakehouse, dl_str name,
                                         char out[DL_COHORT_PATH_SIZE], dl_error *err);
@@ -49,6 +53,45 @@ DL_NODISCARD dl_status dl_cohort_newest(const char *folder, int64_t *out_version
 bool dl_cohort_version_of(const char *file_name, int64_t *out_version);
 /** "name": ..., "reads": [...]: the members that a cohort and a manifest share. */
 void dl_cohort_put_facts(dl_json_writer *w, const dl_cohort *cohort);
+
+/* ---- a folder of fetched files ---- */
+
+enum {
+    DL_MANIFEST_PATH_LIMIT = 3 * DL_COHORT_UID_LIMIT + 16,
+    DL_MANIFEST_SHA_DIGITS = 64,
+};
+
+/** What a folder has of an instance. */
+typedef struct dl_manifest_file {
+    char path[DL_MANIFEST_PATH_LIMIT]; /* STUDY/SERIES/SOP.dcm */
+    char file_path[DL_ROOTS_PATH_LIMIT + 1];
+    char sha256[DL_MANIFEST_SHA_DIGITS + 1];
+    uint64_t size_bytes;
+} dl_manifest_file;
+
+typedef struct dl_manifest dl_manifest;
+
+/** What the folder's manifest.json and an earlier fetch that did not end say about its files. The
+ * folder is ours alone until dl_manifest_destroy. Errors: DL_E_CONFLICT (another process fetches
+ * into it), DL_E_EXISTS (its files are another cohort's). Thread: locked. */
+DL_NODISCARD dl_status dl_manifest_open(const char *folder, const dl_cohort *cohort,
+                                        dl_manifest **out_manifest, dl_error *err);
+void dl_manifest_destroy(dl_manifest *manifest);
+DL_DEFINE_AUTO(dl_manifest)
+/** False: nothing is known of the path. */
+bool dl_manifest_find(dl_manifest *manifest, const char *path, dl_manifest_file *out);
+/** Kept at once, so that whoever is killed does not copy it again. */
+DL_NODISCARD dl_status dl_manifest_add(dl_manifest *manifest, const dl_manifest_file *file,
+                                       dl_error *err);
+/** The file is not there any more. */
+void dl_manifest_forget(dl_manifest *manifest, const char *path);
+/** Everything is on the disk: manifest.json, in the cohort's order. */
+DL_NODISCARD dl_status dl_manifest_finish(dl_manifest *manifest, dl_factory *factory,
+                                          const dl_cohort *cohort, dl_error *err);
+/** The path of an instance in the folder; '_' where a UID is not known. Errors: DL_E_CORRUPT (not
+ * UIDs). */
+DL_NODISCARD dl_status dl_manifest_path(const dl_cohort_instance *instance,
+                                        char out[DL_MANIFEST_PATH_LIMIT], dl_error *err);
 
 static inline void dl_cohort_close_folder(DIR **folder)
 {

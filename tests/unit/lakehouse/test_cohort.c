@@ -17,11 +17,16 @@ static dl_query *query;
 /* ---- a disk that is full ---- */
 
 static int64_t room = INT64_MAX; /* of writes, in bytes */
+static bool dies;                /* where there is no room */
 ssize_t __real_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 {
     if (fd > 2 && room < (int64_t)len) {
+        if (dies) {
+            (void)__real_write(fd, bytes, (size_t)room);
+            (void)raise(SIGKILL);
+        }
         errno = ENOSPC;
         return -1;
     }
@@ -389,8 +394,298 @@ TAP_CASE(savers_at_once_get_numbers_of_their_own)
     TAP_EQ_INT(entries("lakehouse/home/cohorts/x"), SAVERS * EACH);
 }
 
+/* ---- files ---- */
+
+enum { FILES = 30, FILE_BYTES = 5000 };
+
+/** FILES files below AHDS/svc and a cohort "x" of them. */
+static void begin_files(dl_cohort *out)
+{
+    char name[64], *content = NULL;
+    begin_cohorts();
+    content = dl_arena_alloc(arena, FILE_BYTES + 1, 1);
+    for (int i = 0; i < FILES; i++) {
+        memset(content, 'a' + i % 26, FILE_BYTES);
+        (void)snprintf(name, sizeof name, "files/AHDS/svc/%d.dcm", i);
+        make_file(name, content);
+    }
+    TAP_OK(save("x",
+                "SELECT '1.1' AS studyInstanceUid, '1.2' AS seriesInstanceUid, '1.3.' || i AS "
+                "sopInstanceUid, 'AHDS/svc/' || i || '.dcm' AS filePath FROM range(30) r(i)",
+                out),
+           err);
+}
+
+static dl_cancel cancel;
+
+static dl_status fetch(const dl_cohort *cohort, const char *folder, dl_cohort_fetched *out)
+{
+    dl_cohort_fetch options = {.folder = at(folder), .cancel = &cancel};
+    err = (dl_error){0};
+    *out = (dl_cohort_fetched){-7, -7, -7, -7};
+    return dl_cohort_fetch_files(factory, &house, cohort, &options, out, &err);
+}
+
+static dl_str manifest(const char *folder)
+{
+    char path[256];
+    DL_AUTO_BUF text = {0};
+    dl_str copy = DL_STR_NONE;
+    dl_buf_init(&text, 1 << 20);
+    (void)snprintf(path, sizeof path, "%s/manifest.json", folder);
+    TAP_OK(dl_file_read_all(at(path), &text, &err), err);
+    TAP_OK(dl_json_check(dl_buf_str(&text), &err), err);
+    TAP_OK(dl_arena_copy(arena, dl_buf_str(&text), &copy, &err), err);
+    return copy;
+}
+
+static int64_t number(dl_str json, const char *key)
+{
+    dl_str value = DL_STR_NONE;
+    int64_t n = -1;
+    TAP_TRUE(dl_json_get(json, dl_str_of(key), &value) && dl_json_int_of(value, &n));
+    return n;
+}
+
+static void check_whole(const char *folder)
+{
+    dl_str json = manifest(folder), value = DL_STR_NONE, first = DL_STR_NONE;
+    TAP_EQ_INT(number(json, "fileCount"), FILES);
+    TAP_EQ_INT(number(json, "bytes"), FILES * FILE_BYTES);
+    TAP_EQ_INT(number(json, "missingCount"), 0);
+    TAP_EQ_INT(number(json, "version"), 1);
+    TAP_TRUE(dl_json_get(json, DL_STR("files"), &value) && dl_json_at(value, 0, &first));
+    TAP_TRUE(dl_json_get(first, DL_STR("path"), &value));
+    TAP_EQ_STR(value, "\"1.1/1.2/1.3.0.dcm\"");
+    TAP_TRUE(dl_json_get(first, DL_STR("sha256"), &value));
+    /* sha256 of 5,000 times 'a' */
+    TAP_EQ_STR(value, "\"c526c6222044dab5674de9c4ac7f4566ebb5e4d8bf9d8ea34c9cc8a7cc3c869c\"");
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/1.1/1.2", folder);
+    TAP_EQ_INT(entries(path), FILES);
+    TAP_EQ_INT(entries(folder), 2); /* 1.1 and manifest.json */
+}
+
+TAP_CASE(files_are_fetched)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    TAP_OK(fetch(&c, "out/there", &got), err);
+    TAP_EQ_INT(got.files, FILES);
+    TAP_EQ_INT(got.bytes, FILES * FILE_BYTES);
+    TAP_EQ_INT(got.already_there, 0);
+    TAP_EQ_INT(got.missing, 0);
+    check_whole("out/there");
+}
+
+TAP_CASE(what_is_there_stays)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files, 0);
+    TAP_EQ_INT(got.already_there, FILES);
+    check_whole("out");
+    /* Of the same size but other bytes, cut off, gone. */
+    char other[FILE_BYTES + 1] = "";
+    memset(other, 'z', FILE_BYTES);
+    make_file("out/1.1/1.2/1.3.0.dcm", other);
+    make_file("out/1.1/1.2/1.3.1.dcm", "b");
+    TAP_EQ_INT(unlink(at("out/1.1/1.2/1.3.2.dcm")), 0);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files, 3);
+    TAP_EQ_INT(got.already_there, FILES - 3);
+    check_whole("out");
+    /* Its copy is enough when the file itself is gone. */
+    TAP_EQ_INT(unlink(at("files/AHDS/svc/5.dcm")), 0);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.already_there, FILES);
+    /* Both are gone: what the manifest said of it is forgotten. */
+    TAP_EQ_INT(unlink(at("out/1.1/1.2/1.3.5.dcm")), 0);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.already_there, FILES - 1);
+    TAP_EQ_INT(got.missing, 1);
+    TAP_EQ_INT(number(manifest("out"), "fileCount"), FILES - 1);
+}
+
+TAP_CASE(missing_files_are_told)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    make_file("files/secret", "secret");
+    TAP_EQ_INT(symlink("../../secret", at("files/AHDS/svc/out.dcm")), 0);
+    make_folder("files/AHDS/svc/folder.dcm");
+    TAP_OK(save("y",
+                "SELECT * FROM (VALUES ('1', 'AHDS/svc/1.dcm'), ('2', NULL), ('3', "
+                "'AHDS/svc/none.dcm'), ('4', 'AHDS/svc/out.dcm'), ('5', 'AHDS/svc/folder.dcm'), "
+                "('6', '../../secret'), ('7', '/etc/passwd')) t(sopInstanceUid, filePath)",
+                &c),
+           err);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files, 1);
+    TAP_EQ_INT(got.missing, 6);
+    TAP_EQ_INT(entries("out/_/_"), 1);
+    dl_str json = manifest("out");
+    TAP_EQ_INT(number(json, "missingCount"), 6);
+    TAP_TRUE(dl_str_find_str(json, DL_STR("the cohort has no filePath for it")) > 0);
+    TAP_TRUE(dl_str_find_str(json, DL_STR("no Files shortcut has the file")) > 0);
+}
+
+TAP_CASE(a_folder_of_another_cohort)
+{
+    dl_cohort c = {0}, other = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    TAP_OK(save("y", "SELECT '1' AS sopInstanceUid", &other), err);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_STATUS(fetch(&other, "out", &got), DL_E_EXISTS);
+    TAP_EQ_INT(got.files, -7);
+    check_whole("out");
+    make_folder("theirs");
+    make_file("theirs/manifest.json", "hello");
+    TAP_STATUS(fetch(&c, "theirs", &got), DL_E_EXISTS);
+    /* The next version of the same one goes on in the folder. */
+    TAP_OK(save("x",
+                "SELECT '1.1' AS studyInstanceUid, '1.2' AS seriesInstanceUid, '1.3.' || i AS "
+                "sopInstanceUid, 'AHDS/svc/' || i || '.dcm' AS filePath FROM range(7) r(i)",
+                &c),
+           err);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.already_there, 7);
+    TAP_EQ_INT(number(manifest("out"), "fileCount"), 7);
+    TAP_EQ_INT(number(manifest("out"), "version"), 2);
+}
+
+TAP_CASE(one_fetches_at_a_time)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    make_folder("out");
+    make_file("out/.manifest.part", "");
+    int fd = -1;
+    TAP_OK(dl_file_open(at("out/.manifest.part"), 0, 0, &fd, &err), err);
+    TAP_EQ_INT(flock(fd, LOCK_EX), 0);
+    TAP_STATUS(fetch(&c, "out", &got), DL_E_CONFLICT);
+    dl_file_close(&fd);
+    TAP_OK(fetch(&c, "out", &got), err);
+    check_whole("out");
+}
+
+TAP_CASE(a_canceled_fetch_goes_on)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    dl_cancel_ask(&cancel);
+    TAP_STATUS(fetch(&c, "out", &got), DL_E_CANCELED);
+    TAP_TRUE(!is_there("out/manifest.json"));
+    cancel = (dl_cancel){0};
+    TAP_OK(fetch(&c, "out", &got), err);
+    check_whole("out");
+}
+
+/* Room for some files more each time: nothing is copied twice, no half file has a name. */
+TAP_CASE(a_full_disk_and_on)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    bool done = false;
+    int tries = 0;
+    while (!done && tries++ < 100) {
+        room = 4 * FILE_BYTES + 3000;
+        done = fetch(&c, "out", &got) == DL_OK;
+        room = INT64_MAX;
+        if (!done) {
+            TAP_EQ_INT(err.status, DL_E_IO);
+            TAP_TRUE(strstr(err.message, "No space left") != NULL);
+            TAP_TRUE(err.hint[0] != '\0');
+            TAP_TRUE(!is_there("out/manifest.json"));
+            done =
+                is_there("out/1.1/1.2") && entries("out/1.1/1.2") == FILES; /* but the manifest */
+        }
+    }
+    TAP_TRUE(tries > 2 && tries < 100);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files, 0);
+    TAP_EQ_INT(got.already_there, FILES);
+    check_whole("out");
+}
+
+/* Killed at every few hundred bytes of what it writes, and run again after each. */
+TAP_CASE(a_killed_fetch_goes_on)
+{
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    int killed = 0;
+    for (int64_t at_byte = 100; at_byte < FILES * (FILE_BYTES + 300); at_byte += 11777) {
+        pid_t child = fork();
+        if (child == 0) {
+            dies = true;
+            room = at_byte;
+            _exit(fetch(&c, "out", &got) == DL_OK ? 0 : 1);
+        }
+        int how = 0;
+        TAP_EQ_INT(waitpid(child, &how, 0), child);
+        TAP_TRUE(WIFSIGNALED(how) || (WIFEXITED(how) && WEXITSTATUS(how) == 0));
+        killed += WIFSIGNALED(how);
+        TAP_TRUE(WIFSIGNALED(how) != is_there("out/manifest.json"));
+        if (WIFEXITED(how)) {
+            break;
+        }
+    }
+    TAP_TRUE(killed > 2);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files + got.already_there, FILES);
+    TAP_TRUE(got.already_there > FILES / 2);
+    check_whole("out");
+}
+
+TAP_CASE(a_killed_save_leaves_nothing)
+{
+    dl_cohort c = {0};
+    begin_cohorts();
+    for (int64_t at_byte = 1; at_byte < 900000; at_byte += 150000) {
+        dl_query_close(query);
+        query = NULL;
+        pid_t child = fork();
+        if (child == 0) {
+            dl_query_options options = {.clock = dl_clock_system(), .limits = {.threads = 1}};
+            dies = dl_query_open(&options, &query, &err) == DL_OK;
+            room = at_byte;
+            _exit(save("x", "SELECT '1.' || i AS sopInstanceUid FROM range(100000) r(i)", &c) ==
+                  DL_OK);
+        }
+        int how = 0;
+        TAP_EQ_INT(waitpid(child, &how, 0), child);
+        TAP_TRUE(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+        TAP_STATUS(dl_cohort_get(factory, &house, DL_STR("x"), -1, arena, &c, &err),
+                   DL_E_NOT_FOUND);
+    }
+    dl_query_options options = {.clock = dl_clock_system(), .limits = {.threads = 1}};
+    TAP_OK(dl_query_open(&options, &query, &err), err);
+    TAP_OK(save("x", "SELECT '1' AS sopInstanceUid", &c), err);
+    TAP_EQ_INT(c.version, 1);
+    TAP_EQ_INT(entries("lakehouse/home/cohorts/x"), 1);
+}
+
 int main(void)
 {
+    TAP_RUN(a_killed_save_leaves_nothing); /* first: no thread of the engine runs yet */
+    TAP_RUN(files_are_fetched);
+    TAP_RUN(what_is_there_stays);
+    TAP_RUN(missing_files_are_told);
+    TAP_RUN(a_folder_of_another_cohort);
+    TAP_RUN(one_fetches_at_a_time);
+    TAP_RUN(a_canceled_fetch_goes_on);
+    TAP_RUN(a_full_disk_and_on);
+    TAP_RUN(a_killed_fetch_goes_on);
     TAP_RUN(a_version_is_saved_and_read);
     TAP_RUN(versions_stand);
     check_refused();
