@@ -20,8 +20,9 @@ static const dl_cli_sql_options defaults = {0};
 
 /* clang-format off */
 static const dl_cli_option options[] = {
-    {"home", "DIR", "the archive's folder; its tables are in DIR/tables (default: $DICOMLAKE_HOME)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, home), 0, 0},
+    {"home", "DIR", "the home folder, whose tables are asked (default: $DICOMLAKE_HOME)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, home), 0, 0},
     {"lake", "DIR", "a lake elsewhere: its tables are DIR/{container}/{name}", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, lake), 0, 0},
+    {"lakehouse", "NAME", "a lakehouse of the home (default: the only one, or the home's own)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, lakehouse), 0, 0},
     {"file", "FILE", "read the statements from a file; - is standard input", DL_CLI_TEXT, 'f', offsetof(dl_cli_sql_options, file), 0, 0},
     {"output", "FILE", "write the rows to a new file, whole or not at all", DL_CLI_TEXT, 'o', offsetof(dl_cli_sql_options, output), 0, 0},
     {"format", "NAME", "table, csv, json, jsonl, markdown, html, arrow, parquet (default: by the file's ending, else table)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, format), 0, 0},

@@ -1,5 +1,6 @@
 /* Where the tables of `dicomlake sql` are. */
 #include "cli/sql.h"
+#include "lakehouse/lakehouse.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -25,6 +26,11 @@ static void close_folder(DIR **folder)
     if (*folder != NULL) {
         (void)closedir(*folder);
     }
+}
+
+static void close_factory(dl_factory **factory)
+{
+    dl_factory_close(*factory);
 }
 
 static bool is_folder(const char *path)
@@ -160,15 +166,16 @@ static dl_status absolute(const char *path, char out[PATH_SIZE], dl_error *err)
                : dl_error_errno(err, errno, "cannot find the folder %s", path);
 }
 
-static dl_status find_home(finder *f, const char *home, dl_error *err)
+/** A lakehouse of the home: the named one, the only one, or the home's own. */
+static dl_status find_home(const dl_cli_sql *sql, const char *home, dl_query_options *out_options,
+                           dl_error *err)
 {
-    char path[PATH_SIZE];
-    DL_TRY(join(path, home, "tables", err));
-    if (is_folder(path)) {
-        DL_TRY(find_lake(f, path, err));
-    }
-    DL_TRY(join(path, home, "files/AHDS", err));
-    return add_root(f, path, err);
+    dl_lakehouse lakehouse;
+    DL_CLEANUP(close_factory) dl_factory *factory = NULL;
+    const dl_factory_options options = {.home = home, .clock = dl_clock_system()};
+    DL_TRY(dl_factory_open(&options, &factory, err));
+    DL_TRY(dl_lakehouse_choose(factory, dl_str_of(sql->o->lakehouse), sql->arena, &lakehouse, err));
+    return dl_lakehouse_query_options(factory, &lakehouse, sql->arena, out_options, err);
 }
 
 static dl_status no_place(dl_error *err)
@@ -180,22 +187,26 @@ static dl_status no_place(dl_error *err)
 
 dl_status dl_cli_sql_where(dl_cli_sql *sql, dl_query_options *out_options, dl_error *err)
 {
+    char place[PATH_SIZE];
+    if (sql->o->lake != NULL && sql->o->lakehouse != NULL) {
+        (void)dl_error_set(err, DL_E_INVALID, "--lake and --lakehouse exclude each other");
+        dl_error_hint(err, "a lakehouse is one of a home: --home DIR --lakehouse NAME");
+        return DL_E_INVALID;
+    }
+    if (sql->o->lake == NULL && sql->home == NULL) {
+        return no_place(err);
+    }
+    DL_TRY(absolute(sql->o->lake != NULL ? sql->o->lake : sql->home, place, err));
+    if (sql->o->lake == NULL) {
+        return find_home(sql, place, out_options, err);
+    }
     finder f = {.arena = sql->arena,
                 .tables = dl_arena_alloc(sql->arena, DL_QUERY_TABLE_LIMIT, sizeof *f.tables),
                 .roots = dl_arena_alloc(sql->arena, ENTRY_LIMIT, sizeof *f.roots)};
     if (f.tables == NULL || f.roots == NULL) {
         return dl_arena_full(sql->arena, err);
     }
-    char place[PATH_SIZE];
-    if (sql->o->lake != NULL) {
-        DL_TRY(absolute(sql->o->lake, place, err));
-        DL_TRY(find_lake(&f, place, err));
-    } else if (sql->home != NULL) {
-        DL_TRY(absolute(sql->home, place, err));
-        DL_TRY(find_home(&f, place, err));
-    } else {
-        return no_place(err);
-    }
+    DL_TRY(find_lake(&f, place, err));
     out_options->tables = f.tables;
     out_options->table_count = f.table_count;
     out_options->roots = f.roots;
