@@ -241,6 +241,22 @@ typedef struct context {
     size_t from;
 } context;
 
+/* Whether blank text ends inside a comment of one line. */
+static bool is_in_comment(dl_str blank)
+{
+    ptrdiff_t dashes = dl_str_find_str(blank, DL_STR("--"));
+    while (dashes >= 0) {
+        blank = dl_str_slice(blank, (size_t)dashes, SIZE_MAX);
+        ptrdiff_t end = dl_str_find(blank, '\n');
+        if (end < 0) {
+            return true;
+        }
+        blank = dl_str_slice(blank, (size_t)end, SIZE_MAX);
+        dashes = dl_str_find_str(blank, DL_STR("--"));
+    }
+    return false;
+}
+
 static dl_status find_context(completion *c, dl_str text, context *out)
 {
     dl_lexer lexer = {text, 0};
@@ -254,7 +270,8 @@ static dl_status find_context(completion *c, dl_str text, context *out)
     }
     char first = last.kind == DL_WORD_OPEN ? text.ptr[last.at] : '\0';
     *out = (context){.from = text.len};
-    if (last.kind == DL_WORD_OPEN && first != '"' && first != '`') {
+    if ((last.kind == DL_WORD_OPEN && first != '"' && first != '`') ||
+        is_in_comment(dl_str_slice(text, last.end, SIZE_MAX))) {
         out->in_text = true;
         return DL_OK;
     }

@@ -15,6 +15,7 @@ typedef struct reader {
     /* the dotted name that ends with the word before, if any */
     dl_word parts[NAME_PARTS];
     size_t part_count;
+    dl_before before;
 } reader;
 
 static dl_word look(dl_lexer lexer)
@@ -273,6 +274,37 @@ static void follow_name(reader *r, dl_word word, bool *after_dot)
     *after_dot = false;
 }
 
+static dl_status take_spelling(reader *r, dl_word word, bool *out_taken)
+{
+    dl_str text = DL_STR_NONE;
+    size_t end = 0;
+    if (!dl_dialect_rename(&r->lexer, word, r->before, &text, &end)) {
+        return DL_OK;
+    }
+    *out_taken = true;
+    r->lexer.pos = end;
+    r->part_count = 0;
+    return replace(r, word.at, end, text);
+}
+
+/* What the next word may be, seen from this one; `dotted`: it is a part of a name. */
+static dl_before before_next(const reader *r, dl_word word, bool dotted)
+{
+    bool keyword = word.kind == DL_WORD_NAME && dl_word_is_reserved(dl_word_text(&r->lexer, word));
+    if (word.kind == DL_WORD_SYMBOL) {
+        bool ends =
+            dl_word_is_symbol(&r->lexer, word, ")") || dl_word_is_symbol(&r->lexer, word, "]");
+        return dl_word_is_symbol(&r->lexer, word, "::") ? DL_BEFORE_TYPE
+               : ends                                   ? DL_BEFORE_OPERATOR
+                                                        : DL_BEFORE_ELSE;
+    }
+    if (dl_word_is(&r->lexer, word, "AS")) {
+        return DL_BEFORE_AS;
+    }
+    return !keyword || dotted || dl_word_is(&r->lexer, word, "END") ? DL_BEFORE_OPERATOR
+                                                                    : DL_BEFORE_ELSE;
+}
+
 static dl_status take_word(reader *r, dl_word word, bool *out_taken)
 {
     *r->at = word.at;
@@ -281,7 +313,8 @@ static dl_status take_word(reader *r, dl_word word, bool *out_taken)
     }
     if (word.kind == DL_WORD_NAME) {
         DL_TRY(dl_dialect_refuse(&r->lexer, word, r->err));
-        return take_travel(r, word, out_taken);
+        DL_TRY(take_travel(r, word, out_taken));
+        return *out_taken ? DL_OK : take_spelling(r, word, out_taken);
     }
     if (dl_word_is_symbol(&r->lexer, word, "@")) {
         return take_short_travel(r, word, out_taken);
@@ -317,6 +350,7 @@ static dl_status take_words(reader *r)
             return word.kind == DL_WORD_END ? DL_OK : take_rest_empty(r);
         }
         DL_TRY(take_word(r, word, &taken));
+        r->before = taken ? DL_BEFORE_ELSE : before_next(r, word, after_dot);
         if (taken) {
             after_dot = false;
         } else {

@@ -294,3 +294,83 @@ dl_status dl_dialect_refuse(const dl_lexer *lexer, dl_word word, dl_error *err)
     }
     return DL_OK;
 }
+
+/* ---- other spellings ---- */
+
+typedef struct spelling {
+    const char *word, *text;
+} spelling;
+
+static bool spell(const spelling *list, size_t count, dl_str word, dl_str *out_text)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (dl_str_eq_nocase(word, dl_str_of(list[i].word))) {
+            *out_text = dl_str_of(list[i].text);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Between operands. An operator's name is a function's: functions_macros.c has it. */
+static const spelling operators[] = {{"RLIKE", "~@@~"}, {"REGEXP", "~@@~"}, {"DIV", "//"}};
+static const spelling types[] = {
+    {"BYTE", "TINYINT"}, {"TIMESTAMP_NTZ", "TIMESTAMP"}, {"TIMESTAMP_LTZ", "TIMESTAMPTZ"}};
+
+/* "array(" of items, not of a question. */
+static bool begins_items(const dl_lexer *lexer)
+{
+    dl_lexer ahead = *lexer;
+    if (!dl_word_is_symbol(lexer, dl_lexer_next(&ahead), "(")) {
+        return false;
+    }
+    return !begins_question(lexer, dl_lexer_next(&ahead));
+}
+
+bool dl_dialect_rename(const dl_lexer *lexer, dl_word word, dl_before before, dl_str *out_text,
+                       size_t *out_end)
+{
+    dl_str name = dl_word_text(lexer, word);
+    dl_lexer ahead = *lexer;
+    dl_word next = dl_lexer_next(&ahead);
+    bool type = before == DL_BEFORE_AS || before == DL_BEFORE_TYPE, as = before == DL_BEFORE_AS;
+    bool operand = before == DL_BEFORE_OPERATOR;
+    *out_end = word.end;
+    if (type) { /* CAST(x AS BYTE); "x AS byte" names a column */
+        return (!as || dl_word_is_symbol(lexer, next, ")")) &&
+               spell(types, DL_COUNT_OF(types), name, out_text);
+    }
+    if (operand && dl_word_is(lexer, word, "NOT") &&
+        (dl_word_is(lexer, next, "RLIKE") || dl_word_is(lexer, next, "REGEXP"))) {
+        *out_text = DL_STR("!~@@~");
+        *out_end = next.end;
+        return true;
+    }
+    bool follows_operand = next.kind == DL_WORD_NAME
+                               ? !dl_word_is_reserved(dl_word_text(lexer, next))
+                               : next.kind != DL_WORD_END && next.kind != DL_WORD_SYMBOL;
+    follows_operand = follows_operand || dl_word_is_symbol(lexer, next, "(");
+    if (operand && follows_operand) {
+        return spell(operators, DL_COUNT_OF(operators), name, out_text);
+    }
+    if (operand && dl_word_is(lexer, word, "MINUS") &&
+        (dl_word_is(lexer, next, "SELECT") || dl_word_is(lexer, next, "ALL") ||
+         dl_word_is(lexer, next, "DISTINCT"))) {
+        *out_text = DL_STR("EXCEPT");
+        return true;
+    }
+    if (dl_word_is(lexer, word, "LEFT") &&
+        (dl_word_is(lexer, next, "SEMI") || dl_word_is(lexer, next, "ANTI"))) {
+        *out_text = DL_STR("");
+        return true;
+    }
+    if (dl_word_is(lexer, word, "TRANSFORM") && dl_word_is_symbol(lexer, next, "(")) {
+        *out_text = DL_STR("list_transform");
+        return true;
+    }
+    if (dl_word_is(lexer, word, "ARRAY") && begins_items(lexer)) {
+        *out_text = DL_STR("list_value");
+        return true;
+    }
+    return false;
+}

@@ -118,7 +118,7 @@ dl_status dl_functions_register(dl_functions *functions, dl_engine *engine, dl_e
     for (size_t i = 0; i < DL_COUNT_OF(all); i++) {
         DL_TRY(register_one(functions, engine, all[i], err));
     }
-    return DL_OK;
+    return dl_functions_register_spark(functions, engine, err);
 }
 
 const char *dl_functions_name(size_t i)

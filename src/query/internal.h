@@ -117,6 +117,8 @@ typedef struct dl_plan_table {
 typedef struct dl_plan {
     const dl_plan_table *tables; /* each once; names of WITH are no tables */
     size_t table_count;
+    const dl_str *spark; /* Spark's functions that are called: dl_functions_define_spark */
+    size_t spark_count;
 } dl_plan;
 
 /**
@@ -184,11 +186,15 @@ DL_NODISCARD dl_status dl_functions_register(dl_functions *functions, dl_engine 
 /** Names of our functions and Spark's, for completion and the plan's allow-list; NULL past the
  * last. */
 const char *dl_functions_name(size_t i);
-/** Spark's words: called by dl_functions_register. */
+/** Spark's scalar functions: called by dl_functions_register. */
 DL_NODISCARD dl_status dl_functions_register_spark(dl_functions *functions, dl_engine *engine,
                                                    dl_error *err);
-/** Their names; NULL past the last. */
+/** Spark's functions that are macros, those that a statement names: before it is prepared. */
+DL_NODISCARD dl_status dl_functions_define_spark(dl_engine *engine, const dl_plan *plan,
+                                                 dl_error *err);
+/** Their names; NULL past the last. Some are operators of the dialect's. */
 const char *dl_functions_spark_name(size_t i);
+bool dl_functions_is_spark(dl_str name);
 /** The file behind a filePath: by the roots, beneath them only. False: no root has it. */
 bool dl_functions_resolve(const dl_functions *functions, dl_str file_path, dl_arena *arena,
                           dl_str *out_path);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { TABLES_LIMIT = 1000 };
+enum { TABLES_LIMIT = 1000, SPARK_LIMIT = 200 };
 
 /* ---- what may stand in a tree ---- */
 
@@ -251,6 +251,33 @@ static dl_status check_root(dl_plan_tree *tree)
     return DL_OK;
 }
 
+/* Spark's functions, each once. */
+static dl_status read_spark(dl_plan_tree *tree, dl_plan *plan)
+{
+    dl_str *names = dl_arena_alloc(tree->arena, SPARK_LIMIT, sizeof *names);
+    size_t count = 0;
+    if (names == NULL) {
+        return dl_arena_full(tree->arena, tree->err);
+    }
+    for (uint32_t node = 0; node < tree->count; node++) {
+        dl_str name = DL_STR_NONE;
+        if (dl_plan_get(tree, node, "function_name") == DL_PLAN_NODE_NONE) {
+            continue;
+        }
+        DL_TRY(dl_plan_member_text(tree, node, "function_name", &name));
+        size_t i = 0;
+        while (i < count && !dl_str_eq_nocase(names[i], name)) {
+            i++;
+        }
+        if (i == count && count < SPARK_LIMIT && dl_functions_is_spark(name)) {
+            names[count++] = name;
+        }
+    }
+    plan->spark = names;
+    plan->spark_count = count;
+    return DL_OK;
+}
+
 static dl_status read_tables(dl_plan_tree *tree, table_list *list)
 {
     size_t named = 0;
@@ -287,8 +314,12 @@ dl_status dl_plan_read(dl_str tree_json, dl_arena *arena, dl_plan *out, size_t *
     if (status == DL_OK) {
         status = dl_plan_conditions_read(&tree, list.tables, list.refs, list.count);
     }
+    dl_plan plan = {.tables = list.tables, .table_count = list.count};
     if (status == DL_OK) {
-        *out = (dl_plan){list.tables, list.count};
+        status = read_spark(&tree, &plan);
+    }
+    if (status == DL_OK) {
+        *out = plan;
     } else if (out_at != NULL) {
         *out_at = tree.at;
     }

@@ -36,7 +36,7 @@ static const char *const functions[] = {
     "factorial", "favg", "fdiv", "fill", "filter", "first", "first_value", "flatten", "floor",
     "fmod", "format", "formatReadableDecimalSize", "formatReadableSize", "format_bytes",
     "from_base64", "from_binary", "from_hex", "from_json", "from_json_strict", "fsum", "gamma",
-    "gcd", "gen_random_uuid", "generate_series", "geomean", "geometric_mean", "get_bit",
+    "gcd", "gen_random_uuid", "generate_series", "generate_subscripts", "geomean", "geometric_mean", "get_bit",
     "get_current_time", "get_current_timestamp", "grade_up", "greatest", "greatest_common_divisor",
     "group_concat", "grouping", "grouping_id", "hamming", "hash", "hex", "histogram",
     "histogram_exact", "hour", "ilike_escape", "instr", "isfinite", "isinf", "isnan", "isodow",
@@ -214,8 +214,49 @@ static void look_at(dl_str name, const char *candidate, const char **best, size_
     }
 }
 
+/* Spark's, that nothing here is called: what to write. */
+static const char *const others[][2] = {
+    {"posexplode", "unnest(list), generate_subscripts(list, 1) - 1"},
+    {"posexplode_outer", "unnest(list), generate_subscripts(list, 1) - 1"},
+    {"explode_outer", "unnest(CASE WHEN len(list) > 0 THEN list ELSE [NULL] END)"},
+    {"inline", "unnest(list, max_depth := 2)"},
+    {"inline_outer", "unnest(list, max_depth := 2)"},
+    {"stack", "FROM (VALUES (...), (...)) t(a, b)"},
+    {"json_tuple", "get_json_object(text, '$.a'), one for each"},
+    {"schema_of_json", "json_structure(text)"},
+    {"named_struct", "{'a': 1, 'b': 2}"},
+    {"struct", "{'a': 1, 'b': 2}"},
+    {"map_from_arrays", "map(keys, values)"},
+    {"input_file_name", "the column filePath"},
+    {"monotonically_increasing_id", "row_number() OVER ()"},
+    {"spark_partition_id", "nothing: there are no such partitions"},
+    {"forall", "list_bool_and(list_transform(list, x -> ...))"},
+    {"arrays_overlap", "list_has_any(a, b)"},
+    {"arrays_zip", "list_zip(a, b)"},
+    {"array_union", "list_distinct(a || b)"},
+    {"array_except", "list_filter(a, x -> NOT list_contains(b, x))"},
+    {"array_repeat", "list_transform(range(n), i -> x)"},
+    {"window", "time_bucket(INTERVAL 1 HOUR, time)"},
+    {"from_utc_timestamp", "timezone('Europe/Berlin', time)"},
+    {"to_utc_timestamp", "timezone('Europe/Berlin', time)"},
+    {"next_day", "day + INTERVAL n DAY"},
+    {"regexp_count", "len(regexp_extract_all(text, pattern))"},
+    {"regexp_substr", "regexp_extract(text, pattern)"},
+    {"conv", "to_base(number, base)"},
+    {"xxhash64", "hash(x)"},
+};
+
 static dl_status no_such(dl_str name, dl_error *err)
 {
+    for (size_t i = 0; i < DL_COUNT_OF(others); i++) {
+        if (dl_str_eq_nocase(name, dl_str_of(others[i][0]))) {
+            dl_status status =
+                dl_error_set(err, DL_E_UNSUPPORTED, "there is no function %s", others[i][0]);
+            dl_error_hint(err, "write %s", others[i][1]);
+            return status;
+        }
+    }
+
     const char *best = NULL;
     size_t best_distance = name.len < 4 ? 2 : 1 + (name.len + 2) / 3;
     for (size_t i = 0; own_name(i) != NULL; i++) {

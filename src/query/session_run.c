@@ -150,8 +150,9 @@ static dl_status read_plan(running *run, dl_error *err)
     dl_status status = dl_plan_read(tree, run->result->arena, &run->plan, &at, err);
     if (status != DL_OK) {
         place_in_sql(run, at);
+        return status;
     }
-    return status;
+    return dl_functions_define_spark(&run->query->engine, &run->plan, err);
 }
 
 static dl_status put_sql(running *run, dl_str sql, dl_error *err)
