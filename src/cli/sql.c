@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/factory.h"
+#include "cli/worker.h"
 #include "query/seal.h"
 
 #include <errno.h>
@@ -255,7 +256,7 @@ static dl_cli_exit run_script(dl_cli_sql *sql, dl_str script)
         status = dl_cli_sql_statement(sql, script, statement, &place, &err);
     }
     if (sql->o->worker) {
-        return dl_cli_sql_report(sql, status, &place, &err);
+        return dl_cli_worker_end(sql->cli, status, sql->rows_written, &place, &err);
     }
     return status == DL_OK ? DL_CLI_DONE : dl_cli_sql_fail(sql, script, &place, &err);
 }
@@ -271,11 +272,19 @@ static void look_at_terminal(dl_cli_sql *sql)
     sql->width = known ? size.ws_col : 0;
 }
 
+/** Before there was a statement to point into. */
+static dl_cli_exit fail_early(const dl_cli_sql *sql, const dl_error *err)
+{
+    const dl_query_place nowhere = {.at = SIZE_MAX};
+    return sql->o->worker ? dl_cli_worker_end(sql->cli, err->status, 0, &nowhere, err)
+                          : dl_cli_fail(sql->cli, err);
+}
+
 static dl_cli_exit run_words(dl_cli_sql *sql, const dl_cli_args *args)
 {
     dl_error err = {0};
     DL_AUTO_BUF script = {0};
-    dl_buf_init(&script, DL_QUERY_STATEMENT_LIMIT_BYTES);
+    dl_buf_init(&script, DL_QUERY_STATEMENT_LIMIT_BYTES + READ_STEP); /* read in steps */
     dl_status status = read_script(sql, args, &script, &err);
     if (status == DL_OK) {
         status = open_session(sql, &err);
@@ -283,9 +292,7 @@ static dl_cli_exit run_words(dl_cli_sql *sql, const dl_cli_args *args)
     if (status == DL_OK) {
         return run_script(sql, dl_buf_str(&script));
     }
-    const dl_query_place nowhere = {.at = SIZE_MAX};
-    return sql->o->worker ? dl_cli_sql_report(sql, status, &nowhere, &err)
-                          : dl_cli_fail(sql->cli, &err);
+    return fail_early(sql, &err);
 }
 
 static dl_status prepare(dl_cli_sql *sql, const dl_cli_args *args, dl_error *err)
@@ -312,8 +319,11 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
                               : o->lake == NULL ? cli->env_home
                                                 : NULL};
     dl_cli_exit code = DL_CLI_DONE;
+    if (o->worker) {
+        dl_cli_worker_begin();
+    }
     if (prepare(&sql, args, &err) != DL_OK) {
-        code = dl_cli_fail(cli, &err);
+        code = fail_early(&sql, &err);
     } else {
         code = run_words(&sql, args);
     }

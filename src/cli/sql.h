@@ -53,10 +53,6 @@ void dl_cli_sql_locate(dl_str script, dl_query_place *place);
 dl_cli_exit dl_cli_sql_fail(const dl_cli_sql *sql, dl_str script, const dl_query_place *place,
                             const dl_error *err);
 
-/** For --worker: one line of JSON on standard error, {"rows"} or the error with its place. */
-dl_cli_exit dl_cli_sql_report(const dl_cli_sql *sql, dl_status status, const dl_query_place *place,
-                              const dl_error *err);
-
 /** Ask a person for statements until the end. */
 DL_NODISCARD dl_status dl_cli_sql_prompt(dl_cli_sql *sql, dl_error *err);
 

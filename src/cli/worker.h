@@ -1,0 +1,19 @@
+/**
+ * Worker: what commands do that another process of ours started for somebody else
+ * (lakehouse/child.h): end with it, and say in one line how they ended.
+ *
+ * Thread: confined.
+ */
+#ifndef DL_CLI_WORKER_H
+#define DL_CLI_WORKER_H
+
+#include "cli/cli.h"
+#include "query/query.h"
+
+/** From now on this process is killed when the one that started it ends. Before anything else. */
+void dl_cli_worker_begin(void);
+/** The line on standard error: {"rows": N}, or what went wrong and where. */
+dl_cli_exit dl_cli_worker_end(dl_cli *cli, dl_status status, int64_t rows,
+                              const dl_query_place *place, const dl_error *err);
+
+#endif
