@@ -94,7 +94,16 @@ static dl_status open_table(const dl_snapshots *s, dl_snapshot_table *t, dl_erro
         return dl_error_set(err, DL_E_LIMIT, "a folder's path is longer than %d bytes",
                             PATH_ROOM - 1);
     }
-    DL_TRY(dl_store_open_shared(path, false, &t->store, err));
+    dl_error cause = {0};
+    dl_status opened = dl_store_open_shared(path, false, &t->store, &cause);
+    if (opened == DL_E_NOT_FOUND) {
+        dl_error_set(err, opened, "there is no folder %s", path);
+        dl_error_hint(err, "the table was moved or deleted: look at the shortcut it is named by");
+        return opened;
+    }
+    if (opened != DL_OK) {
+        return dl_error_set(err, opened, "%s", cause.message);
+    }
     dl_delta_open options = open_options(s, t->store);
     dl_status status = dl_delta_table_open(&options, &t->table, err);
     if (status != DL_OK) {

@@ -1,13 +1,18 @@
-/* Columns of a table as a statement sees them. */
+/* Columns of a table as a statement sees them, and the DICOM attributes that they come from. */
 #include "query/snapshot.h"
 
 #include "dict/dict.h"
 
 #include <inttypes.h>
 
-/* An attribute whose keyword is the column's name without regard to case. */
-static const dl_dict_entry *by_keyword(dl_str name)
+/* The template's columns are keywords without their capitals, and one attribute comes twice, the
+ * second time as a date: "studydate_formatted". */
+static const dl_dict_entry *attribute_of(dl_str name)
 {
+    static const dl_str formatted = {"_formatted", 10};
+    if (dl_str_ends(name, formatted)) {
+        name.len -= formatted.len;
+    }
     for (size_t i = 0; i < dl_dict_count(); i++) {
         const dl_dict_entry *entry = dl_dict_at(i);
         if (dl_str_eq_nocase(dl_str_of(entry->keyword), name)) {
@@ -27,7 +32,7 @@ static dl_status fill(const dl_delta_column *column, dl_arena *arena, dl_query_f
     DL_TRY(dl_arena_copy(arena, dl_buf_str(&type), &out->type, err));
     out->partition = column->partition;
     out->nullable = column->nullable;
-    const dl_dict_entry *entry = by_keyword(column->name);
+    const dl_dict_entry *entry = attribute_of(column->name);
     if (entry == NULL) {
         return DL_OK;
     }

@@ -1,5 +1,7 @@
 #include "snapshot_lake.h"
 
+#include "json/json.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +15,8 @@ void lake_init(lake *l)
     l->arena = dl_arena_create(64 << 20);
     for (size_t i = 0; i < LAKE_TABLES; i++) {
         static const char *const names[LAKE_TABLES] = {"a", "b", "c", "d"};
-        (void)snprintf(l->folders[i], sizeof l->folders[i], "%s/%s", l->tables.folder, lake_roots[i]);
+        (void)snprintf(l->folders[i], sizeof l->folders[i], "%s/%s", l->tables.folder,
+                       lake_roots[i]);
         l->names[i] = (dl_query_table){
             .name = dl_str_of(names[i]), .folder = dl_str_of(l->folders[i]), .set = DL_STR("set")};
     }
@@ -43,6 +46,34 @@ void lake_clear(lake *l)
     dl_snapshots_destroy(l->snapshots);
     dl_arena_destroy(l->arena);
     tables_clear(&l->tables);
+}
+
+dl_status lake_commit(const lake *l, size_t i, int64_t version, dl_str lines, dl_error *err)
+{
+    char key[300];
+    (void)snprintf(key, sizeof key, "%s/_delta_log/%020lld.json", lake_roots[i],
+                   (long long)version);
+    return dl_store_put_if_absent(l->tables.store, dl_str_of(key),
+                                  (dl_bytes){(const uint8_t *)lines.ptr, lines.len}, err);
+}
+
+dl_status lake_create(const lake *l, size_t i, dl_str schema, const char *partitions,
+                      const char *configuration, dl_error *err)
+{
+    DL_AUTO_BUF lines = {0};
+    dl_buf_init(&lines, 1 << 20);
+    DL_TRY(dl_buf_append_str(
+        &lines,
+        DL_STR("{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
+               "[\"deletionVectors\",\"columnMapping\"],\"writerFeatures\":[\"deletionVectors\","
+               "\"columnMapping\",\"appendOnly\",\"invariants\"]}}\n{\"metaData\":{\"id\":"
+               "\"11111111-1111-4111-8111-111111111111\",\"format\":{\"provider\":\"parquet\","
+               "\"options\":{}},\"createdTime\":1700000000000,\"schemaString\":"),
+        err));
+    DL_TRY(dl_json_quote(&lines, schema, err));
+    DL_TRY(dl_buf_printf(&lines, err, ",\"partitionColumns\":[%s],\"configuration\":{%s}}}\n",
+                         partitions, configuration));
+    return lake_commit(l, i, 0, dl_buf_str(&lines), err);
 }
 
 dl_snapshot_want lake_want(const lake *l, size_t i, const char *view)

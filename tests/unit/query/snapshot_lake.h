@@ -29,6 +29,12 @@ void lake_init(lake *l);
 void lake_clear(lake *l);
 /** A session anew. */
 void lake_session(lake *l);
+/** Version 0 of table i as another writer made it, column mapping and all: `partitions` is JSON
+ * between brackets, `configuration` between braces. */
+dl_status lake_create(const lake *l, size_t i, dl_str schema, const char *partitions,
+                      const char *configuration, dl_error *err);
+/** Any further commit: lines of JSON. */
+dl_status lake_commit(const lake *l, size_t i, int64_t version, dl_str lines, dl_error *err);
 /** A want of table `i` under the name `view`, newest version. */
 dl_snapshot_want lake_want(const lake *l, size_t i, const char *view);
 dl_status lake_bind(lake *l, const dl_snapshot_want *wants, size_t count, dl_error *err);

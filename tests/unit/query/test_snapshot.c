@@ -172,11 +172,104 @@ TAP_CASE(tables_of_a_set_are_read_at_one_watermark)
     expect(3, 4, 2, 12); /* of 12 there was nothing in study */
     close_three();
 }
+/* ---- columns ---- */
+
+#define COLUMN(name, type)                                                                         \
+    "{\"name\":\"" name "\",\"type\":" type ",\"nullable\":true,\"metadata\":{}}"
+#define STRUCT(columns) "{\"type\":\"struct\",\"fields\":[" columns "]}"
+#define ARRAY(type) "{\"type\":\"array\",\"elementType\":" type ",\"containsNull\":true}"
+#define MAP(value)                                                                                 \
+    "{\"type\":\"map\",\"keyType\":\"string\",\"valueType\":" value ",\"valueContainsNull\":true}"
+
+static const struct {
+    const char *name, *json, *type, *attribute, *tag;
+} columns[] = {
+    /* clang-format off */
+    {"partitionName",       "\"string\"",        "VARCHAR",                  "", ""},
+    {"sopInstanceUid",      "\"string\"",        "VARCHAR",                  "SOPInstanceUID", "00080018"},
+    {"studydate_formatted", "\"date\"",          "DATE",                     "StudyDate", "00080020"},
+    {"_formatted",          "\"date\"",          "DATE",                     "", ""},
+    {"seriesCount",         "\"long\"",          "BIGINT",                   "", ""},
+    {"patientname",         "\"string\"",        "VARCHAR",                  "PatientName", "00100010"},
+    {"at",                  "\"timestamp\"",     "TIMESTAMP WITH TIME ZONE", "", ""},
+    {"on",                  "\"timestamp_ntz\"", "TIMESTAMP",                "", ""},
+    {"b",                   "\"byte\"",          "TINYINT",                  "", ""},
+    {"h",                   "\"short\"",         "SMALLINT",                 "", ""},
+    {"i",                   "\"integer\"",       "INTEGER",                  "", ""},
+    {"f",                   "\"float\"",         "FLOAT",                    "", ""},
+    {"g",                   "\"double\"",        "DOUBLE",                   "", ""},
+    {"y",                   "\"boolean\"",       "BOOLEAN",                  "", ""},
+    {"x",                   "\"binary\"",        "BLOB",                     "", ""},
+    {"m",                   "\"decimal(38,3)\"", "DECIMAL(38,3)",            "", ""},
+    {"file_index",          "\"long\"",          "BIGINT",                   "", ""},
+    {"with \\\"quotes'",    "\"string\"",        "VARCHAR",                  "", ""},
+    {"nested", STRUCT(COLUMN("a \\\"b\\\"", "\"long\"") "," COLUMN("l", ARRAY(ARRAY("\"string\"")))),
+     "STRUCT(\"a \"\"b\"\"\" BIGINT, \"l\" VARCHAR[][])", "", ""},
+    {"metadata", MAP(STRUCT(COLUMN("vr", "\"string\"") "," COLUMN("Value", ARRAY("\"string\"")))),
+     "MAP(VARCHAR, STRUCT(\"vr\" VARCHAR, \"Value\" VARCHAR[]))", "", ""},
+    /* clang-format on */
+};
+
+static dl_status make_columns(dl_error *err)
+{
+    DL_AUTO_BUF schema = {0};
+    dl_buf_init(&schema, 65536);
+    DL_TRY(dl_buf_append_str(&schema, DL_STR("{\"type\":\"struct\",\"fields\":["), err));
+    for (size_t i = 0; i < DL_COUNT_OF(columns); i++) {
+        DL_TRY(dl_buf_printf(&schema, err, "%s" COLUMN("%s", "%s"), i > 0 ? "," : "",
+                             columns[i].name, columns[i].json));
+    }
+    DL_TRY(dl_buf_append_str(&schema, DL_STR("]}"), err));
+    return lake_create(&l, 0, dl_buf_str(&schema), "\"partitionName\"", "", err);
+}
+
+TAP_CASE(columns_have_types_and_attributes)
+{
+    dl_query_field *fields = NULL;
+    size_t count = 0;
+    lake_init(&l);
+    OK(make_columns(err));
+    OK(dl_snapshots_fields(l.snapshots, &l.names[0], l.arena, &fields, &count, err));
+    TAP_EQ_INT(count, DL_COUNT_OF(columns));
+    for (size_t i = 0; i < count && i < DL_COUNT_OF(columns); i++) {
+        if (strchr(columns[i].name, '\\') == NULL) {
+            TAP_EQ_STR(fields[i].name, columns[i].name);
+        }
+        TAP_EQ_STR(fields[i].type, columns[i].type);
+        TAP_EQ_STR(fields[i].attribute, columns[i].attribute);
+        TAP_EQ_STR(fields[i].tag, columns[i].tag);
+        TAP_EQ_INT(fields[i].partition, i == 0);
+        TAP_TRUE(fields[i].nullable);
+    }
+    lake_clear(&l);
+}
+
+TAP_CASE(a_table_without_a_file_has_its_columns)
+{
+    lake_init(&l);
+    OK(make_columns(err));
+    OK(lake_bind_newest(&l, 0, err));
+    TAP_EQ_INT(l.reads[0].file_count, 0);
+    ASK("SELECT count(*) FROM v", "0");
+    ASK("SELECT count(*) FROM (DESCRIBE v)", "20");
+    for (size_t i = 0; i < DL_COUNT_OF(columns); i++) {
+        char sql[256];
+        if (columns[i].json[0] == '"') {
+            (void)snprintf(sql, sizeof sql,
+                           "SELECT column_type FROM (DESCRIBE v) LIMIT 1 OFFSET %zu", i);
+            TAP_EQ_STR(dl_str_of(lake_ask(&l, sql)), columns[i].type);
+        }
+    }
+    lake_clear(&l);
+}
+
 int main(void)
 {
     TAP_RUN(rows_of_plain_files_and_of_files_with_deletion_vectors);
     TAP_RUN(tables_of_a_set_are_read_at_one_watermark);
     TAP_RUN(tables_that_travel_or_are_of_no_set_stay_apart);
     TAP_RUN(what_others_commit_does_not_step_back);
+    TAP_RUN(columns_have_types_and_attributes);
+    TAP_RUN(a_table_without_a_file_has_its_columns);
     return tap_done();
 }
