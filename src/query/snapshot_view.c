@@ -252,13 +252,26 @@ static dl_status put_schema(const view *v)
 
 /* ---- the statement ---- */
 
+/* Whether a path of the log stays below the table's folder. */
+static bool is_below(dl_str path)
+{
+    dl_str segment = DL_STR_NONE;
+    ptrdiff_t scheme = dl_str_find_str(path, DL_STR(":/"));
+    bool absolute = scheme >= 0 && dl_str_find(path, '/') == scheme + 1;
+    bool up = dl_str_starts(path, DL_STR("/"));
+    for (dl_str rest = path; !up && dl_str_next(&rest, '/', &segment);) {
+        up = dl_str_eq(segment, DL_STR(".."));
+    }
+    return !absolute && !up;
+}
+
 /* A path as read_parquet takes it, no character of it special. */
 static dl_status put_path(const view *v, const dl_delta_file *file)
 {
     DL_AUTO_BUF path = {0};
     dl_str folder = v->want->table->folder;
     dl_buf_init(&path, DL_SNAPSHOT_SQL_LIMIT_BYTES);
-    if (dl_str_starts(file->path, DL_STR("/")) || dl_str_find_str(file->path, DL_STR(":/")) >= 0) {
+    if (!is_below(file->path)) {
         dl_error_set(v->err, DL_E_UNSUPPORTED, "the file %.*s is not in the table's folder",
                      DL_STR_ARG(file->path));
         dl_error_hint(v->err, "shallow clones are not read: copy the table with its files");
