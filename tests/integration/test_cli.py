@@ -1274,9 +1274,10 @@ def test_readme_reads_tables_with_deltalake(lake_of_readme):
     assert "README-1" in done.stdout
 
 
-def test_readme_reads_tables_with_duckdb(lake_of_readme):
+def test_readme_reads_tables_with_duckdb(lake_of_readme, monkeypatch):
     """The extension lies where INSTALL would put it, so nothing is fetched."""
-    code = snippet("sql", "delta_scan").replace("/home/me", str(lake_of_readme))
+    monkeypatch.chdir(lake_of_readme)
+    code = snippet("sql", "delta_scan")
     package = pathlib.Path(duckdb_extension_delta.__file__).parent
     with duckdb.connect(config={"home_directory": str(lake_of_readme)}) as con:
         (platform,) = con.execute("PRAGMA platform").fetchone()

@@ -1,0 +1,198 @@
+"""The article's sections on shortcuts and notebooks as docs/lakehouse.md has them: its table is read and run, from an
+empty home to pixels. Once the commands are run, without a service; once the REST calls, against one."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pydicom
+import pytest
+from support import http
+from support.server import ROOT, Server, program, wait_for
+
+STEPS = ["0", *(f"H{i}" for i in range(1, 6)), *(f"N{i}" for i in range(1, 4))]
+# The article's own two statements, to the letter.
+STATEMENTS = {"N2": "SELECT * FROM instance", "N3": "SELECT sopInstanceUid, filePath FROM instance"}
+IMAGES = ["CT_small.dcm", "MR_small.dcm", "waveform_ecg.dcm", "rtdose.dcm", "examples_palette.dcm"]
+PREFIX = "/lakehouse/lakehouses/research"
+
+
+def table():
+    """Rows of the table: (step, commands, calls)."""
+    text = (ROOT / "docs" / "lakehouse.md").read_text()
+    rows = []
+    for line in text.split("## The article's steps")[1].splitlines():
+        cells = [c.strip() for c in line.strip().strip("|").split(" | ")]
+        if len(cells) == 4 and re.fullmatch(r"0|[HN]\d", cells[0]):
+            rows.append((cells[0], re.findall(r"`([^`]*)`", cells[2]), re.findall(r"`([^`]*)`", cells[3])))
+    return rows
+
+
+@pytest.fixture
+def place(tmp_path):
+    """An empty home, and what the table's variables stand for."""
+    source = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
+    for folder in ("bin", "files", "out"):
+        (tmp_path / folder).mkdir()
+    found = [name for name in IMAGES if (source / name).exists()]
+    assert len(found) >= 3
+    for name in found:
+        shutil.copy(source / name, tmp_path / "files")
+    (tmp_path / "bin" / "dicomlake").symlink_to(program())
+    return {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "DICOMLAKE_HOME": str(tmp_path / "home"),
+        "FILES": str(tmp_path / "files"),
+        "OUT": str(tmp_path / "out"),
+    }
+
+
+def images(place):
+    """What was stored: file by SOP instance UID."""
+    read = [pydicom.dcmread(path) for path in pathlib.Path(place["FILES"]).iterdir()]
+    return {ds.SOPInstanceUID: ds for ds in read}
+
+
+def test_the_table_has_every_step():
+    assert [step for step, _, _ in table()] == STEPS
+    for step, commands, calls in table():
+        assert commands and calls, step
+    said = {step: " ".join([*commands, *calls]) for step, commands, calls in table()}
+    for step, statement in STATEMENTS.items():
+        assert f'"{statement}"' in said[step], step
+
+
+def shell(command, place, code=0):
+    """A command of the table, as a person would type it."""
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=place, timeout=170)
+    assert done.returncode == code, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def facts(command, place):
+    return json.loads(shell(command, place))
+
+
+def judge_shown(shown, stored):
+    """Three tables and the files: rows, columns, types, attributes, one watermark."""
+    assert [t["name"] for t in shown["tables"]] == ["instance", "series", "study"]
+    assert all(t["broken"] is None and t["changed"] for t in shown["tables"])
+    rows = {t["name"]: t["rows"] for t in shown["tables"]}
+    assert rows["instance"] == len(stored)
+    assert rows["series"] == len({ds.SeriesInstanceUID for ds in stored.values()})
+    assert rows["study"] == len({ds.StudyInstanceUID for ds in stored.values()})
+    assert len({t["watermark"] for t in shown["tables"]}) == 1
+    columns = {c["name"].lower(): c for c in shown["tables"][0]["columns"]}
+    assert columns["sopinstanceuid"]["type"] == "VARCHAR"
+    assert columns["sopinstanceuid"]["attribute"] == "SOPInstanceUID"
+    assert columns["modality"]["tag"] == "00080060"
+    assert columns["partitionname"]["partition"]
+
+
+def judge_rows(rows, stored):
+    """Both statements' rows have every instance once, with its path."""
+    by_uid = {}
+    for row in rows:
+        named = {name.lower(): value for name, value in row.items()}
+        assert named["sopinstanceuid"] not in by_uid
+        by_uid[named["sopinstanceuid"]] = named["filepath"]
+    assert set(by_uid) == set(stored)
+    return by_uid
+
+
+def same(got, stored):
+    want = stored[got.SOPInstanceUID]
+    assert got == want
+
+
+def test_the_commands(place):
+    for _, commands, _ in table():
+        for command in commands:
+            assert shell(command, place).strip(), command
+    stored = images(place)
+    judge_shown(facts("dicomlake lakehouse show research --json", place), stored)
+    listed = facts("dicomlake shortcut list research --json", place)
+    assert [s["path"] for s in listed] == ["Tables"] * 3 + ["Files"]
+    assert [s["broken"] for s in listed] == [None] * 4
+    root = next(s["folder"] for s in listed if s["name"] == "contoso-dicom-files")
+    judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N2"]}"', place), stored)
+    paths = judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N3"]}"', place), stored)
+    for uid, path in paths.items():
+        assert path.startswith("AHDS/")
+        same(pydicom.dcmread(pathlib.Path(root).parent / path), stored)
+    urls = facts('dicomlake sql --json "SELECT sopInstanceUid uid, file_url(filePath) url FROM instance"', place)
+    assert {row["uid"] for row in urls} == set(stored)
+    for row in urls:
+        assert row["url"].startswith("file:///")
+        same(pydicom.dcmread(row["url"].removeprefix("file://")), stored)
+
+
+def test_a_statement_reads_three_tables_at_one_watermark(place):
+    for step, commands, _ in table():
+        for command in commands if step[0] in "0H" else []:
+            shell(command, place)
+    rows = facts(
+        'dicomlake sql --json "SELECT s.studyInstanceUid u, s.instanceCount n, s.seriesCount k, count(*) i,'
+        " count(DISTINCT e.seriesInstanceUid) j FROM study s JOIN series e ON e.studyInstanceUid = s.studyInstanceUid"
+        ' JOIN instance x ON x.seriesInstanceUid = e.seriesInstanceUid GROUP BY ALL"',
+        place,
+    )
+    assert len(rows) == len({ds.StudyInstanceUID for ds in images(place).values()})
+    for row in rows:
+        assert (row["n"], row["k"]) == (row["i"], row["j"])
+
+
+# -- the calls --
+
+
+def call(client, text, place):
+    """A call of the table: `METHOD /path {json}`."""
+    method, path, *rest = text.split(" ", 2)
+    body, headers = None, {}
+    if rest:
+        json.loads(rest[0])
+        body, headers = rest[0].encode(), {"Content-Type": "application/json"}
+    elif method != "GET":
+        body = b""
+    answer = client.request(method, path, headers, body, absolute=True)
+    assert 200 <= answer.status < 300, (text, answer)
+    return answer
+
+
+def runs_ended(client):
+    runs = client.get("/factory/runs", {}, absolute=True).json()["value"]
+    return runs and all(run["status"] not in ("Queued", "InProgress") for run in runs) and runs
+
+
+def test_the_calls(place, tmp_path):
+    shell('dicomlake import "$FILES"', place)
+    stored = images(place)
+    server = Server(tmp_path / "home", env=place)
+    server.start()
+    answers = {}
+    try:
+        client = http.Client(server.base)
+        for step, _, calls in table():
+            for text in calls:
+                answers[step] = call(client, text, place)
+            if step == "0":
+                runs = wait_for(lambda: runs_ended(client), 60, "the end of the run", every=0.1)
+                assert [run["status"] for run in runs] == ["Succeeded"], runs
+        shown = [client.get(f"{PREFIX}/tables/{t}", {}, absolute=True).json() for t in ("instance", "series", "study")]
+        judge_shown({"tables": shown}, stored)
+        judge_rows(answers["N2"].json(), stored)
+        for path in judge_rows(answers["N3"].json(), stored).values():
+            file = client.get(f"{PREFIX}/files/contoso-dicom-files/{path.removeprefix('AHDS/')}", {}, absolute=True)
+            assert file.status == 200, file
+            target = tmp_path / "out" / "one.dcm"
+            target.write_bytes(file.body)
+            same(pydicom.dcmread(target), stored)
+    finally:
+        code = server.stop()
+    assert code == 0, server.log()
+    for ds in stored.values():
+        assert str(ds.get("PatientID") or "no such text") not in server.log() or len(ds.PatientID) < 4
