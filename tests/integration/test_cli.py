@@ -1003,8 +1003,8 @@ def test_sync_says_what_it_did(home, tmp_path):
 
 def test_shape_of_the_summary(lake):
     summary = facts("sync", "--home", lake)
-    numbers = """changes pages inserted updated deleted skipped stale batches replans requests
-        retries feedBytes compactions vacuumedFiles watermark milliseconds""".split()
+    numbers = """changes pages inserted updated deleted skipped stale rowsIn rowsOut bytes feedBytes commits
+        batches replans requests retries compactions vacuumedFiles watermark newest milliseconds""".split()
     assert {k for k, v in summary.items() if isinstance(v, int)} == set(numbers)
     assert set(summary) - set(numbers) == {"watermarkTime", "stageMilliseconds", "tables"}
     assert set(summary["stageMilliseconds"]) == {
@@ -1014,7 +1014,7 @@ def test_shape_of_the_summary(lake):
     for table in summary["tables"].values():
         assert set(table) == {
             "version", "rows", "rowsIn", "rowsOut", "commits", "filesAdded", "filesRemoved",
-            "dataBytes", "deletionVectorBytes", "logBytes",
+            "bytes", "dataBytes", "deletionVectorBytes", "logBytes",
         }  # fmt: skip
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6,7}Z", summary["watermarkTime"])
 

@@ -104,7 +104,6 @@ def test_the_document_and_the_routes_are_the_same(web, document):
         assert allowed - {"head"} - also == set(operations) & METHODS, path
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 def test_answers_keep_to_the_document(schema, mode):
     generation = schemathesis.GenerationMode(mode)
