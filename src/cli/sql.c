@@ -30,7 +30,7 @@ static const dl_cli_option options[] = {
     {"json", NULL, "the same as --format json", DL_CLI_SWITCH, 0, offsetof(dl_cli_sql_options, json), 0, 0},
     {"chart", "WORDS", "draw the rows as SVG: bar, line, scatter, histogram or pie, with x=COLUMN y=COLUMN title='...'", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, chart), 0, 0},
     {"rows", "N", "rows shown of a table, Markdown or HTML (default 40)", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, rows), 1, SIZE_MAX},
-    {"limit", "N", "fail when a result has more rows", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, limit), 1, INT64_MAX},
+    {"limit", "N", "fail when a result has more rows", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, limit), 0, INT64_MAX},
     {"timeout", "TIME", "fail when a statement takes longer: 30s, 5m", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, timeout), 0, 0},
     {"memory", "SIZE", "memory of the engine: 512MB, 4GB (default 1GB)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, memory), 0, 0},
     {"threads", "N", "threads of the engine (default: as there are processors)", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, threads), 1, 1024},
@@ -141,10 +141,10 @@ static dl_status choose_format(dl_cli_sql *sql, dl_error *err)
 /* ---- the session ---- */
 
 /** What the engine cannot reach is also shut for the process: it writes nowhere but where -o is. */
-static dl_status seal(dl_cli_sql *sql, DL_UNUSED dl_error *err)
+static dl_status seal(dl_cli_sql *sql, dl_error *err)
 {
     char folder[PATH_SIZE] = ".";
-    const char *write[2] = {NULL};
+    const char *write[1] = {NULL};
     dl_query_seal_options options_ = {.write = write};
     if (sql->o->output != NULL) {
         const char *slash = strrchr(sql->o->output, '/');
@@ -155,15 +155,8 @@ static dl_status seal(dl_cli_sql *sql, DL_UNUSED dl_error *err)
         }
         write[options_.write_count++] = folder;
     }
-    if (sql->history != NULL) {
-        write[options_.write_count++] = sql->history;
-    }
-#ifdef DL_CLI_SEALS
     dl_query_sealed sealed = {0};
     return dl_query_seal(sql->query, &options_, &sealed, err);
-#else
-    return options_.write_count > 2 ? DL_E_INVALID : DL_OK;
-#endif
 }
 
 static dl_status open_session(dl_cli_sql *sql, dl_error *err)
@@ -295,6 +288,29 @@ static dl_cli_exit run_words(dl_cli_sql *sql, const dl_cli_args *args)
     return fail_early(sql, &err);
 }
 
+static dl_cli_exit run_prompt(dl_cli_sql *sql)
+{
+    dl_error err = {0};
+    DL_AUTO(dl_cli_sql_prompt) prompt = NULL;
+    dl_status status = dl_cli_sql_prompt_open(sql, &prompt, &err);
+    if (status == DL_OK) {
+        status = open_session(sql, &err);
+    }
+    if (status != DL_OK) {
+        return dl_cli_fail(sql->cli, &err);
+    }
+    dl_cli_sql_prompt_ask(prompt);
+    return DL_CLI_DONE;
+}
+
+/** A person at both ends, and nothing to run yet. */
+static bool wants_prompt(const dl_cli_sql *sql, const dl_cli_args *args)
+{
+    const dl_cli_sql_options *o = sql->o;
+    return args->count == 0 && o->file == NULL && o->output == NULL && o->chart == NULL &&
+           !o->worker && sql->terminal && isatty(STDIN_FILENO) == 1;
+}
+
 static dl_status prepare(dl_cli_sql *sql, const dl_cli_args *args, dl_error *err)
 {
     if (args->count > 0 && (sql->o->file != NULL || sql->o->worker)) {
@@ -325,7 +341,7 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
     if (prepare(&sql, args, &err) != DL_OK) {
         code = fail_early(&sql, &err);
     } else {
-        code = run_words(&sql, args);
+        code = wants_prompt(&sql, args) ? run_prompt(&sql) : run_words(&sql, args);
     }
     dl_query_close(sql.query);
     dl_arena_destroy(sql.arena);

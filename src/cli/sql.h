@@ -32,7 +32,6 @@ typedef struct dl_cli_sql {
     dl_query_format format;
     bool terminal;        /* rows go to a person's screen, */
     size_t width;         /* which has so many columns */
-    const char *history;  /* folder that the prompt writes to; NULL: none */
     bool timing;          /* the prompt's \timing */
     bool reader_left;     /* the other end of a pipe is closed */
     size_t statements;    /* run so far */
@@ -53,7 +52,16 @@ void dl_cli_sql_locate(dl_str script, dl_query_place *place);
 dl_cli_exit dl_cli_sql_fail(const dl_cli_sql *sql, dl_str script, const dl_query_place *place,
                             const dl_error *err);
 
+/* ---- the prompt ---- */
+
+typedef struct dl_cli_sql_prompt dl_cli_sql_prompt;
+/** Before the process is sealed: reads the history, HOME/state/sql_history. */
+DL_NODISCARD dl_status dl_cli_sql_prompt_open(dl_cli_sql *sql, dl_cli_sql_prompt **out_prompt,
+                                              dl_error *err);
+/** The terminal is as it was. NULL is fine. */
+void dl_cli_sql_prompt_destroy(dl_cli_sql_prompt *prompt);
+DL_DEFINE_AUTO(dl_cli_sql_prompt)
 /** Ask a person for statements until the end. */
-DL_NODISCARD dl_status dl_cli_sql_prompt(dl_cli_sql *sql, dl_error *err);
+void dl_cli_sql_prompt_ask(dl_cli_sql_prompt *prompt);
 
 #endif
