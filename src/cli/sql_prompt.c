@@ -294,6 +294,7 @@ static dl_status run_command(dl_cli_sql_prompt *p, dl_str line, dl_error *err)
     (void)dl_str_next(&rest, ' ', &word);
     rest = dl_str_trim(rest);
     dl_cli_sql *sql = p->sql;
+    sql->statements = 0;
     if (dl_str_eq(word, DL_STR("\\q"))) {
         p->ended = true;
     } else if (dl_str_eq(word, DL_STR("\\?"))) {

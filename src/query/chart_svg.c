@@ -18,6 +18,7 @@ enum {
 #define LINE_HEIGHT 16.0
 #define EDGE 12.0
 #define TURNED 0.82 /* sin 55 degrees */
+#define FLAT 0.57   /* cos 55 degrees */
 
 /* Okabe and Ito: told apart with any colour vision; the yellow last but one, it is pale. */
 const char *dl_chart_colour(size_t i)
@@ -240,8 +241,12 @@ void dl_chart_labels(dl_chart_svg *svg, const dl_str *labels, size_t count, doub
             dl_chart_text(svg, x, svg->plot.bottom + 16, DL_CHART_MIDDLE, 0, "", labels[i],
                           LABEL_COLUMNS);
         } else {
+            double room = (x - 4) / (CHARACTER * FLAT); /* the first ones reach the edge sooner */
             dl_chart_text(svg, x + 4, svg->plot.bottom + 12, DL_CHART_END, turn,
-                          slot < 12 ? " font-size=\"9\"" : "", labels[i], LABEL_COLUMNS);
+                          slot < 12 ? " font-size=\"9\"" : "", labels[i],
+                          room < 4               ? 4
+                          : room > LABEL_COLUMNS ? (size_t)LABEL_COLUMNS
+                                                 : (size_t)room);
         }
     }
     put_x_name(svg, name);
