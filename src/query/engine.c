@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum {
-    MEMORY_DEFAULT_BYTES = 1 << 30,
     NUMBER_SIZE = 32,
     SQL_LIMIT_BYTES = 64 << 20, /* of statements of our own: the names of a table's files are in */
 };
@@ -107,7 +106,8 @@ dl_status dl_engine_start(dl_engine *engine, const dl_query_options *options, dl
     DL_ASSERT(engine->database == NULL);
     DL_TRY(dl_engine_load(engine, err));
     const dl_query_limits *limits = &options->limits;
-    engine->memory_bytes = limits->memory_bytes == 0 ? MEMORY_DEFAULT_BYTES : limits->memory_bytes;
+    engine->memory_bytes =
+        limits->memory_bytes == 0 ? DL_ENGINE_MEMORY_BYTES : limits->memory_bytes;
     engine->temp_bytes = options->temp_folder == NULL ? 0 : limits->temp_bytes;
     engine->cancel = options->cancel;
     engine->broken = false;

@@ -220,6 +220,8 @@ typedef struct dl_engine {
     bool broken;
 } dl_engine;
 
+enum { DL_ENGINE_MEMORY_BYTES = 1 << 30 }; /* where nobody says how much */
+
 /** What begins an error of one of our own functions (duckdb_scalar_function_set_error and the
  * like), so that its words are shown: it must hold nothing that comes out of rows. */
 #define DL_ENGINE_OWN_WORDS "dicomlake: "
@@ -247,6 +249,10 @@ DL_NODISCARD dl_status dl_engine_exec(dl_engine *engine, dl_str sql, dl_error *e
  * the byte of what was run when DuckDB knows it, else SIZE_MAX. */
 dl_status dl_engine_error(dl_engine *engine, duckdb_error_type type, const char *text,
                           size_t *out_at, dl_error *err);
+
+/** Whether the parser's or binder's words are about nesting, and ours for it: DL_E_LIMIT. */
+bool dl_engine_is_too_deep(dl_str words);
+dl_status dl_engine_too_deep(dl_error *err);
 
 /** A name or text as SQL: quotes doubled. Errors: DL_E_INVALID (holds a NUL). */
 DL_NODISCARD dl_status dl_engine_put_name(dl_buf *sql, dl_str name, dl_error *err);

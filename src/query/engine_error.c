@@ -151,8 +151,24 @@ static void hint_candidates(const said *it, dl_error *err)
     }
 }
 
+bool dl_engine_is_too_deep(dl_str words)
+{
+    return dl_str_starts(words, DL_STR("memory exhausted")) ||
+           dl_str_starts(words, DL_STR("Max expression depth limit"));
+}
+
+dl_status dl_engine_too_deep(dl_error *err)
+{
+    dl_error_set(err, DL_E_LIMIT, "sql: the statement is nested too deep");
+    dl_error_hint(err, "x IN (...) instead of many OR; fewer parentheses");
+    return DL_E_LIMIT;
+}
+
 static dl_status statement_error(const said *it, dl_error *err)
 {
+    if (dl_engine_is_too_deep(it->words)) {
+        return dl_engine_too_deep(err);
+    }
     dl_str words = dl_str_slice(it->words, 0, WORDS_SHOWN);
     dl_error_set(err, DL_E_INVALID, "sql: %.*s%s", DL_STR_ARG(words),
                  words.len < it->words.len ? " ..." : "");

@@ -38,6 +38,7 @@ enum {
     DL_QUERY_STATEMENT_LIMIT_BYTES = 1024 * 1024,
     DL_QUERY_TABLE_LIMIT = 1000, /* of a session */
     DL_QUERY_NAME_LIMIT = 255,   /* bytes of a table's name */
+    DL_QUERY_STUCK_MS = 800,     /* see dl_query_options.stuck */
 };
 
 /** A Delta table under a name of one's own. */
@@ -73,6 +74,12 @@ typedef struct dl_query_options {
     const char *temp_folder; /* for what does not fit into memory; NULL: none */
     dl_clock clock;
     dl_cancel *cancel; /* looked at while a statement runs; may be NULL */
+    /* Called once from another thread when a statement that shall end (stopped, cancelled, out of
+     * time) has not done so after DL_QUERY_STUCK_MS: the engine looks up between batches of rows,
+     * and one call of a function on one hostile value may take minutes. Nothing but the end of the
+     * process helps then. NULL: it is waited for. */
+    void (*stuck)(void *context);
+    void *stuck_context;
 } dl_query_options;
 
 typedef struct dl_query dl_query;

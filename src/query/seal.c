@@ -49,6 +49,8 @@ typedef struct __attribute__((packed)) path_attributes {
     int32_t parent;
 } path_attributes;
 
+enum { BESIDES_BYTES = 512 << 20, STACK_BYTES = 8 << 20 };
+
 /* What libc and libduckdb look at themselves: how many processors and how much memory there are,
  * the time zone, random bytes. What is not there is left out. */
 static const char *const of_the_system[] = {
@@ -166,14 +168,24 @@ static dl_status limit(__rlimit_resource_t resource, uint64_t bytes, dl_error *e
     return DL_OK;
 }
 
-static dl_status seal_limits(const dl_query_seal_options *options, dl_error *err)
+/* What the engine counts is kept by its own limit; above it come what the allocator keeps, the
+ * threads' stacks, and texts. */
+static uint64_t memory_of(const dl_query_limits *limits)
+{
+    uint64_t engine = limits->memory_bytes == 0 ? DL_ENGINE_MEMORY_BYTES : limits->memory_bytes;
+    uint64_t threads =
+        limits->threads == 0 ? (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) : limits->threads;
+    return engine > UINT64_MAX / 4 ? engine
+                                   : (2 * engine) + BESIDES_BYTES + (threads * STACK_BYTES);
+}
+
+static dl_status seal_limits(const sealing *s, dl_error *err)
 {
     DL_TRY(limit(RLIMIT_CORE, 0, err));
-    /* Of what is private and can be written; address space alone (RLIMIT_AS) would count the
-     * allocator's reservations, which are many times what is used. */
-    if (options->memory_bytes > 0) {
-        DL_TRY(limit(RLIMIT_DATA, options->memory_bytes, err));
-    }
+    /* Of what is private and can be written; address space (RLIMIT_AS) would count the files that
+     * are mapped and what the allocator reserves. */
+    uint64_t memory = s->options->memory_bytes;
+    DL_TRY(limit(RLIMIT_DATA, memory > 0 ? memory : memory_of(&s->query->options.limits), err));
     /* A core may be piped to a program whatever its limit is; one that is not dumpable never. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return dl_error_errno(err, errno, "seal: rights of the process");
@@ -215,7 +227,7 @@ dl_status dl_query_seal(dl_query *query, const dl_query_seal_options *options,
     sealing s = {.query = query, .options = options, .ruleset = -1};
     dl_query_sealed sealed = {0};
     DL_TRY(copy_folders(query, options, err));
-    DL_TRY(seal_limits(options, err));
+    DL_TRY(seal_limits(&s, err));
     long version = syscall(CALL_CREATE, NULL, 0, CREATE_VERSION);
     s.version = version < 0 ? 0 : (int)version; /* ENOSYS, EOPNOTSUPP: there is none */
     if (s.version > 0) {

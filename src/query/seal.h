@@ -2,8 +2,8 @@
  * Seal: from now on this process reads only what it is told, writes only where it is told, and
  * reaches no network and no other program, whatever SQL or a fault in a library makes it try.
  *
- * Landlock (Linux 5.13) for files, seccomp for sockets, exec, ptrace and the like, resource limits
- * for memory and processor time, no core dumps. What the kernel does not have is left out and
+ * Landlock (Linux 5.13) for files, seccomp for sockets, exec, ptrace and the like, a limit
+ * for the process's memory, no core dumps. What the kernel does not have is left out and
  * told: the engine's own refusals (query.h) stand before it in any case. There is no way back.
  *
  * libduckdb must be loaded before (dl_query_open does that) and its threads must not run yet:
@@ -21,8 +21,10 @@ typedef struct dl_query_seal_options {
     size_t read_count;
     const char *const *write; /* folders and files that exist; reading too */
     size_t write_count;
-    uint64_t memory_bytes; /* of the process; 0: none set */
-    bool network;          /* leave sockets alone */
+    /* Of the process; 0: some more than twice what the engine may take. The engine does not count
+     * all: texts that functions make are bounded by this alone. */
+    uint64_t memory_bytes;
+    bool network; /* leave sockets alone */
 } dl_query_seal_options;
 
 typedef struct dl_query_sealed {

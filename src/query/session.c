@@ -207,6 +207,8 @@ dl_status dl_session_begin(dl_query *query, dl_error *err)
     uint32_t time_ms = query->options.limits.time_ms;
     query->watch.deadline_us =
         time_ms == 0 ? INT64_MAX : dl_clock_monotonic_us() + ((int64_t)time_ms * 1000);
+    query->watch.stuck = query->options.stuck;
+    query->watch.stuck_context = query->options.stuck_context;
     DL_TRY(dl_watch_begin(&query->watch, err));
     query->busy = true;
     return DL_OK;

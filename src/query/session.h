@@ -22,9 +22,12 @@ typedef struct dl_watch {
     bool runs, done;
     int64_t deadline_us; /* monotonic; INT64_MAX: none */
     dl_engine *engine;
-    dl_cancel *asked;      /* the asker's; may be NULL */
-    dl_cancel *inner;      /* asked when the statement shall end, for whatever reason */
-    atomic_bool timed_out; /* relaxed: read once `inner` is seen */
+    dl_cancel *asked;             /* the asker's; may be NULL */
+    dl_cancel *inner;             /* asked when the statement shall end, for whatever reason */
+    atomic_bool timed_out;        /* relaxed: read once `inner` is seen */
+    int64_t over_us;              /* when the end was first wished for; 0: it is not */
+    void (*stuck)(void *context); /* dl_query_options */
+    void *stuck_context;
 } dl_watch;
 
 /** `watch->engine`, `asked`, `inner`, `deadline_us` are set. Errors: DL_E_NOMEM. */

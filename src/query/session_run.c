@@ -9,6 +9,7 @@
 enum {
     ARENA_LIMIT_BYTES = 256 << 20, /* the tree of a long statement is many times its size */
     SQL_LIMIT_BYTES = 8 << 20,
+    NAME_SHOWN = 60,
 };
 
 typedef struct running {
@@ -65,6 +66,9 @@ static dl_status tree_error(running *run, dl_str tree, dl_error *err)
     if (dl_json_get(tree, DL_STR("position"), &value) &&
         dl_json_text(value, arena, &position, NULL) == DL_OK && dl_str_to_u64(position, &at)) {
         place_in_sql(run, (size_t)at);
+    }
+    if (dl_engine_is_too_deep(message)) {
+        return dl_engine_too_deep(err);
     }
     if (dl_str_eq_nocase(type, DL_STR("parser")) || dl_str_eq_nocase(type, DL_STR("syntax"))) {
         return dl_error_set(err, DL_E_INVALID, "sql: %.*s",
@@ -290,7 +294,8 @@ static dl_status read_columns(running *run, dl_error *err)
             dl_value_type_read(engine, engine->api.column_logical_type(&result->rows, i),
                                result->arena, &result->types[i], &column->type, err);
         if (status != DL_OK) {
-            return dl_error_within(err, status, "reading column %.*s", DL_STR_ARG(column->name));
+            return dl_error_within(err, status, "reading column %.*s",
+                                   DL_STR_ARG(dl_str_slice(column->name, 0, NAME_SHOWN)));
         }
         column->kind = dl_value_kind(&result->types[i]);
     }

@@ -293,7 +293,6 @@ dl_status dl_session_list_tables(dl_query *query, dl_error *err)
         DL_TRY(dl_buf_append_str(&sql, DL_STR(", "), err));
         DL_TRY(put_row(&sql, cells, DL_COUNT_OF(cells), err));
     }
-    DL_TRY(dl_buf_append_str(&sql, DL_STR(") t(\"name\", \"schema\", problem) OFFSET 1"),
-                             err));
+    DL_TRY(dl_buf_append_str(&sql, DL_STR(") t(\"name\", \"schema\", problem) OFFSET 1"), err));
     return dl_engine_exec(&query->engine, dl_buf_str(&sql), err);
 }

@@ -25,6 +25,19 @@ static void wait_a_little(dl_watch *watch)
     pthread_cond_timedwait(&watch->wake, &watch->mutex, &until);
 }
 
+static void tell_stuck(dl_watch *watch)
+{
+    int64_t now_us = dl_clock_monotonic_us();
+    if (watch->over_us == 0) {
+        watch->over_us = now_us;
+    }
+    if (watch->stuck != NULL && now_us - watch->over_us >= (int64_t)DL_QUERY_STUCK_MS * 1000) {
+        void (*stuck)(void *) = watch->stuck;
+        watch->stuck = NULL;
+        stuck(watch->stuck_context);
+    }
+}
+
 /* Interrupts again and again: the engine forgets a wish that comes just before it begins. */
 static void *look(void *context)
 {
@@ -34,6 +47,7 @@ static void *look(void *context)
         if (is_over(watch)) {
             dl_cancel_ask(watch->inner);
             dl_engine_interrupt(watch->engine);
+            tell_stuck(watch);
         }
         wait_a_little(watch);
     }
@@ -45,6 +59,7 @@ dl_status dl_watch_begin(dl_watch *watch, dl_error *err)
 {
     DL_ASSERT(!watch->runs);
     watch->done = false;
+    watch->over_us = 0;
     atomic_store_explicit(&watch->timed_out, false, memory_order_relaxed);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

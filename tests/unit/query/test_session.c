@@ -73,7 +73,9 @@ static dl_status read_rows(dl_query_result *result, dl_error *err)
                 DL_AUTO_BUF cell;
                 dl_buf_init(&cell, TEXT_SIZE);
                 DL_TRY(dl_query_put_text(result, c, i, &cell, err));
-                add(c > 0 ? "," : seen > 0 ? ";" : "",
+                add(c > 0      ? ","
+                    : seen > 0 ? ";"
+                               : "",
                     dl_query_is_null(result, c, i) ? DL_STR("NULL") : dl_buf_str(&cell));
             }
             seen++;
