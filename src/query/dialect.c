@@ -347,6 +347,7 @@ static dl_status take_words(reader *r)
         bool taken = false;
         if (word.kind == DL_WORD_END || dl_word_is_symbol(&r->lexer, word, ";")) {
             DL_TRY(copy_up_to(r, word.at));
+            DL_TRY(add_piece(r, word.at)); /* places beyond are none */
             return word.kind == DL_WORD_END ? DL_OK : take_rest_empty(r);
         }
         DL_TRY(take_word(r, word, &taken));

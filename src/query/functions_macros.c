@@ -79,12 +79,17 @@ static const macro macros[] = {
     /* dates and times */
     {"to_date", "(a VARCHAR) AS TRY_CAST(a AS DATE), (a DATE) AS a, "
                 "(a TIMESTAMP) AS CAST(a AS DATE), (a TIMESTAMPTZ) AS CAST(a AS DATE), "
-                "(a VARCHAR, p VARCHAR) AS CAST(dl_parse_time(a, p) AS DATE)"},
+                "(a VARCHAR, p VARCHAR) AS CAST(dl_parse_time(a, p) AS DATE), "
+                "(a DATE, p VARCHAR) AS a, (a TIMESTAMP, p VARCHAR) AS CAST(a AS DATE), "
+                "(a TIMESTAMPTZ, p VARCHAR) AS CAST(a AS DATE)"},
     {"to_timestamp", "(a VARCHAR) AS TRY_CAST(a AS TIMESTAMPTZ), "
                      "(a DOUBLE) AS system.main.to_timestamp(a), "
                      "(a DATE) AS CAST(a AS TIMESTAMPTZ), (a TIMESTAMP) AS CAST(a AS TIMESTAMPTZ), "
                      "(a TIMESTAMPTZ) AS a, "
-                     "(a VARCHAR, p VARCHAR) AS CAST(dl_parse_time(a, p) AS TIMESTAMPTZ)"},
+                     "(a VARCHAR, p VARCHAR) AS CAST(dl_parse_time(a, p) AS TIMESTAMPTZ), "
+                     "(a DATE, p VARCHAR) AS CAST(a AS TIMESTAMPTZ), "
+                     "(a TIMESTAMP, p VARCHAR) AS CAST(a AS TIMESTAMPTZ), "
+                     "(a TIMESTAMPTZ, p VARCHAR) AS a"},
     {"unix_timestamp", "() AS CAST(floor(epoch(now())) AS BIGINT), "
                        "(a) AS CAST(floor(epoch(TRY_CAST(a AS TIMESTAMP))) AS BIGINT), "
                        "(a VARCHAR, p VARCHAR) AS CAST(floor(epoch(dl_parse_time(a, p))) AS BIGINT)"},
