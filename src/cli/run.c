@@ -4,10 +4,10 @@
 #include <string.h>
 
 static const dl_cli_command *const commands[] = {
-    &dl_cli_serve,       &dl_cli_import, &dl_cli_search,     &dl_cli_get,        &dl_cli_delete,
-    &dl_cli_feed,        &dl_cli_sync,   &dl_cli_lake_table, &dl_cli_connection, &dl_cli_pipeline,
-    &dl_cli_trigger,     &dl_cli_runs,   &dl_cli_lakehouse,  &dl_cli_shortcut,   &dl_cli_cohort,
-    &dl_cli_sql_command, &dl_cli_verify, &dl_cli_version,
+    &dl_cli_serve,       &dl_cli_import,   &dl_cli_search,     &dl_cli_get,        &dl_cli_delete,
+    &dl_cli_feed,        &dl_cli_sync,     &dl_cli_lake_table, &dl_cli_connection, &dl_cli_pipeline,
+    &dl_cli_trigger,     &dl_cli_runs,     &dl_cli_lakehouse,  &dl_cli_shortcut,   &dl_cli_cohort,
+    &dl_cli_sql_command, &dl_cli_notebook, &dl_cli_verify,     &dl_cli_version,
 };
 
 size_t dl_cli_command_count(void)

@@ -46,25 +46,6 @@ static const char page_style[] =
     "@media print{body{max-width:none}pre{white-space:pre-wrap}}\n"
     "</style>\n</head>\n<body>\n";
 
-static dl_status put_escaped(dl_buf *out, dl_str text, dl_error *err)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '<') {
-            DL_TRY(dl_buf_append_str(out, DL_STR("&lt;"), err));
-        } else if (c == '>') {
-            DL_TRY(dl_buf_append_str(out, DL_STR("&gt;"), err));
-        } else if (c == '&') {
-            DL_TRY(dl_buf_append_str(out, DL_STR("&amp;"), err));
-        } else if (c == '"') {
-            DL_TRY(dl_buf_append_str(out, DL_STR("&quot;"), err));
-        } else {
-            DL_TRY(dl_buf_append_char(out, c, err));
-        }
-    }
-    return DL_OK;
-}
-
 /* ---- Markdown ---- */
 
 static void drop_node(cmark_node **node)
@@ -135,6 +116,21 @@ static void skip_space(dl_str text, size_t *at)
     }
 }
 
+/* A style that only aligns, as our own tables have it. */
+static bool take_alignment(dl_str html, size_t *at)
+{
+    static const dl_str styles[] = {{"style=\"text-align:right\"", 24},
+                                    {"style=\"text-align:left\"", 23},
+                                    {"style=\"text-align: right;\"", 26}};
+    for (size_t i = 0; i < DL_COUNT_OF(styles); i++) {
+        if (dl_str_starts(dl_str_slice(html, *at, html.len), styles[i])) {
+            *at += styles[i].len;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ' name="value"'; false for anything else. */
 static bool take_attribute(dl_str html, size_t *at)
 {
@@ -167,7 +163,7 @@ static bool take_tag(dl_str html, size_t *at)
     }
     skip_space(html, at);
     while (*at < html.len && is_letter(html.ptr[*at])) {
-        if (!take_attribute(html, at)) {
+        if (!take_alignment(html, at) && !take_attribute(html, at)) {
             return false;
         }
         skip_space(html, at);
@@ -197,14 +193,14 @@ static bool is_plain_table(dl_str html)
 static dl_status put_pre(dl_buf *out, dl_str text, dl_error *err)
 {
     DL_TRY(dl_buf_append_str(out, DL_STR("<pre>"), err));
-    DL_TRY(put_escaped(out, text, err));
+    DL_TRY(dl_notebook_put_escaped(out, text, err));
     return dl_buf_append_str(out, DL_STR("</pre>\n"), err);
 }
 
 static dl_status put_image(dl_buf *out, const char *type, dl_str base64, dl_str alt, dl_error *err)
 {
     DL_TRY(dl_buf_append_str(out, DL_STR("<img alt=\""), err));
-    DL_TRY(put_escaped(out, alt, err));
+    DL_TRY(dl_notebook_put_escaped(out, alt, err));
     DL_TRY(dl_buf_printf(out, err, "\" src=\"data:%s;base64,", type));
     for (size_t i = 0; i < base64.len; i++) {
         if (base64.ptr[i] != '\n') {
@@ -299,7 +295,7 @@ dl_status dl_notebook_put_html(const dl_notebook *notebook, dl_arena *arena, dl_
     dl_str title;
     DL_TRY(dl_notebook_clean(title_of(notebook), arena, &title, err));
     DL_TRY(dl_buf_append(out, page_head, sizeof page_head - 1, err));
-    DL_TRY(put_escaped(out, title, err));
+    DL_TRY(dl_notebook_put_escaped(out, title, err));
     DL_TRY(dl_buf_append(out, page_style, sizeof page_style - 1, err));
     for (size_t i = 0; i < notebook->cell_count; i++) {
         const dl_notebook_cell *cell = &notebook->cells[i];

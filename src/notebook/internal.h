@@ -64,6 +64,34 @@ bool dl_notebook_has_tag(dl_str metadata_json, dl_str tag);
 /** The next line without its end; false when nothing is left. An end makes no further line. */
 bool dl_notebook_cut_line(dl_str *rest, dl_str *out_line);
 
+/* ---- rows ---- */
+
+enum {
+    DL_NOTEBOOK_SHOWN_COLUMNS = 100,
+    DL_NOTEBOOK_CELL_BYTES = 1000, /* of a value; beyond it is cut */
+    DL_NOTEBOOK_CELL_WIDTH = 48,   /* of a value in plain text */
+};
+
+/** The beginning of a result: what a cell shows of it. */
+typedef struct dl_notebook_grid {
+    const dl_str *names; /* clean, as all texts */
+    const bool *right;   /* numbers */
+    const dl_str *cells; /* rows x columns; ptr NULL: NULL */
+    size_t columns, rows;
+    size_t all_columns;
+    bool more; /* rows */
+} dl_notebook_grid;
+
+/** Reads the first rows; the others are never fetched. Errors: those of the result. */
+DL_NODISCARD dl_status dl_notebook_grid_read(dl_query_result *result, dl_arena *arena,
+                                             dl_notebook_grid *out, dl_error *err);
+DL_NODISCARD dl_status dl_notebook_grid_put_plain(const dl_notebook_grid *grid, dl_buf *out,
+                                                  dl_error *err);
+DL_NODISCARD dl_status dl_notebook_grid_put_html(const dl_notebook_grid *grid, dl_buf *out,
+                                                 dl_error *err);
+/** Text as HTML shows it. */
+DL_NODISCARD dl_status dl_notebook_put_escaped(dl_buf *out, dl_str text, dl_error *err);
+
 /* ---- outputs ---- */
 
 typedef enum dl_notebook_output_kind {
@@ -108,9 +136,6 @@ typedef enum dl_notebook_token {
 
 /** The next piece; false at the end. What is not closed goes to the end. */
 bool dl_notebook_lex(dl_str sql, size_t *at, dl_notebook_token *out_token, dl_str *out_text);
-/** The next statement, without its ';'; pieces of nothing but space and comments are passed over.
- * `at` begins at 0. */
-bool dl_notebook_next_statement(dl_str sql, size_t *at, dl_str *out_statement);
 
 /* ---- parameters ---- */
 

@@ -1,16 +1,9 @@
 #include "notebook/internal.h"
 
-#include <string.h>
-
 static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            (unsigned char)c >= 0x80;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* Past the quote that closes the one at `i`; a doubled one does not, nor one behind a backslash
@@ -37,8 +30,8 @@ static size_t quoted_end(dl_str sql, size_t i)
 static size_t dollar_end(dl_str sql, size_t i)
 {
     size_t tag_end = i + 1;
-    if (i > 0 && is_name_char(sql.ptr[i - 1])) {
-        return i;
+    if (i > 0 && (is_name_char(sql.ptr[i - 1]) || sql.ptr[i - 1] == '$')) {
+        return i; /* inside a name: a$b */
     }
     while (tag_end < sql.len && is_name_char(sql.ptr[tag_end])) {
         tag_end++;
@@ -56,8 +49,10 @@ static size_t dollar_end(dl_str sql, size_t i)
 static size_t comment_end(dl_str sql, size_t i)
 {
     if (sql.ptr[i] == '-') {
-        const char *end = memchr(sql.ptr + i, '\n', sql.len - i);
-        return end == NULL ? sql.len : (size_t)(end - sql.ptr);
+        while (i < sql.len && sql.ptr[i] != '\n' && sql.ptr[i] != '\r') {
+            i++;
+        }
+        return i;
     }
     size_t depth = 0;
     while (i + 1 < sql.len) {
@@ -111,36 +106,4 @@ bool dl_notebook_lex(dl_str sql, size_t *at, dl_notebook_token *out_token, dl_st
     *out_text = dl_str_slice(sql, start, end - start);
     *at = end;
     return true;
-}
-
-static bool is_blank(dl_str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (!is_space(text.ptr[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool dl_notebook_next_statement(dl_str sql, size_t *at, dl_str *out_statement)
-{
-    size_t start = *at;
-    bool something = false;
-    dl_notebook_token token;
-    dl_str text;
-    while (dl_notebook_lex(sql, at, &token, &text)) {
-        if (token == DL_NOTEBOOK_SEMICOLON) {
-            if (something) {
-                *out_statement = dl_str_slice(sql, start, *at - 1 - start);
-                return true;
-            }
-            start = *at;
-        } else {
-            something = something || token == DL_NOTEBOOK_QUOTED ||
-                        (token == DL_NOTEBOOK_PLAIN && !is_blank(text));
-        }
-    }
-    *out_statement = dl_str_slice(sql, start, *at - start);
-    return something;
 }

@@ -73,6 +73,18 @@ DL_NODISCARD dl_status dl_notebook_make(dl_str title, const dl_query_table *tabl
                                         size_t table_count, dl_arena *arena, dl_notebook *out,
                                         dl_error *err);
 
+/* ---- templates ---- */
+
+/** A notebook that comes with the program (notebooks/ of the sources). */
+typedef struct dl_notebook_template {
+    const char *name, *summary;
+    dl_str json;
+} dl_notebook_template;
+
+const dl_notebook_template *dl_notebook_templates(size_t *out_count);
+/** NULL: there is none of that name. */
+const dl_notebook_template *dl_notebook_template_find(dl_str name);
+
 /* ---- running ---- */
 
 typedef struct dl_notebook_parameter {

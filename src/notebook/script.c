@@ -312,25 +312,23 @@ static dl_status read_cells(script *s, dl_str sql)
     return DL_OK;
 }
 
+static dl_status add_statement(script *s, dl_str text)
+{
+    dl_notebook_cell cell = {
+        .metadata_json = DL_STR("{}"), .kind = DL_NOTEBOOK_CODE, .outputs_json = DL_STR("[]")};
+    DL_TRY(dl_arena_copy(s->arena, trim_lines(text), &cell.source, s->err));
+    return add_cell(s, &cell);
+}
+
 /* A script without marks: a cell a statement, comments with what follows them. */
 static dl_status read_statements(script *s, dl_str sql)
 {
-    size_t at = 0, from = 0;
-    dl_str statement;
-    dl_notebook_cell cell = {
-        .metadata_json = DL_STR("{}"), .kind = DL_NOTEBOOK_CODE, .outputs_json = DL_STR("[]")};
-    while (dl_notebook_next_statement(sql, &at, &statement)) {
-        cell.source = trim_lines(dl_str_slice(sql, from, at - from));
-        DL_TRY(dl_arena_copy(s->arena, cell.source, &cell.source, s->err));
-        DL_TRY(add_cell(s, &cell));
-        from = at;
+    dl_str rest = sql, before = sql, statement;
+    while (dl_query_next_statement(&rest, &statement)) {
+        DL_TRY(add_statement(s, dl_str_slice(before, 0, before.len - rest.len)));
+        before = rest;
     }
-    cell.source = trim_lines(dl_str_slice(sql, from, sql.len));
-    if (cell.source.len == 0) {
-        return DL_OK;
-    }
-    DL_TRY(dl_arena_copy(s->arena, cell.source, &cell.source, s->err));
-    return add_cell(s, &cell);
+    return is_blank(before) ? DL_OK : add_statement(s, before);
 }
 
 static size_t count_marks(dl_str sql)
@@ -344,8 +342,8 @@ static size_t count_marks(dl_str sql)
 
 static size_t count_statements(dl_str sql)
 {
-    size_t count = 0, at = 0;
-    for (dl_str statement; dl_notebook_next_statement(sql, &at, &statement);) {
+    size_t count = 0;
+    for (dl_str statement; dl_query_next_statement(&sql, &statement);) {
         count++;
     }
     return count;

@@ -215,7 +215,8 @@ MULTIPART = 'multipart/related; type="application/dicom"; boundary=xyz'
 
 COMMANDS = [
     *("serve", "import", "search", "get", "delete", "feed", "sync", "table"),
-    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "verify", "version"),
+    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "notebook"),
+    *("verify", "version"),
 ]
 
 

@@ -299,40 +299,6 @@ TAP_CASE(places_lead_back)
     end();
 }
 
-/* ---- statements ---- */
-
-static const struct {
-    const char *name, *sql, *want; /* statements with '|' between them */
-} scripts[] = {
-    {"none", "", ""},
-    {"comments alone", "-- a;\n /* b; */ ;;", ""},
-    {"one", "SELECT 1", "SELECT 1"},
-    {"two", "a;b;", "a|b"},
-    {"in quotes", "a';'b;\";\";$$;$$", "a';'b|\";\"|$$;$$"},
-    {"in comments", "a -- ;\nb;/*;*/c", "a -- ;\nb|/*;*/c"},
-    {"an open quote", "a;'b;c", "a|'b;c"},
-    {"an open comment", "a;/*b;c", "a"},
-};
-
-static void script_rows(void)
-{
-    for (size_t i = 0; i < DL_COUNT_OF(scripts); i++) {
-        TAP_ROW_BEGIN();
-        DL_AUTO_BUF got = {0};
-        dl_str statement;
-        size_t at = 0;
-        begin();
-        dl_buf_init(&got, 1000);
-        while (dl_notebook_next_statement(dl_str_of(scripts[i].sql), &at, &statement)) {
-            TAP_OK(dl_buf_append_str(&got, got.len > 0 ? DL_STR("|") : DL_STR(""), &err), err);
-            TAP_OK(dl_buf_append_str(&got, statement, &err), err);
-        }
-        TAP_EQ_STR(dl_buf_str(&got), scripts[i].want);
-        end();
-        TAP_ROW_END(scripts[i].name);
-    }
-}
-
 int main(void)
 {
     value_rows();
@@ -343,6 +309,5 @@ int main(void)
     TAP_RUN(a_parameter_that_is_not_there_is_told_with_those_that_are);
     fill_rows();
     TAP_RUN(places_lead_back);
-    script_rows();
     return tap_done();
 }
