@@ -495,16 +495,16 @@ def test_statistics_and_old_timestamps_of_spark(spark, lake):
     try:
         for k in range(4):
             spark.sql(
-                f"select id + {k * 1000} as id, timestamp_micros((id + {k * 1000}) * 86400000000 + 999) as at, "
+                f"select id + {k * 1000} as id, timestamp_micros((id + {k * 1000}) * 86400000000 + 999) as moment, "
                 f"concat('a text longer than thirty-two characters ', lpad(cast(id + {k * 1000} as string), 5, '0')) as s from range(1000)"
             ).coalesce(1).write.format("delta").mode("append").save(str(folder))
     finally:
         spark.session.conf.unset("spark.sql.parquet.outputTimestampType")
     assert rows(ask(lake)) == rows(spark.read(folder))
     for condition, count, files in (
-        ("id = 2500", 1, 3), ("at = TIMESTAMPTZ '1970-01-01 00:00:00.000999'", 1, 3),
+        ("id = 2500", 1, 3), ("moment = TIMESTAMPTZ '1970-01-01 00:00:00.000999'", 1, 3),
         ("s = 'a text longer than thirty-two characters 01234'", 1, 0),
-        ("at >= '1978-03-20 00:00:00'", 1000, 3),
+        ("moment >= '1978-03-20 00:00:00'", 1000, 3),
     ):  # fmt: skip
         statement = f"SELECT count(*) AS n FROM t WHERE {condition}"
         theirs = spark.sql(f"select count(*) n from delta.`{folder}` where {condition.replace('TIMESTAMPTZ', 'timestamp')}").collect()
