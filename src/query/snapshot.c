@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SESSION_LIMIT_BYTES = 64 * 1024 * 1024, PATH_ROOM = 4096 };
 
@@ -87,9 +88,20 @@ static int64_t commit_tag(const dl_snapshot_table *t)
     return dl_store_stat_key(t->store, dl_str_of(key), &stat, NULL) == DL_OK ? stat.tag : 0;
 }
 
+/* Which folder stands under the path now; false: none. The arena's text ends with a NUL. */
+static bool look_at_folder(const dl_snapshot_table *t, uint64_t *out_device, uint64_t *out_inode)
+{
+    struct stat folder = {0};
+    bool there = stat(t->folder.ptr, &folder) == 0;
+    *out_device = there ? folder.st_dev : 0;
+    *out_inode = there ? folder.st_ino : 0;
+    return there;
+}
+
 static dl_status open_table(const dl_snapshots *s, dl_snapshot_table *t, dl_error *err)
 {
     char path[PATH_ROOM];
+    (void)look_at_folder(t, &t->device, &t->inode); /* before: a change meanwhile is then seen */
     if (!dl_str_copy(t->folder, path, sizeof path)) {
         return dl_error_set(err, DL_E_LIMIT, "a folder's path is longer than %d bytes",
                             PATH_ROOM - 1);
@@ -117,7 +129,9 @@ static dl_status open_table(const dl_snapshots *s, dl_snapshot_table *t, dl_erro
 /* A table that was opened before: still the same one, and at its newest version now. */
 static dl_status move_on(dl_snapshot_table *t, dl_error *err)
 {
-    if (t->commit_tag == 0 || commit_tag(t) != t->commit_tag) {
+    uint64_t device = 0, inode = 0;
+    if (!look_at_folder(t, &device, &inode) || device != t->device || inode != t->inode ||
+        t->commit_tag == 0 || commit_tag(t) != t->commit_tag) {
         return dl_error_set(err, DL_E_CONFLICT, "the table is another one now");
     }
     int64_t version = dl_delta_version(t->table);

@@ -25,7 +25,8 @@ typedef struct dl_snapshot_table {
     dl_str folder; /* absolute */
     dl_store *store;
     dl_delta_table *table;
-    int64_t commit_tag; /* of the newest commit's file: a table made anew has another */
+    int64_t commit_tag;     /* of the newest commit's file: a table made anew has another */
+    uint64_t device, inode; /* of the folder: one that was put in its place has others */
 } dl_snapshot_table;
 
 /** The files of one read_parquet of a view: with deletion vectors, or without. */

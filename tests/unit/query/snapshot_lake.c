@@ -101,10 +101,10 @@ static void add(lake *l, dl_str text)
                    DL_STR_ARG(text));
 }
 
-static void add_chunk(lake *l, duckdb_data_chunk chunk)
+static void add_chunk(lake *l, duckdb_data_chunk chunk, idx_t column)
 {
     const dl_engine_api *api = &l->engine.api;
-    duckdb_vector vector = api->data_chunk_get_vector(chunk, 0);
+    duckdb_vector vector = api->data_chunk_get_vector(chunk, column);
     duckdb_string_t *texts = api->vector_get_data(vector);
     uint64_t *validity = api->vector_get_validity(vector);
     for (idx_t i = 0; i < api->data_chunk_get_size(chunk); i++) {
@@ -115,21 +115,33 @@ static void add_chunk(lake *l, duckdb_data_chunk chunk)
     }
 }
 
-const char *lake_ask(lake *l, const char *sql)
+static const char *run(lake *l, const char *sql, idx_t column)
 {
     const dl_engine_api *api = &l->engine.api;
-    char text[4096];
     duckdb_result result;
     l->text[0] = '\0';
-    (void)snprintf(text, sizeof text, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%s)", sql);
-    if (api->query(l->engine.connection, text, &result) != DuckDBSuccess) {
+    if (api->query(l->engine.connection, sql, &result) != DuckDBSuccess) {
         (void)snprintf(l->text, sizeof l->text, "%s", api->result_error(&result));
     } else {
         for (duckdb_data_chunk chunk; (chunk = api->fetch_chunk(result)) != NULL;) {
-            add_chunk(l, chunk);
+            add_chunk(l, chunk, column);
             api->destroy_data_chunk(&chunk);
         }
     }
     api->destroy_result(&result);
     return l->text;
+}
+
+const char *lake_ask(lake *l, const char *sql)
+{
+    char text[4096];
+    (void)snprintf(text, sizeof text, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (%s)", sql);
+    return run(l, text, 0);
+}
+
+const char *lake_explain(lake *l, const char *sql)
+{
+    char text[4096];
+    (void)snprintf(text, sizeof text, "EXPLAIN %s", sql);
+    return run(l, text, 1);
 }

@@ -44,4 +44,7 @@ dl_status lake_bind_newest(lake *l, size_t i, dl_error *err);
  * failure. It lives until the next call. */
 const char *lake_ask(lake *l, const char *sql);
 
+/** The engine's plan of a statement, as text. */
+const char *lake_explain(lake *l, const char *sql);
+
 #endif

@@ -1,15 +1,18 @@
 #include "snapshot_lake.h"
 
+#include "base/mem.h"
 #include "tap.h"
+
+#include <stdlib.h>
 
 static lake l;
 
 /* `expr` names `err`. */
 #define OK(expr)                                                                                   \
     do {                                                                                           \
-        dl_error ok_err_ = {0}, *err = &ok_err_;                                                   \
+        dl_error failure = {0}, *err = &failure;                                                   \
         if ((expr) != DL_OK) {                                                                     \
-            TAP_FAIL("%s: %s", #expr, ok_err_.message);                                            \
+            TAP_FAIL("%s: %s", #expr, failure.message);                                            \
         }                                                                                          \
     } while (0)
 #define ASK(sql, want) TAP_EQ_STR(dl_str_of(lake_ask(&l, sql)), want)
@@ -263,6 +266,195 @@ TAP_CASE(a_table_without_a_file_has_its_columns)
     lake_clear(&l);
 }
 
+/* ---- what the engine gets to see ---- */
+
+#define HAS(words) TAP_TRUE(strstr(l.text, words) != NULL)
+#define HAS_NOT(words) TAP_TRUE(strstr(l.text, words) == NULL)
+
+TAP_CASE(filters_and_columns_go_down_into_the_files)
+{
+    DL_AUTO_TABLE table = NULL;
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[0], false, &table, err));
+    OK(tables_append(table, "p", 0, 100, err));
+    OK(lake_bind_newest(&l, 0, err));
+    (void)lake_explain(&l, "SELECT name FROM v WHERE id = 42 AND partitionName = 'p'");
+    HAS("READ_PARQUET");
+    HAS("c1=42"); /* inside of the scan: what it filters by it skips row groups by */
+    HAS("c2");
+    HAS_NOT("c3");
+    HAS_NOT("FILTER"); /* and nothing is left to be filtered behind it */
+    (void)lake_explain(&l, "SELECT count(*) FROM v");
+    HAS_NOT("dl_live"); /* counted from footers */
+    HAS_NOT("c1");
+    OK(kill_rows(table, (const int64_t[]){3}, 1, err));
+    OK(lake_bind_newest(&l, 0, err));
+    (void)lake_explain(&l, "SELECT name FROM v WHERE id = 42");
+    HAS("c1=42");
+    HAS("dl_live");
+    HAS_NOT("UNION");
+    OK(tables_append(table, "p", 200, 100, err));
+    OK(lake_bind_newest(&l, 0, err));
+    (void)lake_explain(&l, "SELECT name FROM v WHERE id = 42");
+    HAS("UNION"); /* the file without deletion vectors for itself */
+    lake_clear(&l);
+}
+
+TAP_CASE(views_of_an_earlier_statement_are_gone)
+{
+    DL_AUTO_TABLE table = NULL;
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[0], false, &table, err));
+    OK(tables_append(table, "p", 0, 10, err));
+    dl_snapshot_want want = lake_want(&l, 0, "with \"quotes\"");
+    OK(lake_bind(&l, &want, 1, err));
+    ASK("SELECT count(*) FROM \"with \"\"quotes\"\"\"", "10");
+    OK(lake_bind_newest(&l, 0, err));
+    (void)lake_ask(&l, "SELECT count(*) FROM \"with \"\"quotes\"\"\"");
+    HAS("does not exist");
+    ASK("SELECT dl_live(5, 0::UBIGINT, 0::BIGINT)",
+        "{\"exception_type\":\"Invalid Input\",\"exception_message\":\"dicomlake: this view is "
+        "that "
+        "of an earlier statement\"}");
+    ASK("SELECT dl_live(0, 9::UBIGINT, 0::BIGINT)",
+        "{\"exception_type\":\"Invalid Input\",\"exception_message\":\"dicomlake: a file beyond "
+        "those "
+        "of the table's version\"}");
+    lake_clear(&l);
+}
+
+/* ---- tables that change ---- */
+
+TAP_CASE(a_session_follows_its_tables)
+{
+    DL_AUTO_TABLE table = NULL;
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[0], false, &table, err));
+    for (int64_t i = 1; i <= 3; i++) {
+        OK(tables_append(table, "p", i * 10, 10, err));
+        OK(lake_bind_newest(&l, 0, err));
+        TAP_EQ_INT(l.reads[0].version, i);
+        TAP_EQ_INT(l.reads[0].row_count, i * 10);
+    }
+    dl_snapshot_want want = lake_want(&l, 0, "v");
+    want.travels = true;
+    want.version = 1;
+    OK(lake_bind(&l, &want, 1, err));
+    TAP_EQ_INT(l.reads[0].row_count, 10);
+    ASK("SELECT count(*) FROM v", "10");
+    OK(lake_bind_newest(&l, 0, err));
+    TAP_EQ_INT(l.reads[0].version, 3);
+    lake_clear(&l);
+}
+
+static void remove_table(size_t i)
+{
+    char command[400];
+    (void)snprintf(command, sizeof command, "rm -r '%s'", l.folders[i]);
+    DL_ASSERT(system(command) == 0); /* NOLINT: a folder of our own */
+}
+
+TAP_CASE(a_table_that_is_gone_is_said_so)
+{
+    DL_AUTO_TABLE table = NULL;
+    dl_error said = {0};
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[0], false, &table, err));
+    OK(tables_append(table, "p", 0, 10, err));
+    OK(lake_bind_newest(&l, 0, err));
+    remove_table(0);
+    TAP_STATUS(lake_bind_newest(&l, 0, &said), DL_E_NOT_FOUND);
+    TAP_TRUE(strstr(said.message, "there is no folder") != NULL);
+    TAP_TRUE(strstr(said.message, "table 'a'") != NULL);
+    lake_clear(&l);
+}
+
+TAP_CASE(a_table_made_anew_is_another_one)
+{
+    DL_AUTO_TABLE table = NULL;
+    DL_AUTO_TABLE second = NULL;
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[0], false, &second, err));
+    OK(tables_append(second, "p", 0, 10, err));
+    OK(lake_bind_newest(&l, 0, err));
+    char moved[400];
+    (void)snprintf(moved, sizeof moved, "%s.old", l.folders[0]);
+    DL_ASSERT(rename(l.folders[0], moved) == 0);
+    dl_delta_table_close(table);
+    table = NULL;
+    OK(tables_create(&l.tables, lake_roots[0], true, &table, err));
+    OK(tables_append(table, "q", 0, 3, err));
+    OK(lake_bind_newest(&l, 0, err)); /* the same version of another table */
+    ASK("SELECT count(*) || min(partitionName) FROM v", "3q");
+    lake_clear(&l);
+}
+
+TAP_CASE(what_cannot_be_read_is_named)
+{
+    DL_AUTO_TABLE table = NULL;
+    dl_error said = {0};
+    lake_init(&l);
+    OK(tables_create(&l.tables, lake_roots[1], false, &table, err));
+    dl_query_read before = {.version = 77};
+    l.reads[0] = before;
+    dl_snapshot_want wants[] = {lake_want(&l, 1, "x"), lake_want(&l, 0, "y")};
+    TAP_STATUS(lake_bind(&l, wants, 2, &said), DL_E_NOT_FOUND);
+    TAP_EQ_INT(l.failed, 1);
+    TAP_EQ_INT(l.reads[0].version, 77);
+    wants[1] = lake_want(&l, 1, "y");
+    wants[1].travels = true;
+    wants[1].version = 5;
+    said = (dl_error){0};
+    TAP_STATUS(lake_bind(&l, wants, 2, &said), DL_E_NOT_FOUND);
+    TAP_EQ_INT(l.failed, 1);
+    TAP_TRUE(strstr(said.message, "version 5") != NULL &&
+             strstr(said.message, "table 'b'") != NULL);
+    TAP_TRUE(strstr(said.hint, "newest version is 0") != NULL);
+    wants[1].version = -1;
+    wants[1].timestamp_us = 1000;
+    said = (dl_error){0};
+    TAP_STATUS(lake_bind(&l, wants, 2, &said), DL_E_NOT_FOUND);
+    TAP_TRUE(strstr(said.message, "after that time") != NULL);
+    l.names[1].broken = DL_STR("the connection is gone");
+    said = (dl_error){0};
+    TAP_STATUS(lake_bind(&l, wants, 1, &said), DL_E_NOT_FOUND);
+    TAP_TRUE(strstr(said.message, "the connection is gone") != NULL);
+    TAP_EQ_INT(l.failed, 0);
+    lake_clear(&l);
+}
+
+TAP_CASE(no_memory_is_an_answer)
+{
+    dl_error said = {0};
+    int64_t failures = 0;
+    open_three();
+    for (size_t i = 0; i < 3; i++) {
+        OK(commit(i, 7, 1, err));
+    }
+    OK(commit(0, 8, 2, err));
+    dl_snapshot_want wants[] = {lake_want(&l, 0, "x"), lake_want(&l, 1, "y"),
+                                lake_want(&l, 2, "z")};
+    for (int64_t n = 0;; n++) {
+        lake_session(&l);
+        said = (dl_error){0};
+        dl_mem_fail_after(n);
+        dl_status status = lake_bind(&l, wants, 3, &said);
+        dl_mem_fail_after(-1);
+        if (status == DL_OK) {
+            break;
+        }
+        failures++;
+        if (said.message[0] == '\0' || n > 5000) {
+            TAP_FAIL("after %lld allocations: %s", (long long)n, dl_status_name(status));
+            break;
+        }
+    }
+    TAP_TRUE(failures > 20);
+    TAP_EQ_INT(l.reads[0].version, 1);
+    ASK("SELECT count(*) FROM x", "1");
+    close_three();
+}
+
 int main(void)
 {
     TAP_RUN(rows_of_plain_files_and_of_files_with_deletion_vectors);
@@ -271,5 +463,12 @@ int main(void)
     TAP_RUN(what_others_commit_does_not_step_back);
     TAP_RUN(columns_have_types_and_attributes);
     TAP_RUN(a_table_without_a_file_has_its_columns);
+    TAP_RUN(filters_and_columns_go_down_into_the_files);
+    TAP_RUN(views_of_an_earlier_statement_are_gone);
+    TAP_RUN(a_session_follows_its_tables);
+    TAP_RUN(a_table_that_is_gone_is_said_so);
+    TAP_RUN(a_table_made_anew_is_another_one);
+    TAP_RUN(what_cannot_be_read_is_named);
+    TAP_RUN(no_memory_is_an_answer);
     return tap_done();
 }
