@@ -95,6 +95,12 @@ static void serving_close(serving *s)
     dl_cli_home_feed_clear(&s->feed);
 }
 
+static dl_status put_statement_metrics(void *context, dl_buf *out, dl_error *err)
+{
+    const serving *s = context;
+    return dl_children_put_metrics(s->children, out, err);
+}
+
 static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
 {
     dl_cli_home_feed_init(&s->feed, s->options.home, cli->stop);
@@ -106,7 +112,10 @@ static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
     DL_TRY(dl_cli_engine_open(&s->engine, s->factory, err));
     /* Without the scheduler: it may come later, and goes before the routes; it looks each second.
      */
-    const dl_factory_routes_options routes = {.factory = s->factory, .work = s->engine.work};
+    const dl_factory_routes_options routes = {.factory = s->factory,
+                                              .work = s->engine.work,
+                                              .put_metrics = put_statement_metrics,
+                                              .metrics_context = s};
     return dl_factory_routes_create(&routes, &s->routes, err);
 }
 
@@ -125,8 +134,14 @@ static const char *own_program(char *out, size_t size)
 static dl_status open_lakehouse(serving *s, dl_error *err)
 {
     char program[4096];
-    const dl_children_options children = {.program = own_program(program, sizeof program),
-                                          .home = s->options.home};
+    const dl_service_settings *settings = &s->options.settings;
+    const dl_children_options children = {
+        .program = own_program(program, sizeof program),
+        .home = s->options.home,
+        .at_once = settings->lakehouse_statements,
+        .limits = {.memory_bytes = settings->lakehouse_memory_bytes,
+                   .rows = settings->lakehouse_rows,
+                   .time_ms = settings->lakehouse_seconds * 1000}};
     DL_TRY(dl_children_create(&children, &s->children, err));
     const dl_lakehouse_routes_options routes = {.factory = s->factory, .children = s->children};
     return dl_lakehouse_routes_create(&routes, &s->lakehouse, err);

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 enum { LINE_LIMIT_BYTES = 64 * 1024 };
 
@@ -55,5 +56,8 @@ dl_cli_exit dl_cli_worker_end(dl_cli *cli, dl_status status, int64_t rows,
         (void)fprintf(cli->err, "%.*s\n", DL_STR_ARG(dl_buf_str(&line)));
     }
     (void)fflush(cli->err);
+    /* That was all: who waits for us need not wait until everything is taken down. */
+    (void)close(fileno(cli->out));
+    (void)close(fileno(cli->err));
     return dl_cli_exit_of(status);
 }

@@ -340,6 +340,10 @@ dl_status dl_route_metrics(dl_factory_request *r, dl_error *err)
     DL_TRY(put_head(&out, running, "gauge", "Whether a process schedules on this home.", err));
     DL_TRY(dl_buf_printf(&out, err, "%s %d\n", running,
                          dl_scheduler_is_running(dl_request_factory(r)) ? 1 : 0));
+    const dl_factory_routes_options *options = &dl_request_routes(r)->options;
+    if (options->put_metrics != NULL) {
+        DL_TRY(options->put_metrics(options->metrics_context, &out, err));
+    }
     dl_http_add_header(r->x, "Cache-Control", DL_STR("no-store"));
     dl_http_respond_buf(r->x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
     return DL_OK;

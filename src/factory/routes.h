@@ -32,6 +32,9 @@ typedef struct dl_factory_routes_options {
     dl_factory *factory;
     dl_scheduler *scheduler; /* NULL: another process schedules */
     dl_work *work;           /* for lag behind the feed; NULL: unknown */
+    /** Appends figures of others to GET /metrics; NULL: none. */
+    dl_status (*put_metrics)(void *context, dl_buf *out, dl_error *err);
+    void *metrics_context;
 } dl_factory_routes_options;
 DL_NODISCARD dl_status dl_factory_routes_create(const dl_factory_routes_options *options,
                                                 dl_factory_routes **out_routes, dl_error *err);

@@ -119,5 +119,7 @@ typedef struct dl_children_figures {
     size_t running;
 } dl_children_figures;
 void dl_children_count(dl_children *children, dl_children_figures *out);
+/** The same in Prometheus' text format. */
+DL_NODISCARD dl_status dl_children_put_metrics(dl_children *children, dl_buf *out, dl_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -204,6 +205,35 @@ void dl_children_count(dl_children *children, dl_children_figures *out)
     pthread_mutex_lock(&children->lock);
     *out = children->figures;
     pthread_mutex_unlock(&children->lock);
+}
+
+dl_status dl_children_put_metrics(dl_children *children, dl_buf *out, dl_error *err)
+{
+    static const char *const outcomes[DL_CHILD_OUTCOMES] = {[DL_CHILD_DONE] = "done",
+                                                            [DL_CHILD_FAILED] = "failed",
+                                                            [DL_CHILD_LIMITED] = "limited",
+                                                            [DL_CHILD_CANCELLED] = "cancelled",
+                                                            [DL_CHILD_REFUSED] = "refused"};
+    dl_children_figures f;
+    dl_children_count(children, &f);
+    DL_TRY(dl_buf_append_str(
+        out,
+        DL_STR("# HELP dicomlake_statements_total Statements from outside by how they ended.\n"
+               "# TYPE dicomlake_statements_total counter\n"),
+        err));
+    for (size_t i = 0; i < DL_CHILD_OUTCOMES; i++) {
+        DL_TRY(dl_buf_printf(out, err, "dicomlake_statements_total{outcome=\"%s\"} %" PRIu64 "\n",
+                             outcomes[i], f.ended[i]));
+    }
+    DL_TRY(dl_buf_printf(out, err,
+                         "# HELP dicomlake_statement_seconds_total How long all that ended took.\n"
+                         "# TYPE dicomlake_statement_seconds_total counter\n"
+                         "dicomlake_statement_seconds_total %.6f\n"
+                         "# HELP dicomlake_statements_running Statements from outside that run.\n"
+                         "# TYPE dicomlake_statements_running gauge\n"
+                         "dicomlake_statements_running %zu\n",
+                         (double)f.ran_us / 1e6, f.running));
+    return DL_OK;
 }
 
 /* ---- life ---- */

@@ -57,21 +57,26 @@ const dl_api_route *dl_lake_route_table(size_t *out_count)
 
 /* ---- values ---- */
 
+/* At most so many characters, none of them a control character. */
 static bool is_shown_text(dl_str text, size_t limit)
 {
-    bool good = text.len > 0 && text.len <= limit;
+    size_t count = 0;
+    bool good = text.len > 0;
     for (size_t i = 0; good && i < text.len; i++) {
-        good = (unsigned char)text.ptr[i] >= ' ' && text.ptr[i] != 0x7f;
+        unsigned char c = (unsigned char)text.ptr[i];
+        count += (c & 0xc0) != 0x80 ? 1 : 0; /* one begins */
+        good = c >= ' ' && c != 0x7f && count <= limit;
     }
-    return good;
+    return good && dl_str_is_utf8(text);
 }
 
 static dl_status check_shown(const dl_api_value *value, dl_str text, DL_UNUSED int64_t *out_number,
                              dl_error *err)
 {
-    return is_shown_text(text, DL_LAKE_TEXT_LIMIT_BYTES)
+    return is_shown_text(text, DL_LAKE_TEXT_LIMIT)
                ? DL_OK
-               : dl_api_bad_value(value, "1 to 4096 bytes of text without control characters", err);
+               : dl_api_bad_value(value, "1 to 1000 characters, none of them a control character",
+                                  err);
 }
 
 static dl_status check_statement(const dl_api_value *value, dl_str text,
@@ -198,7 +203,7 @@ static dl_status check_kind(DL_UNUSED const dl_api_request *r, dl_str value, dl_
 
 static dl_status check_shortcut(DL_UNUSED const dl_api_request *r, dl_str value, dl_error *err)
 {
-    return is_shown_text(value, DL_SHORTCUT_NAME_LIMIT) && dl_str_is_utf8(value)
+    return value.len <= DL_SHORTCUT_NAME_LIMIT && is_shown_text(value, DL_SHORTCUT_NAME_LIMIT)
                ? DL_OK
                : dl_error_set(err, DL_E_INVALID,
                               "A shortcut's name is 1 to %d bytes of text without control "
@@ -208,11 +213,10 @@ static dl_status check_shortcut(DL_UNUSED const dl_api_request *r, dl_str value,
 
 static dl_status check_path(DL_UNUSED const dl_api_request *r, dl_str value, dl_error *err)
 {
-    bool good = value.len <= DL_LAKE_TEXT_LIMIT_BYTES;
-    for (size_t i = 0; good && i < value.len; i++) {
-        good = value.ptr[i] != '\0';
-    }
-    return good ? DL_OK : dl_error_set(err, DL_E_INVALID, "The path is none.");
+    return is_shown_text(value, DL_LAKE_TEXT_LIMIT)
+               ? DL_OK
+               : dl_error_set(err, DL_E_INVALID,
+                              "A path is 1 to 1000 characters, none of them a control character.");
 }
 
 static dl_status check_id(DL_UNUSED const dl_api_request *r, dl_str value, dl_error *err)

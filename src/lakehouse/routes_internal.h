@@ -37,7 +37,7 @@ enum {
 enum {
     DL_LAKE_TIMEOUT_SECONDS = 60, /* of a statement that says none */
     DL_LAKE_TIMEOUT_LIMIT_SECONDS = 24 * 60 * 60,
-    DL_LAKE_TEXT_LIMIT_BYTES = 4096,
+    DL_LAKE_TEXT_LIMIT = 1000, /* characters of a text that is shown */
     /* JSON may spell each byte of a statement as \u0000. */
     DL_LAKE_STATEMENT_BODY_BYTES = 6 * DL_QUERY_STATEMENT_LIMIT_BYTES + 64 * 1024,
 };

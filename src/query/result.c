@@ -79,7 +79,7 @@ static dl_status fetch(dl_query_result *result, size_t *out_rows, dl_error *err)
 static dl_status count_rows(dl_query_result *result, size_t *rows, dl_error *err)
 {
     uint64_t limit = result->query->options.limits.rows;
-    if (limit > 0 && *rows > 0 && result->row_count >= limit) {
+    if (result->too_many || (limit > 0 && *rows > 0 && result->row_count >= limit)) {
         dl_error_set(err, DL_E_LIMIT,
                      "sql: the result has more than the %llu rows that it may have",
                      (unsigned long long)limit);
@@ -88,6 +88,7 @@ static dl_status count_rows(dl_query_result *result, size_t *rows, dl_error *err
     }
     if (limit > 0 && *rows > limit - result->row_count) {
         *rows = (size_t)(limit - result->row_count);
+        result->too_many = true; /* told after these */
     }
     result->row_count += *rows;
     return DL_OK;

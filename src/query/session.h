@@ -142,6 +142,7 @@ struct dl_query_result {
     bool ended; /* all rows given, or an error */
     dl_status error;
     uint64_t row_count;
+    bool too_many; /* rows were left out of the chunk that was given last */
     /* What dl_query_next gave last; NULL: nothing. Its vectors beside it. */
     duckdb_data_chunk chunk;
     duckdb_vector *vectors;

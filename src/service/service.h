@@ -44,6 +44,11 @@ typedef struct dl_service_settings {
     /* What serve and trigger daemon do for pipelines; the service itself does not look at them. */
     bool factory_schedule;    /* factory.schedule: on */
     unsigned factory_workers; /* factory.workers: 4 */
+    /* ... and serve for the lakehouse: bounds of statements from outside. */
+    unsigned lakehouse_statements;   /* lakehouse.statements: 4 */
+    unsigned lakehouse_seconds;      /* lakehouse.seconds: 600 */
+    uint64_t lakehouse_memory_bytes; /* lakehouse.memory: 1 GiB */
+    unsigned lakehouse_rows;         /* lakehouse.rows: 100,000,000 */
 } dl_service_settings;
 
 void dl_service_settings_init(dl_service_settings *settings);

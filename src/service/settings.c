@@ -63,6 +63,14 @@ static const setting settings_table[] = {
      "triggers fire and queued runs are done in this process; off: only trigger daemon does"},
     {"factory.workers",      COUNT,   FIELD(factory_workers),  0, 1, 64, "4",
      "runs at a time over all triggers"},
+    {"lakehouse.statements", COUNT,   FIELD(lakehouse_statements), 0, 1, 64, "4",
+     "statements from outside at a time; further ones wait up to 5 seconds"},
+    {"lakehouse.seconds",    COUNT,   FIELD(lakehouse_seconds), 0, 1, 86400, "600",
+     "most seconds of a statement from outside, to its last row"},
+    {"lakehouse.memory",     BYTES,   FIELD(lakehouse_memory_bytes), 0, 67108864, INT64_MAX / 2, "1073741824",
+     "memory of a statement from outside, in bytes"},
+    {"lakehouse.rows",       COUNT,   FIELD(lakehouse_rows), 0, 1, 2000000000, "100000000",
+     "most rows of a statement from outside"},
 };
 /* clang-format on */
 
