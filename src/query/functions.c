@@ -10,15 +10,19 @@
 #include <unistd.h>
 
 enum {
-    THREAD_LIMIT = 16,
     WORDS_SIZE = 640,
 };
 
 static const dl_function *const all[] = {
     &dl_function_dicom_value, &dl_function_dicom_values,    &dl_function_dicom_name,
     &dl_function_dicom_date,  &dl_function_dicom_time,      &dl_function_dicom_datetime,
-    &dl_function_file_url,    &dl_function_dicom_age_years,
+    &dl_function_file_url,    &dl_function_dicom_age_years, &dl_function_dicom_tags,
 };
+
+/* In FROM it is a table; the function behind it is nobody's to call. */
+static const char tags_macro[] =
+    "CREATE MACRO dicom_tags(file_path) AS TABLE "
+    "SELECT unnest(dl_dicom_tags(CAST(file_path AS VARCHAR)), recursive := true)";
 
 /* ---- life ---- */
 
@@ -35,7 +39,7 @@ dl_status dl_functions_create(const dl_query_options *options, dl_functions **ou
     f->threads = options->limits.threads != 0 ? options->limits.threads
                  : processors > 0             ? (unsigned)processors
                                               : 1;
-    f->threads = f->threads > THREAD_LIMIT ? THREAD_LIMIT : f->threads;
+    f->threads = f->threads > DL_FUNCTIONS_THREAD_LIMIT ? DL_FUNCTIONS_THREAD_LIMIT : f->threads;
     *out_functions = DL_STEAL(f);
     return DL_OK;
 }
@@ -71,8 +75,9 @@ static duckdb_logical_type type_of_result(const dl_engine_api *api, dl_function_
         return api->create_logical_type(DUCKDB_TYPE_TIME);
     case DL_FUNCTION_TIMESTAMP:
         return api->create_logical_type(DUCKDB_TYPE_TIMESTAMP_TZ);
-    case DL_FUNCTION_DOUBLE:
     case DL_FUNCTION_TAGS:
+        return dl_function_tags_type(api);
+    case DL_FUNCTION_DOUBLE:
         break;
     }
     return api->create_logical_type(DUCKDB_TYPE_DOUBLE);
@@ -118,12 +123,16 @@ dl_status dl_functions_register(dl_functions *functions, dl_engine *engine, dl_e
     for (size_t i = 0; i < DL_COUNT_OF(all); i++) {
         DL_TRY(register_one(functions, engine, all[i], err));
     }
+    DL_TRY(dl_engine_exec(engine, dl_str_of(tags_macro), err));
     return dl_functions_register_spark(functions, engine, err);
 }
 
 const char *dl_functions_name(size_t i)
 {
-    return i < DL_COUNT_OF(all) ? all[i]->name : NULL;
+    if (i >= DL_COUNT_OF(all)) {
+        return NULL;
+    }
+    return all[i] == &dl_function_dicom_tags ? "dicom_tags" : all[i]->name;
 }
 
 /* ---- inside callbacks ---- */

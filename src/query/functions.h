@@ -68,11 +68,13 @@ dl_str dl_name_group_word(dl_name_group group);
 
 /* ---- what the functions of a session share ---- */
 
+enum { DL_FUNCTIONS_THREAD_LIMIT = 16 };
+
 struct dl_functions {
     const dl_engine_api *api;
     dl_roots *roots;
     dl_cancel *cancel;
-    unsigned threads; /* that dicom_tags may have */
+    unsigned threads; /* that dicom_tags may have; at most DL_FUNCTIONS_THREAD_LIMIT */
 };
 
 /* ---- registering ---- */
@@ -97,7 +99,10 @@ typedef struct dl_function {
 
 extern const dl_function dl_function_dicom_value, dl_function_dicom_values, dl_function_dicom_name,
     dl_function_dicom_date, dl_function_dicom_time, dl_function_dicom_datetime,
-    dl_function_dicom_age_years, dl_function_file_url;
+    dl_function_dicom_age_years, dl_function_file_url, dl_function_dicom_tags;
+
+/** What dl_dicom_tags gives: the caller's. */
+duckdb_logical_type dl_function_tags_type(const dl_engine_api *api);
 
 /** Inside a callback: what was registered with the function. */
 const dl_functions *dl_functions_of(duckdb_function_info info);

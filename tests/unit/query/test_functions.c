@@ -15,6 +15,7 @@ enum { TEXT_LIMIT = 1024 * 1024 };
 typedef struct bench {
     char folder[64], ahds[128], child[160], other[128];
     dl_query_root roots[3];
+    dl_cancel cancel;
     dl_functions *functions;
     dl_engine engine;
     char text[TEXT_LIMIT];
@@ -56,8 +57,11 @@ static void open_bench(void)
     b.roots[0] = (dl_query_root){DL_STR("one"), dl_str_of(b.ahds)};
     b.roots[1] = (dl_query_root){DL_STR("two"), dl_str_of(b.child)};
     b.roots[2] = (dl_query_root){DL_STR("plain"), dl_str_of(b.other)};
-    dl_query_options options = {
-        .roots = b.roots, .root_count = 3, .limits = {.threads = 2}, .clock = dl_clock_system()};
+    dl_query_options options = {.roots = b.roots,
+                                .root_count = 3,
+                                .limits = {.threads = 2},
+                                .clock = dl_clock_system(),
+                                .cancel = &b.cancel};
     TAP_OK(dl_engine_load(&b.engine, &err), err);
     TAP_OK(dl_engine_start(&b.engine, &options, &err), err);
     TAP_OK(dl_functions_create(&options, &b.functions, &err), err);
@@ -457,6 +461,203 @@ static const ask_case url_cases[] = {
     {"SELECT file_url('AHDS/' || chr(0))", "NULL"},
 };
 
+/* ---- dicom_tags ---- */
+
+/* A data set under way: explicit VR, little endian. */
+static dl_buf dicom;
+
+static void put_bytes(const void *bytes, size_t len)
+{
+    dl_error err = {0};
+    TAP_OK(dl_buf_append(&dicom, bytes, len, &err), err);
+}
+
+static void put_number(uint32_t value, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        const char byte = (char)(value >> (8 * i));
+        put_bytes(&byte, 1);
+    }
+}
+
+/** Tag, VR, length; `undefined`: of a sequence. */
+static void put_begin(uint32_t tag, const char *vr, size_t len, bool undefined)
+{
+    bool is_long = strcmp(vr, "SQ") == 0 || strcmp(vr, "UT") == 0 || strcmp(vr, "OB") == 0;
+    put_number(tag >> 16, 2);
+    put_number(tag & 0xffff, 2);
+    put_bytes(vr, 2);
+    if (is_long) {
+        put_number(0, 2);
+    }
+    put_number(undefined ? 0xffffffffu : (uint32_t)len, is_long ? 4 : 2);
+}
+
+static void put_element(uint32_t tag, const char *vr, const char *text)
+{
+    put_begin(tag, vr, strlen(text), false);
+    put_bytes(text, strlen(text));
+}
+
+static void put_item(uint32_t tag)
+{
+    put_number(tag >> 16, 2);
+    put_number(tag & 0xffff, 2);
+    put_number(tag == 0xfffee000u ? 0xffffffffu : 0, 4);
+}
+
+static void begin_dicom(void)
+{
+    static const char zeros[128] = "";
+    dl_buf_init(&dicom, (size_t)64 << 20);
+    dl_buf_reset(&dicom);
+    put_bytes(zeros, sizeof zeros);
+    put_bytes("DICM", 4);
+    put_begin(0x00020000, "UL", 4, false);
+    put_number(28, 4);
+    put_element(0x00020010, "UI", "1.2.840.10008.1.2.1\0");
+    put_bytes("", 1);
+    dicom.len--; /* 19 characters and a NUL */
+}
+
+static void end_dicom(const char *name)
+{
+    char path[256];
+    dl_error err = {0};
+    (void)snprintf(path, sizeof path, "%s/box/%s", b.other, name);
+    TAP_OK(dl_file_replace(path, dl_buf_str(&dicom), &err), err);
+}
+
+static void make_dicom_files(void)
+{
+    begin_dicom();
+    put_element(0x00080005, "CS", "ISO_IR 192");
+    put_element(0x00080008, "CS", "ORIGINAL\\PRIMARY ");
+    put_element(0x00080060, "CS", "CT");
+    put_element(0x00091001, "LO", "own ");
+    put_element(0x00100010, "PN", "A^B=C^D=E^");
+    put_begin(0x00280010, "US", 2, false);
+    put_number(512, 2);
+    put_begin(0x00400275, "SQ", 0, true);
+    put_item(0xfffee000u);
+    put_element(0x00400009, "SH", "s1");
+    put_item(0xfffee00du);
+    put_item(0xfffee000u);
+    put_begin(0x0040a730, "SQ", 0, true);
+    put_item(0xfffee000u);
+    put_element(0x00100020, "LO", "id");
+    put_item(0xfffee00du);
+    put_item(0xfffee0ddu);
+    put_element(0x00400009, "SH", "s2");
+    put_item(0xfffee00du);
+    put_item(0xfffee0ddu);
+    put_begin(0x7fe00010, "OB", 4, false);
+    put_bytes("abcd", 4);
+    end_dicom("whole.dcm");
+    dicom.len = 300;
+    end_dicom("cut.dcm");
+    dicom.len = 0;
+    put_bytes("no DICOM at all, but some text", 30);
+    end_dicom("text.dcm");
+    dicom.len = 0;
+    end_dicom("empty.dcm");
+    dl_buf_clear(&dicom);
+}
+
+static void make_odd_entries(void)
+{
+    char path[256];
+    dl_error err = {0};
+    (void)snprintf(path, sizeof path, "%s/box/folder", b.other);
+    TAP_OK(dl_file_make_dirs(path, &err), err);
+    (void)snprintf(path, sizeof path, "%s/box/out", b.other);
+    TAP_EQ_INT(symlink("/etc/passwd", path), 0);
+    (void)snprintf(path, sizeof path, "%s/box/fifo", b.other);
+    TAP_EQ_INT(mkfifo(path, 0600), 0);
+}
+
+static const ask_case tag_cases[] = {
+    {"SELECT concat_ws(' ', path, keyword, vr, value) FROM dicom_tags('box/whole.dcm') ORDER BY "
+     "path",
+     "00020010 TransferSyntaxUID UI 1.2.840.10008.1.2.1\n"
+     "00080005 SpecificCharacterSet CS ISO_IR 192\n"
+     "00080008 ImageType CS ORIGINAL\\PRIMARY\n"
+     "00080060 Modality CS CT\n"
+     "00091001 LO own\n"
+     "00100010 PatientName PN A^B=C^D=E^\n"
+     "00280010 Rows US 512\n"
+     "00400275 RequestAttributesSequence SQ\n"
+     "00400275[0]/00400009 ScheduledProcedureStepID SH s1\n"
+     "00400275[1]/00400009 ScheduledProcedureStepID SH s2\n"
+     "00400275[1]/0040A730 ContentSequence SQ\n"
+     "00400275[1]/0040A730[0]/00100020 PatientID LO id"},
+    {"SELECT string_agg(DISTINCT tag) FROM dicom_tags('box/whole.dcm') WHERE path LIKE "
+     "'%[0]/00100020'",
+     "00100020"},
+    {"SELECT count(*) FROM dicom_tags('box/none.dcm')", "0"},
+    {"SELECT count(*) FROM dicom_tags('nowhere/none.dcm')", "0"},
+    {"SELECT count(*) FROM dicom_tags('box/../box/whole.dcm')", "0"},
+    {"SELECT count(*) FROM dicom_tags('/etc/passwd')", "0"},
+    {"SELECT count(*) FROM dicom_tags(NULL)", "0"},
+    {"SELECT count(*) || max(error IS NOT NULL) || coalesce(max(tag), '') FROM "
+     "dicom_tags('box/text.dcm')",
+     "1true"},
+    {"SELECT count(*) || max(error IS NOT NULL) FROM dicom_tags('box/empty.dcm')", "1true"},
+    {"SELECT count(*) || max(error IS NOT NULL) FROM dicom_tags('box/cut.dcm')", "1true"},
+    {"SELECT error FROM dicom_tags('box/folder')", "a folder, not a file"},
+    {"SELECT error FROM dicom_tags('box/out')", "leads out of its folder"},
+    {"SELECT error FROM dicom_tags('box/fifo')", "neither a plain file nor a folder"},
+    {"SELECT count(*) || ' ' || count(DISTINCT i) FROM (SELECT i, CASE i % 3 WHEN 0 THEN "
+     "'box/whole.dcm' WHEN 1 THEN 'box/none.dcm' END AS p FROM range(3000) r(i)), dicom_tags(p) t",
+     "12000 1000"},
+    {"SELECT count(*) FROM range(700) r(i), dicom_tags('box/whole.dcm') t WHERE keyword = "
+     "'Modality' "
+     "AND value = 'CT'",
+     "700"},
+};
+
+/* Of 60,000 bytes each: 16 MiB of header is the bound. */
+static void make_large(const char *name, int values)
+{
+    static char text[60001];
+    memset(text, 'x', 60000);
+    begin_dicom();
+    for (int i = 0; i < values; i++) {
+        put_element(0x00091000u + (uint32_t)i, "UT", text);
+    }
+    end_dicom(name);
+    dl_buf_clear(&dicom);
+}
+
+TAP_CASE(the_bound_of_headers)
+{
+    make_large("large.dcm", 279);
+    TAP_EQ_STR(ask("SELECT count(*) || ' ' || count(error) || ' ' || sum(length(value)) FROM "
+                   "dicom_tags('box/large.dcm')"),
+               "280 0 16740019");
+    make_large("larger.dcm", 280);
+    TAP_EQ_STR(ask("SELECT count(*) || ' ' || count(error) || ' ' || count(tag) FROM "
+                   "dicom_tags('box/larger.dcm')"),
+               "1 1 0");
+    /* Many of them: rounds are small then. */
+    TAP_EQ_STR(
+        ask("SELECT count(*) || ' ' || sum(length(value)) FROM range(20) r(i), (SELECT * FROM "
+            "dicom_tags('box/large.dcm')) t"),
+        "5600 334800380");
+    TAP_EQ_STR(
+        ask("SELECT count(*) FROM (SELECT CASE WHEN i >= 0 THEN 'box/large.dcm' END AS p FROM "
+            "range(9) r(i)), dicom_tags(p) t"),
+        "2520");
+}
+
+TAP_CASE(a_cancel_reads_nothing_more)
+{
+    dl_cancel_ask(&b.cancel);
+    TAP_EQ_STR(ask("SELECT count(*) FROM dicom_tags('box/whole.dcm')"), "0");
+    atomic_store(&b.cancel.asked, false);
+    TAP_EQ_STR(ask("SELECT count(*) FROM dicom_tags('box/whole.dcm')"), "12");
+}
+
 TAP_CASE(resolve_gives_paths)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 16);
@@ -520,6 +721,11 @@ int main(void)
     ASK_ALL(value_cases);
     check_urls();
     ASK_ALL(url_cases);
+    make_dicom_files();
+    make_odd_entries();
+    ASK_ALL(tag_cases);
+    TAP_RUN(the_bound_of_headers);
+    TAP_RUN(a_cancel_reads_nothing_more);
     TAP_RUN(resolve_gives_paths);
     TAP_RUN(two_lakes_of_one_shape);
     TAP_RUN(names_are_listed);
