@@ -1,7 +1,7 @@
 #!/bin/bash
 # demo.sh [--keep]: a service on a fresh home, real DICOM files imported, what is stored, the change
-# feed, and the three Delta tables made from it, read by DuckDB. Called by ./dev demo, which has built
-# the program. --keep leaves the service running.
+# feed, the three Delta tables made from it, and a lakehouse that asks them in SQL. Called by ./dev
+# demo, which has built the program. --keep leaves the service running.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,6 +12,11 @@ home=$(mktemp -d "${TMPDIR:-/tmp}/dicomlake-demo.XXXXXX")
 service=
 keep=
 [ "${1:-}" != --keep ] || keep=yes
+
+studies="SELECT studyInstanceUid, studyDate, seriesCount, instanceCount FROM study ORDER BY instanceCount DESC, studyInstanceUid"
+joined="SELECT i.modality, count(DISTINCT t.studyInstanceUid) AS studies, count(DISTINCT s.seriesInstanceUid) AS series,
+  count(*) AS instances FROM instance i JOIN series s USING (seriesInstanceUid)
+  JOIN study t ON t.studyInstanceUid = i.studyInstanceUid GROUP BY ALL ORDER BY instances DESC, modality LIMIT 8"
 
 stop() {
     if [ -n "$service" ] && kill -0 "$service" 2>/dev/null; then
@@ -55,8 +60,7 @@ title "The feed as three Delta tables: instance, series, study"
 step "$program" sync --home "$home"
 
 title "The tables are plain Delta Lake: DuckDB reads the folders, nothing of dicomlake is in its way"
-"$python" scripts/demo_tables.py "$home/tables/dicom" queries
-"$python" scripts/demo_tables.py "$home/tables/dicom" studies
+"$python" scripts/demo_tables.py "$home/tables/dicom"
 
 title "A second sync has nothing to do, and writes nothing"
 step "$program" sync --home "$home"
@@ -67,15 +71,27 @@ import collections, json, sys
 print(collections.Counter(json.loads(line)["studyInstanceUid"] for line in sys.stdin).most_common(1)[0][0])')
 step "$program" delete --home "$home" "$study" --yes
 step "$program" sync --home "$home"
-"$python" scripts/demo_tables.py "$home/tables/dicom" studies
+step "$program" sql --home "$home" --rows 4 "$studies"
 
-title "Three versions at one watermark: each table says itself up to which change it reaches"
-step "$program" table list --home "$home"
-"$program" table list --home "$home" --json | "$python" scripts/demo_tables.py - versions
 step "$program" table history study --home "$home"
 
 title "Index, files, feed and tables agree"
 step "$program" verify --home "$home"
+
+title "A lakehouse: the tables and the files under names of one's own, by shortcuts"
+step "$program" lakehouse create demo --home "$home" --description "what analysts ask"
+for table in instance series study; do
+    step "$program" shortcut add demo --home "$home" --to tables --name "$table" --connection home: --path "/dicom/$table"
+done
+step "$program" shortcut add demo --home "$home" --to files --name contoso-dicom-files --connection home: --path /dicom/AHDS
+step "$program" lakehouse show demo --home "$home"
+
+title "SQL over the three tables, at one state of the archive; Microsoft's article asks the second"
+step "$program" sql --home "$home" "$joined"
+step "$program" sql --home "$home" --rows 4 "SELECT sopInstanceUid, filePath FROM instance"
+title "From a row to its file"
+step "$program" sql --home "$home" --format jsonl \
+    "SELECT dicom_value(metadata, 'Rows') AS rows, file_url(filePath) AS url FROM instance WHERE modality = 'CT' LIMIT 2"
 
 if [ -n "$keep" ]; then
     trap - EXIT

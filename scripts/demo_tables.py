@@ -1,12 +1,8 @@
-"""What DuckDB sees in the tables of a home; a part of scripts/demo.sh.
+"""What DuckDB sees in the tables of a home, by the queries of Microsoft's article; a part of scripts/demo.sh.
 
-    demo_tables.py TABLES queries     the queries of Microsoft's article, word for word
-    demo_tables.py TABLES studies     counts per study
-    demo_tables.py - versions         what `dicomlake table list --json` says, from standard input:
-                                      each table's version and the change that it reaches to
+    demo_tables.py TABLES
 """
 
-import json
 import pathlib
 import sys
 
@@ -18,10 +14,6 @@ ROWS = 4  # shown of each answer
 WIDTH = 118  # of a line
 CELL = 12  # of a column
 ARTICLE = ["SELECT * FROM instance", "SELECT sopInstanceUid, filePath FROM instance"]
-STUDIES = (
-    "SELECT studyInstanceUid, studyDate, seriesCount, instanceCount FROM study"
-    " ORDER BY instanceCount DESC, studyInstanceUid"
-)
 
 
 def connect(folder):
@@ -58,23 +50,10 @@ def show(con, query, cell=CELL):
     print(f"({len(rows)} of {answer.num_rows} rows, {more})")
 
 
-def show_versions(tables):
-    for table in tables:
-        own = [app for app in table["applications"] if app.endswith(":" + table["table"])]
-        reached = ", ".join(str(table["applications"][app]) for app in own)
-        print(f"{table['table']:<9} version {table['version']:<3} has all changes up to {reached}")
-
-
 def main():
-    if sys.argv[2] == "versions":
-        show_versions(json.load(sys.stdin))
-        return
     con = connect(pathlib.Path(sys.argv[1]))
-    if sys.argv[2] == "queries":
-        show(con, ARTICLE[0])
-        show(con, ARTICLE[1], 57)
-    else:
-        show(con, STUDIES, 64)
+    show(con, ARTICLE[0])
+    show(con, ARTICLE[1], 57)
 
 
 main()

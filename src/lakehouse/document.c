@@ -115,13 +115,13 @@ static dl_status check_subpath(dl_str subpath, const char *where, dl_error *err)
 dl_status dl_shortcut_check(const dl_shortcut *shortcut, const char *where, dl_error *err)
 {
     char what[WHERE_SIZE + 32];
-    DL_TRY(check_shortcut_name(shortcut->name, where, err));
     if (!dl_str_eq(shortcut->connection, DL_STR(DL_LAKEHOUSE_HOME_CONNECTION))) {
         (void)snprintf(what, sizeof what, "%starget.connection", where);
         DL_TRY(dl_factory_name_check(shortcut->connection, what, err));
     }
     (void)snprintf(what, sizeof what, "%starget.", where);
-    return check_subpath(shortcut->subpath, what, err);
+    DL_TRY(check_subpath(shortcut->subpath, what, err));
+    return check_shortcut_name(shortcut->name, where, err); /* which may come from the sub path */
 }
 
 static dl_status check_unique(const dl_lakehouse *lakehouse, size_t i, dl_error *err)
