@@ -15,12 +15,10 @@ static const dl_cli_lakehouse_options defaults = {0};
 static const dl_cli_option options[] = {
     DL_CLI_FACTORY_OPTIONS(dl_cli_lakehouse_options, where),
     {"description", "TEXT", "create: a sentence for people", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, description), 0, 0},
-#ifdef DL_CLI_LAKEHOUSE_FILES
     {"lakehouse", "NAME", "files: of this lakehouse (default: the only one, or the home's own)", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, lakehouse), 0, 0},
     {"to", "FILE", "files: with get, where to write (default: the file's own name, here)", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, to), 0, 0},
     {"after", "NAME", "files: with ls, names after this one", DL_CLI_TEXT, 0, offsetof(dl_cli_lakehouse_options, after), 0, 0},
     {"limit", "N", "files: with ls, at most so many", DL_CLI_NUMBER, 0, offsetof(dl_cli_lakehouse_options, limit), 1, 1000000},
-#endif
 };
 /* clang-format on */
 
@@ -416,9 +414,7 @@ static const dl_cli_action actions[] = {
     {"list", "", 0, 0, DL_CLI_HOME_THERE, list},
     {"show", "[NAME [TABLE]]", 0, 2, DL_CLI_HOME_THERE, show},
     {"remove", "NAME...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, remove_some},
-#ifdef DL_CLI_LAKEHOUSE_FILES
     {"files", "ls|cat|get [PATH]...", 1, ARGS_LIMIT, DL_CLI_HOME_THERE, dl_cli_lakehouse_files},
-#endif
 };
 
 static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
@@ -431,7 +427,7 @@ const dl_cli_command dl_cli_lakehouse = {
     .name = "lakehouse",
     .synopsis = "ACTION [NAME]...",
     .summary = "Tables and files under names of one's own; what they hold.",
-    .details = "ACTION is create, list, show or remove.\n"
+    .details = "ACTION is create, list, show, remove or files (ls, cat, get).\n"
                "A home without one has all its tables in a lakehouse called home.\n"
                "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some shortcuts are broken.",
     .example = "dicomlake lakehouse show research instance",

@@ -121,9 +121,11 @@ def test_the_commands(place):
     root = next(s["folder"] for s in listed if s["name"] == "contoso-dicom-files")
     judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N2"]}"', place), stored)
     paths = judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N3"]}"', place), stored)
-    for uid, path in paths.items():
+    for i, path in enumerate(paths.values()):
         assert path.startswith("AHDS/")
         same(pydicom.dcmread(pathlib.Path(root).parent / path), stored)
+        shell(f'dicomlake lakehouse files get "{path}" --to "$OUT/{i}.dcm"', place)
+        same(pydicom.dcmread(pathlib.Path(place["OUT"]) / f"{i}.dcm"), stored)
     urls = facts('dicomlake sql --json "SELECT sopInstanceUid uid, file_url(filePath) url FROM instance"', place)
     assert {row["uid"] for row in urls} == set(stored)
     for row in urls:
