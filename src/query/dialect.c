@@ -294,9 +294,10 @@ static dl_before before_next(const reader *r, dl_word word, bool dotted)
     if (word.kind == DL_WORD_SYMBOL) {
         bool ends =
             dl_word_is_symbol(&r->lexer, word, ")") || dl_word_is_symbol(&r->lexer, word, "]");
-        return dl_word_is_symbol(&r->lexer, word, "::") ? DL_BEFORE_TYPE
-               : ends                                   ? DL_BEFORE_OPERATOR
-                                                        : DL_BEFORE_ELSE;
+        return dl_word_is_symbol(&r->lexer, word, "::")  ? DL_BEFORE_TYPE
+               : dl_word_is_symbol(&r->lexer, word, "*") ? DL_BEFORE_STAR
+               : ends                                    ? DL_BEFORE_OPERATOR
+                                                         : DL_BEFORE_ELSE;
     }
     if (dl_word_is(&r->lexer, word, "AS")) {
         return DL_BEFORE_AS;
@@ -312,7 +313,7 @@ static dl_status take_word(reader *r, dl_word word, bool *out_taken)
         return dl_error_set(r->err, DL_E_INVALID, "a quote or comment that begins here has no end");
     }
     if (word.kind == DL_WORD_NAME) {
-        DL_TRY(dl_dialect_refuse(&r->lexer, word, r->err));
+        DL_TRY(dl_dialect_refuse(&r->lexer, word, r->before, r->err));
         DL_TRY(take_travel(r, word, out_taken));
         return *out_taken ? DL_OK : take_spelling(r, word, out_taken);
     }

@@ -58,20 +58,23 @@ bool dl_dialect_time(dl_str text, int64_t *out_us);
  * DL_E_UNSUPPORTED, DL_E_INVALID, with `out_at`. */
 DL_NODISCARD dl_status dl_dialect_open(dl_lexer *lexer, dl_arena *arena, dl_dialect *out,
                                        size_t *out_at, dl_error *err);
-/** Words of Spark that have no equal: DL_E_UNSUPPORTED with what to write instead. `lexer` stands
- * behind `word`. */
-DL_NODISCARD dl_status dl_dialect_refuse(const dl_lexer *lexer, dl_word word, dl_error *err);
 /** What the words before a word make of its place. */
 typedef enum dl_before {
     DL_BEFORE_ELSE,
     DL_BEFORE_OPERATOR, /* an operand has ended: an operator may follow */
     DL_BEFORE_AS,       /* a type or an alias follows */
     DL_BEFORE_TYPE,     /* :: */
+    DL_BEFORE_STAR,     /* all columns, or times */
 } dl_before;
 
 /** Words of Spark that have an equal of another spelling: false when `word` is none. What is
  * replaced ends at `out_end`. `lexer` stands behind `word`. */
 bool dl_dialect_rename(const dl_lexer *lexer, dl_word word, dl_before before, dl_str *out_text,
                        size_t *out_end);
+
+/** Words of Spark that have no equal: DL_E_UNSUPPORTED with what to write instead. `lexer` stands
+ * behind `word`. */
+DL_NODISCARD dl_status dl_dialect_refuse(const dl_lexer *lexer, dl_word word, dl_before before,
+                                         dl_error *err);
 
 #endif

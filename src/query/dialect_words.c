@@ -257,42 +257,69 @@ static dl_status no_equal(const char *what, const char *hint, dl_error *err)
     return status;
 }
 
-static bool follows(const dl_lexer *lexer, const char *first, const char *second)
+/* What stands in brackets behind a word. */
+static dl_status refuse_call(const dl_lexer *lexer, dl_word word, dl_error *err)
 {
     dl_lexer ahead = *lexer;
-    dl_word word = dl_lexer_next(&ahead);
-    if (!dl_word_is(&ahead, word, first)) {
-        return false;
+    if (!dl_word_is_symbol(lexer, dl_lexer_next(&ahead), "(")) {
+        return DL_OK;
     }
-    return second == NULL || dl_word_is(&ahead, dl_lexer_next(&ahead), second);
-}
-
-dl_status dl_dialect_refuse(const dl_lexer *lexer, dl_word word, dl_error *err)
-{
-    if (dl_word_is(lexer, word, "LATERAL") && follows(lexer, "VIEW", NULL)) {
-        return no_equal("LATERAL VIEW",
-                        "write FROM t, (SELECT unnest(t.list) AS item) or SELECT explode(list)",
+    dl_word item = dl_lexer_next(&ahead);
+    if (dl_word_is(lexer, word, "EXISTS") && !begins_question(lexer, item)) {
+        return no_equal("EXISTS over a list",
+                        "write list_contains(list, x), or len(list_filter(list, x -> ...)) > 0",
                         err);
     }
-    if ((dl_word_is(lexer, word, "DISTRIBUTE") || dl_word_is(lexer, word, "CLUSTER") ||
-         dl_word_is(lexer, word, "SORT")) &&
-        follows(lexer, "BY", NULL)) {
-        return no_equal("DISTRIBUTE BY, CLUSTER BY or SORT BY", "write ORDER BY", err);
+    if (dl_word_is(lexer, word, "MAP") &&
+        (item.kind == DL_WORD_TEXT || item.kind == DL_WORD_NUMBER)) {
+        return no_equal("map(key, value, ...)", "write MAP {'key': value}", err);
     }
-    if (dl_word_is(lexer, word, "TRANSFORM") && follows(lexer, "USING", NULL)) {
-        return no_equal("TRANSFORM USING", "programs are never run by SQL", err);
-    }
-    if (dl_word_is(lexer, word, "STRUCT") || dl_word_is(lexer, word, "ARRAY") ||
-        dl_word_is(lexer, word, "MAP")) {
-        dl_lexer ahead = *lexer;
-        dl_word angle = dl_lexer_next(&ahead);
-        dl_word inner = dl_lexer_next(&ahead);
-        if (dl_word_is_symbol(lexer, angle, "<") && inner.kind == DL_WORD_NAME) {
-            return no_equal("a type in angle brackets",
-                            "write TEXT[], MAP(TEXT, INTEGER), STRUCT(a INTEGER)", err);
-        }
+    if (dl_word_is(lexer, word, "TABLESAMPLE") && dl_word_is(lexer, item, "BUCKET")) {
+        return no_equal("BUCKET", "write TABLESAMPLE (10 PERCENT) or TABLESAMPLE (5 ROWS)", err);
     }
     return DL_OK;
+}
+
+static dl_status refuse_type(const dl_lexer *lexer, dl_word word, dl_error *err)
+{
+    dl_lexer ahead = *lexer;
+    bool nested = dl_word_is(lexer, word, "STRUCT") || dl_word_is(lexer, word, "ARRAY") ||
+                  dl_word_is(lexer, word, "MAP");
+    if (nested && dl_word_is_symbol(lexer, dl_lexer_next(&ahead), "<") &&
+        dl_lexer_next(&ahead).kind == DL_WORD_NAME) {
+        return no_equal("a type in angle brackets",
+                        "write TEXT[], MAP(TEXT, INTEGER), STRUCT(a INTEGER)", err);
+    }
+    return DL_OK;
+}
+
+dl_status dl_dialect_refuse(const dl_lexer *lexer, dl_word word, dl_before before, dl_error *err)
+{
+    static const struct {
+        const char *first, *second, *what, *hint;
+    } pairs[] = {
+        {"LATERAL", "VIEW", "LATERAL VIEW",
+         "write SELECT explode(list) FROM t, or FROM t, (SELECT unnest(t.list) AS item)"},
+        {"DISTRIBUTE", "BY", "DISTRIBUTE BY", "write ORDER BY"},
+        {"CLUSTER", "BY", "CLUSTER BY", "write ORDER BY"},
+        {"SORT", "BY", "SORT BY", "write ORDER BY"},
+        {"TRANSFORM", "USING", "TRANSFORM USING", "programs are never run by SQL"},
+        {"WITH", "ROLLUP", "WITH ROLLUP", "write GROUP BY ROLLUP (a, b)"},
+        {"WITH", "CUBE", "WITH CUBE", "write GROUP BY CUBE (a, b)"},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(pairs); i++) {
+        dl_lexer ahead = *lexer;
+        if (dl_word_is(lexer, word, pairs[i].first) &&
+            dl_word_is(lexer, dl_lexer_next(&ahead), pairs[i].second) &&
+            /* WITH cube AS (...) names a query */
+            !dl_word_is(lexer, dl_lexer_next(&ahead), "AS")) {
+            return no_equal(pairs[i].what, pairs[i].hint, err);
+        }
+    }
+    if (before == DL_BEFORE_AS || before == DL_BEFORE_TYPE) {
+        DL_TRY(refuse_type(lexer, word, err));
+    }
+    return refuse_call(lexer, word, err);
 }
 
 /* ---- other spellings ---- */
@@ -352,6 +379,11 @@ bool dl_dialect_rename(const dl_lexer *lexer, dl_word word, dl_before before, dl
     follows_operand = follows_operand || dl_word_is_symbol(lexer, next, "(");
     if (operand && follows_operand) {
         return spell(operators, DL_COUNT_OF(operators), name, out_text);
+    }
+    if (before == DL_BEFORE_STAR && dl_word_is(lexer, word, "EXCEPT") &&
+        dl_word_is_symbol(lexer, next, "(")) {
+        *out_text = DL_STR("EXCLUDE");
+        return true;
     }
     if (operand && dl_word_is(lexer, word, "MINUS") &&
         (dl_word_is(lexer, next, "SELECT") || dl_word_is(lexer, next, "ALL") ||

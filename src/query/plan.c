@@ -73,6 +73,25 @@ static dl_status unknown(dl_plan_tree *tree, uint32_t node, dl_str what)
                         DL_STR_ARG(dl_str_slice(what, 0, 60)));
 }
 
+/* A macro's arguments are all that it takes; the engine's error for more tells nobody anything. */
+static dl_status check_spark(dl_plan_tree *tree, uint32_t node, dl_str name)
+{
+    uint32_t orders = dl_plan_get(tree, dl_plan_get(tree, node, "order_bys"), "orders");
+    if (!dl_plan_member_is(tree, node, "class", "WINDOW") &&
+        dl_plan_member_is_empty(tree, node, "distinct") &&
+        dl_plan_member_is_empty(tree, node, "filter") &&
+        tree->nodes[orders].first == DL_PLAN_NODE_NONE) {
+        return DL_OK;
+    }
+    dl_status status = dl_error_set(
+        tree->err, DL_E_UNSUPPORTED,
+        "%.*s takes neither DISTINCT nor ORDER BY nor FILTER nor OVER here", DL_STR_ARG(name));
+    dl_error_hint(tree->err,
+                  "write list(DISTINCT x) FILTER (x IS NOT NULL), approx_quantile(x, 0.5) "
+                  "OVER (...)");
+    return status;
+}
+
 static dl_status check_function(dl_plan_tree *tree, uint32_t node)
 {
     dl_str name = DL_STR_NONE;
@@ -81,8 +100,11 @@ static dl_status check_function(dl_plan_tree *tree, uint32_t node)
     DL_TRY(dl_plan_member_text(tree, node, "function_name", &name));
     bool is_table = dl_plan_member_is(tree, parent, "type", "TABLE_FUNCTION") &&
                     dl_plan_get(tree, parent, "function") == node;
-    return is_table ? dl_plan_allow_table_function(name, tree->err)
-                    : dl_plan_allow_function(name, tree->err);
+    if (is_table) {
+        return dl_plan_allow_table_function(name, tree->err);
+    }
+    DL_TRY(dl_plan_allow_function(name, tree->err));
+    return dl_functions_is_spark(name) ? check_spark(tree, node, name) : DL_OK;
 }
 
 static dl_status check_node(dl_plan_tree *tree, uint32_t node)

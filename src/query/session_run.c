@@ -224,7 +224,12 @@ static dl_status engine_error(running *run, duckdb_error_type type, const char *
     size_t at = SIZE_MAX;
     dl_status status = dl_engine_error(&run->query->engine, type, words, &at, err);
     if (at != SIZE_MAX && at >= run->wrap->before.len && run->dialect.kind != DL_DIALECT_DESCRIBE) {
-        place_in_sql(run, at - run->wrap->before.len);
+        at -= run->wrap->before.len;
+        place_in_sql(run, at);
+        bool quoted = at < run->dialect.sql.len && run->dialect.sql.ptr[at] == '"';
+        if (status == DL_E_INVALID && quoted) { /* Spark's texts */
+            dl_error_hint(err, "in double quotes stand names; text stands in 'single quotes'");
+        }
     }
     return status;
 }
