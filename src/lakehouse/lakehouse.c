@@ -304,7 +304,7 @@ typedef struct change {
     dl_arena *arena;
     dl_str name;
     const dl_lakehouse *lakehouse;
-    bool replace;
+    bool replace, added;
     const dl_shortcut *shortcut; /* NULL: remove the one of `kind` and `shortcut_name` */
     dl_shortcut_kind kind;
     dl_str shortcut_name;
@@ -420,16 +420,33 @@ dl_status dl_lakehouse_find(const dl_lakehouse *lakehouse, dl_shortcut_kind kind
     return DL_OK;
 }
 
+/** Another target; what is not ours stays with it. */
+static void replace_target(dl_shortcut *there, const dl_shortcut *by)
+{
+    there->connection = by->connection;
+    there->subpath = by->subpath;
+    if (by->other_json.len > 0) {
+        there->other_json = by->other_json;
+    }
+    if (by->target_other_json.len > 0) {
+        there->target_other_json = by->target_other_json;
+    }
+}
+
 static dl_status add_one(change *c, const names *n)
 {
     dl_lakehouse lakehouse;
     DL_TRY(get_from(c->factory, n, c->name, c->arena, &lakehouse, c->err));
     const dl_shortcut *there = dl_shortcut_find(&lakehouse, c->shortcut->kind, c->shortcut->name);
-    if (there != NULL) {
+    if (there != NULL && !c->replace) {
         (void)dl_error_set(c->err, DL_E_EXISTS, "there is a '%.*s' under %s already",
                            DL_STR_ARG(there->name), dl_shortcut_kind_name(there->kind));
         dl_error_hint(c->err, "choose another name, or remove that one first");
         return DL_E_EXISTS;
+    }
+    if (there != NULL) {
+        replace_target(&lakehouse.shortcuts[there - lakehouse.shortcuts], c->shortcut);
+        return store(c->factory, &lakehouse, c->arena, c->err);
     }
     dl_shortcut *all = dl_arena_alloc(c->arena, lakehouse.shortcut_count + 1, sizeof *all);
     if (all == NULL) {
@@ -438,27 +455,46 @@ static dl_status add_one(change *c, const names *n)
     memcpy(all, lakehouse.shortcuts, lakehouse.shortcut_count * sizeof *all);
     all[lakehouse.shortcut_count++] = *c->shortcut;
     lakehouse.shortcuts = all;
-    return store(c->factory, &lakehouse, c->arena, c->err);
+    DL_TRY(store(c->factory, &lakehouse, c->arena, c->err));
+    c->added = true;
+    return DL_OK;
+}
+
+static dl_status add_checked(change *c)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_LIMIT_BYTES);
+    dl_str base = DL_STR_NONE, below = DL_STR_NONE;
+    if (arena == NULL) {
+        return dl_error_set(c->err, DL_E_NOMEM, "lakehouse: out of memory");
+    }
+    DL_TRY(refuse_home(c->name, c->err));
+    DL_TRY(dl_shortcut_check(c->shortcut, "", c->err));
+    dl_status status = dl_shortcut_base(c->factory, c->shortcut, arena, &base, &below, c->err);
+    if (status == DL_E_UNSUPPORTED) { /* may be kept until there is a store for it */
+        dl_error_clear(c->err);
+    } else if (status != DL_OK) {
+        return status;
+    }
+    return locked(c, add_one);
 }
 
 dl_status dl_shortcut_add(dl_factory *factory, dl_str lakehouse, const dl_shortcut *shortcut,
                           dl_error *err)
 {
     change c = {.factory = factory, .name = lakehouse, .shortcut = shortcut, .err = err};
-    DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_LIMIT_BYTES);
-    dl_str base = DL_STR_NONE, below = DL_STR_NONE;
-    if (arena == NULL) {
-        return dl_error_set(err, DL_E_NOMEM, "lakehouse: out of memory");
+    return add_checked(&c);
+}
+
+dl_status dl_shortcut_put(dl_factory *factory, dl_str lakehouse, const dl_shortcut *shortcut,
+                          bool *out_new, dl_error *err)
+{
+    change c = {
+        .factory = factory, .name = lakehouse, .shortcut = shortcut, .replace = true, .err = err};
+    DL_TRY(add_checked(&c));
+    if (out_new != NULL) {
+        *out_new = c.added;
     }
-    DL_TRY(refuse_home(lakehouse, err));
-    DL_TRY(dl_shortcut_check(shortcut, "", err));
-    dl_status status = dl_shortcut_base(factory, shortcut, arena, &base, &below, err);
-    if (status == DL_E_UNSUPPORTED) { /* may be kept until there is a store for it */
-        dl_error_clear(err);
-    } else if (status != DL_OK) {
-        return status;
-    }
-    return locked(&c, add_one);
+    return DL_OK;
 }
 
 static dl_status remove_one(change *c, const names *n)

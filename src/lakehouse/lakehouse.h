@@ -90,6 +90,10 @@ DL_NODISCARD dl_status dl_lakehouse_remove(dl_factory *factory, dl_str name, dl_
  * hint has names alike), DL_E_INVALID, DL_E_LIMIT. */
 DL_NODISCARD dl_status dl_shortcut_add(dl_factory *factory, dl_str lakehouse,
                                        const dl_shortcut *shortcut, dl_error *err);
+/** As dl_shortcut_add, but one of that kind and name is replaced, in its place, with what it has
+ * beside what we know. `out_new` (may be NULL): there was none. */
+DL_NODISCARD dl_status dl_shortcut_put(dl_factory *factory, dl_str lakehouse,
+                                       const dl_shortcut *shortcut, bool *out_new, dl_error *err);
 DL_NODISCARD dl_status dl_shortcut_remove(dl_factory *factory, dl_str lakehouse,
                                           dl_shortcut_kind kind, dl_str name, dl_error *err);
 

@@ -175,16 +175,13 @@ dl_status dl_lake_shortcut_put(dl_api_request *r, dl_error *err)
                                   .subpath = r->values[DL_LAKE_VALUE_SUBPATH]};
     dl_error cause = {0};
     dl_lakehouse lake = {0};
+    bool is_new = true;
     DL_TRY(dl_lake_of(r, &lake, err)); /* that it is missing is 404, that a connection is 400 */
-    dl_status status = dl_shortcut_add(factory, r->name, &shortcut, &cause);
-    if (status == DL_E_EXISTS && dl_api_only_new(r)) {
+    dl_status status = dl_api_only_new(r)
+                           ? dl_shortcut_add(factory, r->name, &shortcut, &cause)
+                           : dl_shortcut_put(factory, r->name, &shortcut, &is_new, &cause);
+    if (status == DL_E_EXISTS) {
         return dl_api_refuse(r->x, 412, "There is a shortcut of this name already.");
-    }
-    if (status == DL_E_EXISTS) { /* what it is to become was checked before that was found */
-        dl_error_clear(&cause);
-        DL_TRY(dl_shortcut_remove(factory, r->name, shortcut.kind, shortcut.name, err));
-        DL_TRY(dl_shortcut_add(factory, r->name, &shortcut, err));
-        return send_shortcut(r, 200, err);
     }
     if (status != DL_OK) {
         cause.status = status == DL_E_NOT_FOUND ? DL_E_INVALID : status;
@@ -193,7 +190,7 @@ dl_status dl_lake_shortcut_put(dl_api_request *r, dl_error *err)
         }
         return cause.status;
     }
-    return send_shortcut(r, 201, err);
+    return send_shortcut(r, is_new ? 201 : 200, err);
 }
 
 dl_status dl_lake_shortcut_delete(dl_api_request *r, dl_error *err)

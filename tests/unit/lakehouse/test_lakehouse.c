@@ -505,6 +505,32 @@ TAP_CASE(unknown_members_survive_changes)
     TAP_EQ_STR(file_text("research"), canonical);
 }
 
+TAP_CASE(replacing_a_shortcut)
+{
+    begin();
+    make_document("research", canonical);
+    bool is_new = true;
+    dl_shortcut s = table_at("INSTANCE", "home:", "/other/instance");
+    TAP_OK(dl_shortcut_put(factory, DL_STR("research"), &s, &is_new, &err), err);
+    TAP_TRUE(!is_new);
+    dl_lakehouse l = get("research");
+    TAP_EQ_INT(l.shortcut_count, 2);
+    TAP_EQ_STR(l.shortcuts[0].name, "instance");
+    TAP_EQ_STR(l.shortcuts[0].connection, "home:");
+    TAP_EQ_STR(l.shortcuts[0].subpath, "/other/instance");
+    TAP_EQ_STR(l.shortcuts[0].other_json, "{\"colour\":\"red\"}");
+    TAP_EQ_STR(l.shortcuts[0].target_other_json, "{\"region\":[1,null]}");
+    s.name = DL_STR("new");
+    TAP_OK(dl_shortcut_put(factory, DL_STR("research"), &s, &is_new, &err), err);
+    TAP_TRUE(is_new);
+    s.connection = DL_STR("nobody");
+    is_new = false;
+    says(dl_shortcut_put(factory, DL_STR("research"), &s, &is_new, &err), DL_E_NOT_FOUND,
+         "no connection 'nobody'", "");
+    TAP_TRUE(!is_new);
+    TAP_EQ_STR(get("research").shortcuts[2].connection, "home:");
+}
+
 /* ---- several at once ---- */
 
 enum { WRITERS = 4, EACH = 25 };
@@ -633,6 +659,7 @@ int main(void)
     TAP_RUN(adding_and_removing);
     TAP_RUN(what_connections_can_be);
     TAP_RUN(unknown_members_survive_changes);
+    TAP_RUN(replacing_a_shortcut);
     TAP_RUN(processes_at_once_lose_nothing);
     TAP_RUN(a_change_waits_for_the_lock);
     TAP_RUN(each_allocation_fails_once);
