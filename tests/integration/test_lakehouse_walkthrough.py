@@ -13,7 +13,7 @@ import pytest
 from support import http
 from support.server import ROOT, Server, program, wait_for
 
-STEPS = ["0", *(f"H{i}" for i in range(1, 6)), "N2", "N3"]
+STEPS = ["0", *(f"H{i}" for i in range(1, 6)), "N1", "N2", "N3"]
 # The article's own two statements, to the letter.
 STATEMENTS = {"N2": "SELECT * FROM instance", "N3": "SELECT sopInstanceUid, filePath FROM instance"}
 IMAGES = ["CT_small.dcm", "MR_small.dcm", "waveform_ecg.dcm", "rtdose.dcm", "examples_palette.dcm"]
@@ -104,6 +104,19 @@ def judge_rows(rows, stored):
     return by_uid
 
 
+def judge_notebook(notebook, stored):
+    """A cell was run, and its rows stand below it."""
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert cells
+    for cell in cells:
+        (output,) = cell["outputs"]
+        assert output["output_type"] == "execute_result", output
+        assert cell["execution_count"] >= 1
+    shown = json.dumps(cells[-1]["outputs"])
+    assert any(uid in shown for uid in stored), shown[:2000]
+
+
 def same(got, stored):
     want = stored[got.SOPInstanceUID]
     assert got == want
@@ -120,6 +133,8 @@ def test_the_commands(place):
     assert [s["broken"] for s in listed] == [None] * 4
     root = next(s["folder"] for s in listed if s["name"] == "contoso-dicom-files")
     judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N2"]}"', place), stored)
+    kept = pathlib.Path(place["DICOMLAKE_HOME"]) / "lakehouse" / "research" / "notebooks" / "look.ipynb"
+    judge_notebook(json.loads(kept.read_text()), stored)
     paths = judge_rows(facts(f'dicomlake sql --json "{STATEMENTS["N3"]}"', place), stored)
     for i, path in enumerate(paths.values()):
         assert path.startswith("AHDS/")
@@ -180,14 +195,14 @@ def test_the_calls(place, tmp_path):
         client = http.Client(server.base)
         for step, _, calls in table():
             for text in calls:
-                answers[step] = call(client, text, place)
+                answers.setdefault(step, []).append(call(client, text, place))
             if step == "0":
                 runs = wait_for(lambda: runs_ended(client), 60, "the end of the run", every=0.1)
                 assert [run["status"] for run in runs] == ["Succeeded"], runs
         shown = [client.get(f"{PREFIX}/tables/{t}", {}, absolute=True).json() for t in ("instance", "series", "study")]
         judge_shown({"tables": shown}, stored)
-        judge_rows(answers["N2"].json(), stored)
-        for path in judge_rows(answers["N3"].json(), stored).values():
+        judge_rows(answers["N2"][-1].json(), stored)
+        for path in judge_rows(answers["N3"][0].json(), stored).values():
             file = client.get(f"{PREFIX}/files/contoso-dicom-files/{path.removeprefix('AHDS/')}", {}, absolute=True)
             assert file.status == 200, file
             target = tmp_path / "out" / "one.dcm"
