@@ -16,4 +16,7 @@ void dl_cli_worker_begin(void);
 dl_cli_exit dl_cli_worker_end(dl_cli *cli, dl_status status, int64_t rows,
                               const dl_query_place *place, const dl_error *err);
 
+/** `dicomlake worker cohort|notebook` (worker_run.c); `sql --worker` is the third. */
+extern const dl_cli_command dl_cli_worker;
+
 #endif

@@ -102,19 +102,19 @@ static void add_kind(command *c, const dl_child_options *options)
     switch (options->kind) {
     case DL_CHILD_STATEMENT:
         add(c, "sql");
+        add(c, "--worker");
         add_option(c, "--format", dl_query_format_name(options->format));
         break;
     case DL_CHILD_COHORT:
+        add(c, "worker");
         add(c, "cohort");
-        add(c, "save");
-        add(c, c->name);
+        add_option(c, "--name", c->name);
         break;
     case DL_CHILD_NOTEBOOK:
+        add(c, "worker");
         add(c, "notebook");
-        add(c, "run");
         break;
     }
-    add(c, "--worker");
 }
 
 static dl_status compose(const dl_child *child, const dl_child_options *options, command *c,

@@ -4,10 +4,10 @@
  *
  * The child is one of
  *
- *     dicomlake sql --worker --format F ...           stdin: the statement      stdout: its rows
- *     dicomlake cohort save NAME --worker ...         stdin: the statement      stdout: its facts
- *     dicomlake notebook run --worker ...             stdin: {"notebook": {...}, "parameters":
- *                                                     {...}}; stdout: the notebook as it is then
+ *     dicomlake sql --worker --format F ...         stdin: the statement     stdout: its rows
+ *     dicomlake worker cohort --name NAME ...       stdin: the statement     stdout: nothing
+ *     dicomlake worker notebook ...                 stdin: {"parameters": {...}, "notebook": {...}}
+ *                                                   stdout: the notebook as it is then
  *
  * where "..." is `--home HOME --lakehouse NAME --memory BYTES --limit ROWS --timeout Ns`. The last
  * line of its standard error is one JSON object, written after the last row: {"rows": N, ...}, or

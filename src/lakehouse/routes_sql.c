@@ -190,7 +190,6 @@ dl_status dl_lake_sql(dl_api_request *r, dl_error *err)
 
 /* ---- POST .../complete ---- */
 
-#ifdef DL_LAKE_COMPLETE
 dl_status dl_lake_complete(dl_api_request *r, dl_error *err)
 {
     dl_lakehouse lake = {0};
@@ -221,12 +220,6 @@ dl_status dl_lake_complete(dl_api_request *r, dl_error *err)
     dl_json_object_end(w);
     return dl_api_answer_send(r, &answer);
 }
-#else
-dl_status dl_lake_complete(DL_UNUSED dl_api_request *r, dl_error *err)
-{
-    return dl_error_set(err, DL_E_UNSUPPORTED, "Completion is not there yet.");
-}
-#endif
 
 /* ---- what is under way ---- */
 

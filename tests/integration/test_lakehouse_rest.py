@@ -581,3 +581,110 @@ def test_metrics_count_statements(ro):
     ro.rows("SELECT 1")
     ro.sql("SELECT nosuch FROM instance")
     assert (count("done"), count("failed")) == (before[0] + 1, before[1] + 1)
+
+
+# ---- cohorts ----
+
+
+def test_cohorts_are_saved_in_versions(server, ro):
+    path = "/lakehouses/home/cohorts/all"
+    statement = "SELECT studyInstanceUid, sopInstanceUid, filePath FROM instance"
+    first = ro.put(path, {"statement": statement})
+    assert first.status == 201, first
+    facts = first.json()
+    assert (facts["name"], facts["version"], facts["instances"]) == ("all", 1, FILES)
+    assert facts["reads"][0]["table"] == "instance" and facts["statement"] == statement
+    second = ro.put(path, {"statement": statement + " LIMIT 2"})
+    assert (second.json()["version"], second.json()["instances"]) == (2, 2)
+    assert ro.value(path)["version"] == 2 and ro.value(path + "?version=1")["instances"] == FILES
+    assert [(c["name"], c["version"]) for c in ro.all("/lakehouses/home/cohorts")] == [("all", 2)]
+    answer = ro.get(path + "/instances?version=1", {})
+    assert answer.type == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert {i["sopInstanceUid"] for i in lines} == {i.text("SOPInstanceUID") for i in server.instances}
+    assert set(lines[0]) == {"studyInstanceUid", "seriesInstanceUid", "sopInstanceUid", "filePath"}
+    found = problem(ro.put(path, {"statement": "SELECT *\nFROM nosuch"}), 400)
+    assert found["line"] == 2
+    problem(ro.put(path, {"statement": "SELECT modality FROM instance"}), 400, "sopInstanceUid")
+    problem(ro.put(path, {"statement": "DROP TABLE instance"}), 403)
+    assert ro.value(path)["version"] == 2
+    problem(ro.get(path + "?version=9", {}), 404)
+    assert ro.delete(path).status == 204
+    problem(ro.delete(path), 404)
+
+
+# ---- notebooks ----
+
+
+def cell(source, kind="code", **more):
+    made = {"cell_type": kind, "id": f"c{abs(hash(source)) % 10**9}", "metadata": {}, "source": source}
+    if kind == "code":
+        made |= {"outputs": [], "execution_count": None}
+    return {**made, **more}
+
+
+def notebook(*cells):
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": list(cells)}
+
+
+def test_notebooks_are_kept_and_run(server, ro):
+    path = "/lakehouses/home/notebooks/first"
+    told = cell("wanted = 'OT'", metadata={"tags": ["parameters"]})
+    made = notebook(
+        cell("# Title", "markdown"),
+        told,
+        cell("SELECT count(*) AS n FROM instance WHERE modality = {{wanted}}"),
+    )
+    assert ro.put(path, made).status == 201
+    assert ro.put(path, made).status == 200
+    problem(ro.put(path, made, {"If-None-Match": "*"}), 412)
+    assert [n["name"] for n in ro.all("/lakehouses/home/notebooks")] == ["first"]
+    kept = ro.value(path)
+    ran = ro.post(path + "/run")
+    assert ran.status == 200 and ran.headers["Statement-Id"], ran
+    outputs = ran.json()["cells"][2]["outputs"]
+    assert str(FILES) in "".join(outputs[0]["data"]["text/plain"]), outputs
+    none = ro.post(path + "/run", {"parameters": {"wanted": "nothing"}}).json()
+    assert "0" in "".join(none["cells"][2]["outputs"][0]["data"]["text/plain"])
+    assert ro.value(path) == kept  # it is answered, not kept
+    problem(ro.post(path + "/run", {"parameters": {"nosuch": 1}}), 400, "nosuch")
+    problem(ro.post(path + "/run", {"parameters": {"wanted": [1]}}), 400, "wanted")
+    assert ro.delete(path).status == 204
+    problem(ro.post(path + "/run"), 404)
+    problem(ro.get(path, {}), 404)
+
+
+def test_wrong_notebooks(ro):
+    path = "/lakehouses/home/notebooks/wrong"
+    problem(ro.put(path, {"nbformat": 3}), 422)
+    problem(ro.put(path, {"nbformat": 4}), 400)
+    problem(ro.put(path, b"[]"), 400)
+    problem(ro.put("/lakehouses/home/notebooks/a.b", notebook()), 400, "notebook")
+    assert ro.put(path, notebook(cell("SELECT nosuch FROM instance"))).status == 201
+    ran = ro.post(path + "/run").json()
+    assert ran["cells"][0]["outputs"][0]["output_type"] == "error"
+    assert ro.delete(path).status == 204
+
+
+def test_a_notebook_is_cancelled_when_its_client_goes_away(server, ro):
+    path = "/lakehouses/home/notebooks/endless"
+    assert ro.put(path, notebook(cell(ENDLESS))).status == 201
+    made = http.client.HTTPConnection(urllib.parse.urlsplit(ro.base).netloc, timeout=60)
+    made.request("POST", f"/lakehouse{path}/run", "{}", JSON)
+    wait_for(lambda: children(server), 20, "the process")
+    assert ro.running()[0]["kind"] == "notebook"
+    made.sock.shutdown(socket.SHUT_RDWR)
+    made.close()
+    wait_for(lambda: not children(server), 1, "the end of the process")
+    assert ro.delete(path).status == 204
+
+
+# ---- completion ----
+
+
+def test_words_complete(ro):
+    found = ro.post("/lakehouses/home/complete", {"statement": "SELECT * FROM inst"}).json()
+    assert found["from"] == 14 and "instance" in found["words"]
+    found = ro.post("/lakehouses/home/complete", {"statement": "SELECT moda FROM instance", "at": 11}).json()
+    assert found["from"] == 7 and "modality" in found["words"]
+    problem(ro.post("/lakehouses/home/complete", {"statement": "x", "at": -1}), 400, "at")

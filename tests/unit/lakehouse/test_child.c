@@ -208,7 +208,7 @@ TAP_CASE(rows_come_and_end)
     expect(pool, "SELECT 1", "8");
     expect(pool, "noise", "rows");
     expect(pool, "words",
-           "sql --format csv --worker --home /some/home --lakehouse research --memory 1073741824 "
+           "sql --worker --format csv --home /some/home --lakehouse research --memory 1073741824 "
            "--limit 100000000 --timeout 600s ");
     dl_children_destroy(pool);
 }
@@ -250,7 +250,7 @@ TAP_CASE(limits_are_the_smaller_ones)
                                   .limits = {.memory_bytes = 999, .rows = 101, .time_ms = 60000}};
     TAP_OK(dl_child_start(pool, &one, &child, NULL, &err), err);
     TAP_OK(read_all(child, got, sizeof got, &len, &err), err);
-    TAP_EQ_STR(dl_str_of(got), "sql --format json --worker --home h --lakehouse l --memory 999 "
+    TAP_EQ_STR(dl_str_of(got), "sql --worker --format json --home h --lakehouse l --memory 999 "
                                "--limit 100 --timeout 60s ");
     dl_child_destroy(child);
     dl_children_destroy(pool);
@@ -261,8 +261,8 @@ TAP_CASE(other_kinds_have_other_words)
     static const struct {
         dl_child_kind kind;
         const char *want;
-    } cases[] = {{DL_CHILD_COHORT, "cohort save lungs --worker --home h "},
-                 {DL_CHILD_NOTEBOOK, "notebook run --worker --home h "}};
+    } cases[] = {{DL_CHILD_COHORT, "worker cohort --name lungs --home h "},
+                 {DL_CHILD_NOTEBOOK, "worker notebook --home h "}};
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         char got[4096] = "";
         size_t len = 0;
