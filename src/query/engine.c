@@ -60,15 +60,13 @@ static dl_status set_config(const dl_engine *engine, duckdb_config config, const
 static dl_status configure(const dl_engine *engine, const dl_query_options *options,
                            duckdb_config config, dl_error *err)
 {
-    char memory[NUMBER_SIZE], temp[NUMBER_SIZE], threads[NUMBER_SIZE];
+    char memory[NUMBER_SIZE], threads[NUMBER_SIZE];
     snprintf(memory, sizeof(memory), "%lluB", (unsigned long long)engine->memory_bytes);
-    snprintf(temp, sizeof(temp), "%lluB", (unsigned long long)engine->temp_bytes);
     snprintf(threads, sizeof(threads), "%u", options->limits.threads);
     const setting settings[] = {
         {"memory_limit", memory},
         {"threads", options->limits.threads == 0 ? NULL : threads},
         {"temp_directory", engine->temp_bytes == 0 ? "" : options->temp_folder},
-        {"max_temp_directory_size", temp},
         {"preserve_insertion_order", "true"},
         {"errors_as_json", "true"}, /* dl_engine_error takes them apart */
         {"autoinstall_known_extensions", "false"},
@@ -101,6 +99,16 @@ static dl_status open_database(dl_engine *engine, const dl_query_options *option
     return status;
 }
 
+/* What DuckDB takes in only once it runs; the bound of the temporary folder is one of these. */
+static dl_status set_running(dl_engine *engine, dl_error *err)
+{
+    char sql[96];
+    (void)snprintf(sql, sizeof(sql), "SET GLOBAL max_temp_directory_size = '%lluB'",
+                   (unsigned long long)engine->temp_bytes);
+    DL_TRY(dl_engine_exec(engine, dl_str_of(sql), err));
+    return dl_engine_exec(engine, DL_STR("SET GLOBAL TimeZone = 'UTC'"), err);
+}
+
 dl_status dl_engine_start(dl_engine *engine, const dl_query_options *options, dl_error *err)
 {
     DL_ASSERT(engine->database == NULL);
@@ -118,7 +126,7 @@ dl_status dl_engine_start(dl_engine *engine, const dl_query_options *options, dl
         status = dl_error_set(err, DL_E_NOMEM, "sql: no connection to libduckdb");
     }
     if (status == DL_OK) {
-        status = dl_engine_exec(engine, DL_STR("SET GLOBAL TimeZone = 'UTC'"), err);
+        status = set_running(engine, err);
     }
     if (status != DL_OK) {
         dl_engine_stop(engine);

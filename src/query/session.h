@@ -101,7 +101,7 @@ typedef struct dl_value_type {
     dl_str *names;        /* of a STRUCT's or UNION's members, of an ENUM's values */
     const struct dl_value_type *children;
     size_t child_count;
-    uint64_t array_size;
+    uint64_t array_size; /* of ARRAY; width of DECIMAL; values of ENUM */
 } dl_value_type;
 
 /** Takes `type` (destroys it). Errors: DL_E_UNSUPPORTED (types that have no text here), DL_E_LIMIT

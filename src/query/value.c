@@ -41,8 +41,10 @@ bool dl_value_is_null(const dl_engine_api *api, const dl_value *value)
 
 typedef unsigned __int128 wide;
 
-/* Digits, with a point before the last `scale` of them. */
-static dl_status put_wide(dl_buf *out, wide size, bool negative, unsigned scale, dl_error *err)
+/* Digits, with a point before the last `scale` of them. A DECIMAL that has no digits before the
+ * point has none there either: ".05". */
+static dl_status put_wide(dl_buf *out, wide size, bool negative, unsigned scale, bool bare,
+                          dl_error *err)
 {
     char text[HUGE_TEXT_SIZE];
     size_t at = sizeof(text);
@@ -54,16 +56,19 @@ static dl_status put_wide(dl_buf *out, wide size, bool negative, unsigned scale,
         text[--at] = (char)('0' + (int)(size % 10));
         size /= 10;
         digits++;
-    } while (size > 0 || digits <= scale);
+    } while (size > 0 || digits < scale + (bare ? 0 : 1));
+    if (bare && scale > 0) {
+        text[--at] = '.';
+    }
     if (negative) {
         text[--at] = '-';
     }
     return dl_buf_append(out, text + at, sizeof(text) - at, err);
 }
 
-static dl_status put_signed(dl_buf *out, __int128 number, unsigned scale, dl_error *err)
+static dl_status put_signed(dl_buf *out, __int128 number, unsigned scale, bool bare, dl_error *err)
 {
-    return put_wide(out, number < 0 ? -(wide)number : (wide)number, number < 0, scale, err);
+    return put_wide(out, number < 0 ? -(wide)number : (wide)number, number < 0, scale, bare, err);
 }
 
 static __int128 huge_of(duckdb_hugeint number)
@@ -116,7 +121,17 @@ static wide unsigned_huge(const dl_engine_api *api, const dl_value *value)
 
 /* ---- floating point ---- */
 
-/* DuckDB's spelling of what dl_number_format has: "1.0" for "1", "1e-05" for "0.00001". */
+/* 0.0000x, which dl_number_format leaves plain: DuckDB's plain notation ends at 1e-4. */
+static dl_status put_small(dl_buf *out, bool negative, dl_str digits, dl_error *err)
+{
+    digits = dl_str_slice(digits, sizeof("0.0000") - 1, digits.len);
+    return dl_buf_printf(out, err, "%s%c%s%.*se-05", negative ? "-" : "", digits.ptr[0],
+                         digits.len > 1 ? "." : "",
+                         DL_STR_ARG(dl_str_slice(digits, 1, digits.len)));
+}
+
+/* DuckDB's spelling of what dl_number_format has: "1.0" for "1". Of a FLOAT from 1e7 on all digits
+ * are given, where DuckDB puts zeros for some. */
 static dl_status put_real(dl_buf *out, double number, bool is_float, dl_error *err)
 {
     if (isnan(number)) {
@@ -129,6 +144,10 @@ static dl_status put_real(dl_buf *out, double number, bool is_float, dl_error *e
     size_t len =
         is_float ? dl_number_format_float((float)number, text) : dl_number_format(number, text);
     dl_str digits = {text, len};
+    dl_str unsigned_digits = number < 0 ? dl_str_slice(digits, 1, len) : digits;
+    if (dl_str_starts(unsigned_digits, DL_STR("0.0000"))) {
+        return put_small(out, number < 0, unsigned_digits, err);
+    }
     DL_TRY(dl_buf_append_str(out, digits, err));
     if (dl_str_find(digits, '.') < 0 && dl_str_find(digits, 'e') < 0) {
         return dl_buf_append_str(out, DL_STR(".0"), err);
@@ -153,20 +172,14 @@ static void date_of(int64_t days, int64_t *out_year, int *out_month, int *out_da
     *out_year = year_of_era + (era * 400) + (*out_month <= 2);
 }
 
-/* The year before 1 is "0001 (BC)", said behind what follows the date. */
-static dl_status put_days(dl_buf *out, int64_t days, bool *out_bc, dl_error *err)
+/* The year before 1 is "0001 (BC)". */
+static dl_status put_days(dl_buf *out, int64_t days, dl_error *err)
 {
     int64_t year = 0;
     int month = 0, day = 0;
     date_of(days, &year, &month, &day);
-    *out_bc = year <= 0;
-    return dl_buf_printf(out, err, "%04lld-%02d-%02d", (long long)(year <= 0 ? 1 - year : year),
-                         month, day);
-}
-
-static dl_status put_bc(dl_buf *out, bool bc, dl_error *err)
-{
-    return bc ? dl_buf_append_str(out, DL_STR(" (BC)"), err) : DL_OK;
+    return dl_buf_printf(out, err, "%04lld-%02d-%02d%s", (long long)(year <= 0 ? 1 - year : year),
+                         month, day, year <= 0 ? " (BC)" : "");
 }
 
 /* Zeros at the end of the fraction are left out, and the point when there is nothing behind it. */
@@ -195,9 +208,7 @@ static dl_status put_date(dl_buf *out, int32_t days, dl_error *err)
     if (days == INT32_MAX || days == -INT32_MAX) {
         return dl_buf_append_str(out, days < 0 ? DL_STR("-infinity") : DL_STR("infinity"), err);
     }
-    bool bc = false;
-    DL_TRY(put_days(out, days, &bc, err));
-    return put_bc(out, bc, err);
+    return put_days(out, days, err);
 }
 
 static int64_t units_of(duckdb_type type)
@@ -230,14 +241,13 @@ static dl_status put_timestamp(dl_buf *out, int64_t units, duckdb_type type, dl_
         days--;
         rest += per_day;
     }
-    bool bc = false;
-    DL_TRY(put_days(out, days, &bc, err));
+    DL_TRY(put_days(out, days, err));
     DL_TRY(dl_buf_append_char(out, ' ', err));
     DL_TRY(put_clock(out, rest, per_second, err));
     if (type == DUCKDB_TYPE_TIMESTAMP_TZ) {
-        DL_TRY(dl_buf_append_str(out, DL_STR("+00"), err)); /* the engine's zone is UTC */
+        return dl_buf_append_str(out, DL_STR("+00"), err); /* the engine's zone is UTC */
     }
-    return put_bc(out, bc, err);
+    return DL_OK;
 }
 
 /* ---- texts and the like ---- */
@@ -310,7 +320,8 @@ static dl_status put_decimal(const dl_engine_api *api, const dl_value *value, dl
     if (!integer_of(api, value, value->type->internal, &number)) {
         return dl_error_set(err, DL_E_UNSUPPORTED, "sql: a decimal of an unknown width");
     }
-    return put_signed(out, number, value->type->scale, err);
+    return put_signed(out, number, value->type->scale,
+                      value->type->array_size == value->type->scale, err);
 }
 
 static dl_status put_time(const dl_engine_api *api, const dl_value *value, dl_buf *out,
@@ -337,13 +348,13 @@ dl_status dl_value_put_plain(const dl_engine_api *api, const dl_value *value, dl
 {
     __int128 number = 0;
     if (integer_of(api, value, value->type->id, &number)) {
-        return put_signed(out, number, 0, err);
+        return put_signed(out, number, 0, false, err);
     }
     switch ((int)value->type->id) {
     case DUCKDB_TYPE_BOOLEAN:
         return dl_buf_append_str(out, TAKE(uint8_t, value) ? DL_STR("true") : DL_STR("false"), err);
     case DUCKDB_TYPE_UHUGEINT:
-        return put_wide(out, unsigned_huge(api, value), false, 0, err);
+        return put_wide(out, unsigned_huge(api, value), false, 0, false, err);
     case DUCKDB_TYPE_FLOAT:
         return put_real(out, (double)TAKE(float, value), true, err);
     case DUCKDB_TYPE_DOUBLE:

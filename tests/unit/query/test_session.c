@@ -1,10 +1,14 @@
 #include "delta/tables.h"
-#include "query/query.h"
+#include "query/session.h"
 
 #include "tap.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { TEXT_SIZE = 65536 };
 
@@ -114,8 +118,680 @@ TAP_CASE(statements_of_all_kinds)
     end();
 }
 
+/* ---- wrong statements ---- */
+
+static const struct {
+    const char *name, *sql;
+    dl_status status;
+    const char *message, *hint; /* what they hold */
+    uint32_t line, column;      /* 0: nowhere */
+} wrong[] = {
+    /* clang-format off */
+    {"empty", "", DL_E_INVALID, "no statement", "SHOW TABLES", 0, 0},
+    {"a comment alone", " -- nothing\n", DL_E_INVALID, "no statement", "", 0, 0},
+    {"a table that is not there", "SELECT *\nFROM aa", DL_E_INVALID, "no table aa", "did you mean a?", 2, 6},
+    {"nothing like it", "SELECT * FROM patients", DL_E_INVALID, "no table patients", "there is a, b", 1, 15},
+    {"another schema", "SELECT * FROM other.a", DL_E_INVALID, "no table other.a", "did you mean lake.a?", 1, 15},
+    {"a column that is not there", "SELECT \xc3\xa9, idd FROM a", DL_E_INVALID, "not found", "", 1, 8},
+    {"a column like another", "SELECT\n  '\xc3\xa9', idd FROM a", DL_E_INVALID, "\"idd\" not found", "did you mean id", 2, 8},
+    {"syntax", "SELECT 1 FROM a WHERE", DL_E_INVALID, "syntax error at end", "", 1, 22},
+    {"two statements", "SELECT 1; SELECT 2", DL_E_DENIED, "", "", 1, 11},
+    {"a parameter", "SELECT $1", DL_E_UNSUPPORTED, "parameter", "", 0, 0},
+    {"a conversion", "SELECT CAST(partitionName AS INT) FROM a", DL_E_INVALID, "converted to INT32", "try_cast", 1, 8},
+    {"a table with a cause", "SELECT * FROM gone", DL_E_NOT_FOUND, "gone cannot be read: no lease", "", 1, 15},
+    {"DESCRIBE of nothing", "DESCRIBE aa", DL_E_NOT_FOUND, "no table aa", "did you mean a?", 0, 0},
+    {"nested too deep", NULL, DL_E_LIMIT, "nested too deep", "", 0, 0},
+    /* clang-format on */
+};
+
+static char deep[60000];
+
+TAP_CASE(wrong_statements_have_their_place_and_a_suggestion)
+{
+    begin();
+    dl_query_table names[3] = {f.names[0], f.names[1]};
+    names[2] = (dl_query_table){.name = DL_STR("gone"), .broken = DL_STR("no lease")};
+    f.options.tables = names;
+    f.options.table_count = 3;
+    open_session();
+    (void)snprintf(deep, sizeof deep, "SELECT ");
+    memset(deep + 7, '(', 25000);
+    deep[25007] = '1';
+    memset(deep + 25008, ')', 25000);
+    for (size_t i = 0; i < DL_COUNT_OF(wrong); i++) {
+        TAP_ROW_BEGIN();
+        TAP_STATUS(ask_for(wrong[i].sql == NULL ? deep : wrong[i].sql), wrong[i].status);
+        if (strstr(f.err.message, wrong[i].message) == NULL ||
+            strstr(f.err.hint, wrong[i].hint) == NULL) {
+            TAP_FAIL("'%s' hint '%s'", f.err.message, f.err.hint);
+        }
+        if (wrong[i].sql != NULL) {
+            TAP_EQ_INT(f.place.line, wrong[i].line);
+            TAP_EQ_INT(f.place.column, wrong[i].column);
+            TAP_TRUE((f.place.at == SIZE_MAX) == (wrong[i].line == 0));
+        }
+        TAP_ROW_END(wrong[i].name);
+    }
+    TAP_ROW_BEGIN();
+    ASK("SELECT count(*) FROM a", "5000");
+    end();
+}
+
+/* ---- values ---- */
+
+/* Each is asked beside its cast to VARCHAR, and beside the name of its type. */
+static const char *const values[] = {
+    "true",
+    "false",
+    "1::TINYINT",
+    "(-128)::TINYINT",
+    "32767::SMALLINT",
+    "(-2147483648)::INTEGER",
+    "9223372036854775807",
+    "(-9223372036854775808)::BIGINT",
+    "255::UTINYINT",
+    "65535::USMALLINT",
+    "4294967295::UINTEGER",
+    "18446744073709551615::UBIGINT",
+    "170141183460469231731687303715884105727::HUGEINT",
+    "(-170141183460469231731687303715884105728)::HUGEINT",
+    "340282366920938463463374607431768211455::UHUGEINT",
+    "0::UHUGEINT",
+    "1.5::FLOAT",
+    "0.1::FLOAT",
+    "3.4028235e38::FLOAT",
+    "1e-45::FLOAT",
+    "'nan'::FLOAT",
+    "1.0::DOUBLE",
+    "0.0::DOUBLE",
+    "(-0.0)::DOUBLE",
+    "1e15::DOUBLE",
+    "1e16::DOUBLE",
+    "1e17::DOUBLE",
+    "0.0001::DOUBLE",
+    "0.00001::DOUBLE",
+    "0.000012345::DOUBLE",
+    "1e-6::DOUBLE",
+    "-1.25e-7::DOUBLE",
+    "123456789012345680::DOUBLE",
+    "5e-324::DOUBLE",
+    "1.7976931348623157e308::DOUBLE",
+    "'inf'::DOUBLE",
+    "'-inf'::DOUBLE",
+    "'nan'::DOUBLE",
+    "1e100::DOUBLE",
+    "9007199254740993::DOUBLE",
+    "0.5::DECIMAL(4,1)",
+    "-0.05::DECIMAL(4,2)",
+    "12345.678::DECIMAL(18,3)",
+    "7::DECIMAL(9,0)",
+    "-99999999999999999999999999999999999.999::DECIMAL(38,3)",
+    "0::DECIMAL(38,38)",
+    "1.50::DECIMAL(3,2)",
+    "''",
+    "'text'",
+    "'twelve bytes'",
+    "'thirteen byte'",
+    "'\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80'",
+    "chr(0) || 'a'",
+    "DATE '2026-02-28'",
+    "DATE '0001-01-01'",
+    "DATE '9999-12-31'",
+    "DATE '0044-03-15 (BC)'",
+    "DATE '1600-02-29'",
+    "DATE '294247-01-10'",
+    "DATE 'infinity'",
+    "DATE '-infinity'",
+    "DATE '1969-12-31'",
+    "TIME '00:00:00'",
+    "TIME '23:59:59.999999'",
+    "TIME '08:30:00.5'",
+    "TIME '24:00:00'",
+    "TIMETZ '08:30:00.5+02'",
+    "TIMETZ '23:59:59-05:30'",
+    "TIMESTAMP '2026-01-05 08:00:00'",
+    "TIMESTAMP '2026-01-05 08:00:00.000001'",
+    "TIMESTAMP '1969-12-31 23:59:59.9'",
+    "TIMESTAMP '0044-03-15 (BC) 01:02:03'",
+    "TIMESTAMP 'infinity'",
+    "TIMESTAMP '-infinity'",
+    "TIMESTAMPTZ '2026-01-05 08:00:00.123+01'",
+    "TIMESTAMPTZ '0044-03-15 (BC) 01:02:03+00'",
+    "TIMESTAMPTZ 'infinity'",
+    "TIMESTAMP_S '2026-01-05 08:00:01'",
+    "TIMESTAMP_MS '2026-01-05 08:00:00.12'",
+    "TIMESTAMP_NS '2026-01-05 08:00:00.123456789'",
+    "TIMESTAMP_NS '1969-12-31 23:59:59.9999'",
+    "INTERVAL '1 year 2 days 03:04:05.6'",
+    "INTERVAL '-3 months'",
+    "'eeccb8c5-9943-b2bb-bb5e-222f4e14b687'::UUID",
+    "'00000000-0000-0000-0000-000000000000'::UUID",
+    "'101'::BIT",
+    "'0110110101'::BIT",
+    "'sad'::ENUM('happy', 'sad')",
+    "'[1, 2]'::JSON",
+    "NULL::INTEGER",
+    "0.05::DECIMAL(2,2)",
+    "-0.5::DECIMAL(1,1)",
+};
+
+TAP_CASE(values_are_spelled_as_the_engine_casts_them)
+{
+    begin();
+    for (size_t i = 0; i < DL_COUNT_OF(values); i++) {
+        char sql[512];
+        TAP_ROW_BEGIN();
+        (void)snprintf(sql, sizeof sql, "SELECT %s, CAST(%s AS VARCHAR), typeof(%s)", values[i],
+                       values[i], values[i]);
+        dl_error err = {0};
+        DL_AUTO(dl_query_result) result = NULL;
+        size_t rows = 0;
+        TAP_OK(dl_query_run(f.query, dl_str_of(sql), &result, NULL, &err), err);
+        if (result != NULL) {
+            TAP_OK(dl_query_next(result, &rows, &err), err);
+        }
+        if (rows == 1) {
+            DL_AUTO_BUF ours, theirs, type;
+            dl_buf_init(&ours, 1000);
+            dl_buf_init(&theirs, 1000);
+            dl_buf_init(&type, 1000);
+            TAP_OK(dl_query_put_text(result, 0, 0, &ours, &err), err);
+            TAP_OK(dl_query_put_text(result, 1, 0, &theirs, &err), err);
+            TAP_OK(dl_query_put_text(result, 2, 0, &type, &err), err);
+            TAP_TRUE(dl_query_is_null(result, 0, 0) == dl_query_is_null(result, 1, 0));
+            if (!dl_str_eq(dl_buf_str(&ours), dl_buf_str(&theirs))) {
+                TAP_FAIL("'%.*s', not '%.*s'", DL_STR_ARG(dl_buf_str(&ours)),
+                         DL_STR_ARG(dl_buf_str(&theirs)));
+            }
+            if (!dl_str_eq(dl_query_column_at(result, 0)->type, dl_buf_str(&type))) {
+                TAP_FAIL("type '%.*s', not '%.*s'", DL_STR_ARG(dl_query_column_at(result, 0)->type),
+                         DL_STR_ARG(dl_buf_str(&type)));
+            }
+        } else {
+            TAP_FAIL("%zu rows", rows);
+        }
+        TAP_ROW_END(values[i]);
+    }
+    TAP_ROW_BEGIN();
+    end();
+}
+
+/* Texts of a statement's two columns must be the same in every row. */
+static void expect_same(const char *sql, size_t want_rows)
+{
+    dl_error err = {0};
+    DL_AUTO(dl_query_result) result = NULL;
+    TAP_OK(dl_query_run(f.query, dl_str_of(sql), &result, NULL, &err), err);
+    size_t rows = 0, seen = 0;
+    while (result != NULL && dl_query_next(result, &rows, &err) == DL_OK && rows > 0) {
+        for (size_t i = 0; i < rows; i++) {
+            DL_AUTO_BUF one, two;
+            dl_buf_init(&one, 1000);
+            dl_buf_init(&two, 1000);
+            TAP_OK(dl_query_put_text(result, 0, i, &one, &err), err);
+            TAP_OK(dl_query_put_text(result, 1, i, &two, &err), err);
+            if (!dl_str_eq(dl_buf_str(&one), dl_buf_str(&two))) {
+                TAP_FAIL("'%.*s', not '%.*s'", DL_STR_ARG(dl_buf_str(&one)),
+                         DL_STR_ARG(dl_buf_str(&two)));
+                return;
+            }
+        }
+        seen += rows;
+    }
+    TAP_EQ_INT(seen, want_rows);
+}
+
+TAP_CASE(many_values_are_spelled_as_the_engine_casts_them)
+{
+    begin();
+    expect_same("SELECT x, x::VARCHAR FROM (SELECT ((hash(i) % 1000000007) / 1000.0 - 500000) * "
+                "pow(10, (i % 600) - 300) AS x FROM range(40000) t(i))",
+                40000);
+    expect_same("SELECT x, x::VARCHAR FROM (SELECT (((hash(i) % 1000007) / 100.0 - 5000) * "
+                "pow(10, (i % 30) - 28))::FLOAT AS x FROM range(20000) t(i))",
+                20000);
+    expect_same(
+        "SELECT x, x::VARCHAR FROM (SELECT DATE '0001-01-01' + ((i * 337) % 3652000)::INT AS x "
+        "FROM range(20000) t(i))",
+        20000);
+    expect_same(
+        "SELECT x, x::VARCHAR FROM (SELECT make_timestamp(((hash(i) % 200000000000000000) - "
+        "100000000000000000::HUGEINT)::BIGINT) AS x FROM range(20000) t(i))",
+        20000);
+    end();
+}
+
+static const struct {
+    const char *sql, *json;
+    dl_query_kind kind;
+} jsons[] = {
+    /* clang-format off */
+    {"true", "true", DL_QUERY_BOOL},
+    {"42", "42", DL_QUERY_INTEGER},
+    {"9007199254740992", "9007199254740992", DL_QUERY_INTEGER},
+    {"9007199254740994", "\"9007199254740994\"", DL_QUERY_INTEGER},
+    {"-9007199254740994", "\"-9007199254740994\"", DL_QUERY_INTEGER},
+    {"1.25::DOUBLE", "1.25", DL_QUERY_NUMBER},
+    {"1::DOUBLE", "1.0", DL_QUERY_NUMBER},
+    {"'nan'::DOUBLE", "null", DL_QUERY_NUMBER},
+    {"'-inf'::FLOAT", "null", DL_QUERY_NUMBER},
+    {"1.10::DECIMAL(4,2)", "\"1.10\"", DL_QUERY_NUMBER},
+    {"NULL::INT", "null", DL_QUERY_INTEGER},
+    {"'a\"\nb'", "\"a\\\"\\nb\"", DL_QUERY_TEXT},
+    {"DATE '2026-01-05'", "\"2026-01-05\"", DL_QUERY_DATE},
+    {"TIME '08:00:00'", "\"08:00:00\"", DL_QUERY_TIME},
+    {"TIMESTAMPTZ '2026-01-05 08:00:00+00'", "\"2026-01-05 08:00:00+00\"", DL_QUERY_TIMESTAMP},
+    {"'\\xAA\\x00'::BLOB", "\"aa00\"", DL_QUERY_BINARY},
+    {"'{\"a\":\n [1]}'::JSON", "{\"a\":  [1]}", DL_QUERY_NESTED},
+    {"[1, NULL, 3]", "[1,null,3]", DL_QUERY_NESTED},
+    {"[]::INT[]", "[]", DL_QUERY_NESTED},
+    {"[[1], [], NULL, [2, 3]]", "[[1],[],null,[2,3]]", DL_QUERY_NESTED},
+    {"array_value(1, 2)", "[1,2]", DL_QUERY_NESTED},
+    {"{'a': 1, 'B b': {'c': ['x', 'y']}}", "{\"a\":1,\"B b\":{\"c\":[\"x\",\"y\"]}}", DL_QUERY_NESTED},
+    {"row(1, 'x')", "[1,\"x\"]", DL_QUERY_NESTED},
+    {"MAP {'k': [1], 'l': NULL}", "{\"k\":[1],\"l\":null}", DL_QUERY_NESTED},
+    {"MAP {3: 'x'}", "{\"3\":\"x\"}", DL_QUERY_NESTED},
+    {"MAP {}", "{}", DL_QUERY_NESTED},
+    {"union_value(n := 5)", "5", DL_QUERY_NESTED},
+    {"[union_value(s := 'x')]", "[\"x\"]", DL_QUERY_NESTED},
+    {"NULL::STRUCT(a INT)", "null", DL_QUERY_NESTED},
+    {"[{'a': 1.5::DOUBLE}, NULL]", "[{\"a\":1.5},null]", DL_QUERY_NESTED},
+    {"INTERVAL 1 DAY", "\"1 day\"", DL_QUERY_OTHER},
+    /* clang-format on */
+};
+
+TAP_CASE(values_as_json)
+{
+    begin();
+    for (size_t i = 0; i < DL_COUNT_OF(jsons); i++) {
+        char sql[512];
+        TAP_ROW_BEGIN();
+        /* in the second row, so that offsets count */
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT v FROM (SELECT 1 AS n, %s AS v UNION ALL SELECT 2, %s) ORDER BY n",
+                       jsons[i].sql, jsons[i].sql);
+        dl_error err = {0};
+        DL_AUTO(dl_query_result) result = NULL;
+        size_t rows = 0;
+        TAP_OK(dl_query_run(f.query, dl_str_of(sql), &result, NULL, &err), err);
+        if (result != NULL) {
+            TAP_OK(dl_query_next(result, &rows, &err), err);
+        }
+        if (rows == 2) {
+            DL_AUTO_BUF json;
+            dl_buf_init(&json, 1000);
+            TAP_OK(dl_query_put_json(result, 0, 1, &json, &err), err);
+            TAP_EQ_STR(dl_buf_str(&json), jsons[i].json);
+            TAP_EQ_INT(dl_query_column_at(result, 0)->kind, jsons[i].kind);
+            dl_buf small = {0}; /* no room at all: nothing is left behind */
+            TAP_TRUE(dl_query_put_json(result, 0, 1, &small, &err) != DL_OK);
+            TAP_EQ_INT(small.len, 0);
+        } else {
+            TAP_FAIL("%zu rows", rows);
+        }
+        TAP_ROW_END(jsons[i].sql);
+    }
+    TAP_ROW_BEGIN();
+    end();
+}
+
+TAP_CASE(values_as_numbers)
+{
+    begin();
+    static const struct {
+        const char *sql;
+        bool is;
+        double want;
+    } rows[] = {
+        {"5", true, 5},
+        {"1.25::DECIMAL(10,2)", true, 1.25},
+        {"'5'", false, 0},
+        {"NULL::INT", false, 0},
+        {"DATE '1970-01-02'", true, 86400},
+        {"true", false, 0},
+        {"2.5::FLOAT", true, 2.5},
+        {"TIMESTAMP '1970-01-01 00:00:01.5'", true, 1.5},
+        {"TIMESTAMP_S '1970-01-01 00:01:00'", true, 60},
+        {"TIME '00:01:00'", true, 60},
+        {"'nan'::DOUBLE", false, 0},
+        {"DATE 'infinity'", false, 0},
+        {"[1]", false, 0},
+        {"1::UHUGEINT", true, 1},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        char sql[256];
+        TAP_ROW_BEGIN();
+        (void)snprintf(sql, sizeof sql, "SELECT %s", rows[i].sql);
+        dl_error err = {0};
+        DL_AUTO(dl_query_result) result = NULL;
+        size_t count = 0;
+        double number = 77;
+        TAP_OK(dl_query_run(f.query, dl_str_of(sql), &result, NULL, &err), err);
+        TAP_OK(dl_query_next(result, &count, &err), err);
+        TAP_TRUE(dl_query_number(result, 0, 0, &number) == rows[i].is);
+        TAP_TRUE(number == (rows[i].is ? rows[i].want : 77));
+        TAP_ROW_END(rows[i].sql);
+    }
+    TAP_ROW_BEGIN();
+    end();
+}
+
+/* ---- limits ---- */
+
+TAP_CASE(rows_end_at_their_limit)
+{
+    begin();
+    f.options.limits.rows = 3000;
+    open_session();
+    TAP_OK(ask_for("SELECT id FROM a LIMIT 3000"), f.err);
+    TAP_STATUS(ask_for("SELECT id FROM a LIMIT 3001"), DL_E_LIMIT);
+    TAP_TRUE(strstr(f.err.message, "3000 rows") != NULL);
+    size_t seen = 1;
+    for (const char *c = f.text; *c != '\0'; c++) {
+        seen += *c == ';';
+    }
+    TAP_EQ_INT(seen, 3000); /* what may be given was given */
+    ASK("SELECT count(*) FROM a", "5000");
+    f.options.limits.rows = 1;
+    open_session();
+    ASK("SELECT 1", "1");
+    TAP_STATUS(ask_for("SELECT 1 UNION ALL SELECT 2"), DL_E_LIMIT);
+    end();
+}
+
+static const char endless[] = "SELECT count(*) FROM range(100000000) x, range(100000000) y";
+
+TAP_CASE(time_ends)
+{
+    begin();
+    f.options.limits.time_ms = 200;
+    open_session();
+    int64_t start = dl_clock_monotonic_us();
+    TAP_STATUS(ask_for(endless), DL_E_LIMIT);
+    TAP_TRUE(strstr(f.err.message, "200 ms") != NULL);
+    TAP_TRUE(dl_clock_monotonic_us() - start >= 200000);
+    ASK("SELECT count(*) FROM a", "5000");
+    /* rows that come slowly count too */
+    dl_error err = {0};
+    DL_AUTO(dl_query_result) result = NULL;
+    TAP_OK(dl_query_run(f.query, DL_STR("SELECT * FROM range(100000000)"), &result, NULL, &err),
+           err);
+    size_t rows = 0;
+    TAP_OK(dl_query_next(result, &rows, &err), err);
+    (void)usleep(250000);
+    dl_status status = DL_OK;
+    while (status == DL_OK) {
+        status = dl_query_next(result, &rows, &err);
+    }
+    TAP_STATUS(status, DL_E_LIMIT);
+    rows = 77;
+    TAP_STATUS(dl_query_next(result, &rows, &err), DL_E_LIMIT); /* and stays so */
+    TAP_EQ_INT(rows, 77);
+    dl_query_result_destroy(DL_STEAL(result));
+    ASK("SELECT 1", "1");
+    end();
+}
+
+TAP_CASE(memory_ends_and_temporary_files_go_further)
+{
+    static const char much[] = "SELECT max(n) FROM (SELECT md5(i::VARCHAR) AS m, i AS n FROM "
+                               "range(3000000) t(i) ORDER BY m OFFSET 1)";
+    begin();
+    f.options.limits.memory_bytes = 100 << 20;
+    open_session();
+    TAP_STATUS(ask_for(much), DL_E_LIMIT);
+    TAP_TRUE(strstr(f.err.message, "100 MiB of memory") != NULL);
+    TAP_TRUE(f.err.hint[0] != '\0');
+    ASK("SELECT count(*) FROM a", "5000");
+    char temp[400];
+    (void)snprintf(temp, sizeof temp, "%s/temp", f.tables.folder);
+    f.options.temp_folder = temp;
+    f.options.limits.temp_bytes = 1 << 30;
+    open_session();
+    TAP_OK(ask_for(much), f.err);
+    f.options.limits.temp_bytes = 8 << 20;
+    open_session();
+    TAP_STATUS(ask_for(much), DL_E_LIMIT);
+    ASK("SELECT count(*) FROM a", "5000");
+    end();
+}
+
+static dl_cancel cancel;
+
+static void *ask_to_cancel(void *context)
+{
+    (void)usleep(100000);
+    if (context == NULL) {
+        dl_cancel_ask(&cancel);
+    } else {
+        dl_query_stop(context);
+    }
+    return NULL;
+}
+
+static void expect_cancel(void *context)
+{
+    pthread_t thread;
+    TAP_EQ_INT(pthread_create(&thread, NULL, ask_to_cancel, context), 0);
+    TAP_STATUS(ask_for(endless), DL_E_CANCELED);
+    TAP_EQ_INT(pthread_join(thread, NULL), 0);
+}
+
+TAP_CASE(cancel_ends_a_statement)
+{
+    begin();
+    f.options.cancel = &cancel;
+    open_session();
+    expect_cancel(f.query);
+    ASK("SELECT count(*) FROM a", "5000"); /* a stop is for one statement */
+    dl_query_stop(f.query);                /* and for none when none runs */
+    ASK("SELECT 1", "1");
+    expect_cancel(NULL);
+    TAP_STATUS(ask_for("SELECT 1"), DL_E_CANCELED); /* still asked */
+    cancel = (dl_cancel){0};
+    ASK("SELECT 1", "1");
+    end();
+}
+
+static atomic_int stuck_calls;
+
+static void stuck(void *context)
+{
+    (void)context;
+    atomic_fetch_add(&stuck_calls, 1);
+}
+
+TAP_CASE(a_statement_that_does_not_stop_is_told_once)
+{
+    begin();
+    f.options.stuck = stuck;
+    f.options.limits.time_ms = 100;
+    open_session();
+    TAP_STATUS(ask_for(endless), DL_E_LIMIT);
+    TAP_EQ_INT(atomic_load(&stuck_calls), 0);
+    /* one call of a function on two long texts */
+    TAP_STATUS(ask_for("SELECT levenshtein(repeat('ab', 15000 + i::INT), repeat('cd', 15000)) FROM "
+                       "range(3) t(i)"),
+               DL_E_LIMIT);
+    TAP_EQ_INT(atomic_load(&stuck_calls), 1);
+    ASK("SELECT 1", "1");
+    end();
+}
+
+/* ---- streams ---- */
+
+TAP_CASE(a_result_of_gigabytes_takes_no_memory)
+{
+    begin();
+    f.options.limits.memory_bytes = 128 << 20;
+    open_session();
+    struct rusage before, after;
+    TAP_OK(ask_for("SELECT count(*) FROM a"), f.err);
+    TAP_EQ_INT(getrusage(RUSAGE_SELF, &before), 0);
+    dl_error err = {0};
+    DL_AUTO(dl_query_result) result = NULL;
+    TAP_OK(dl_query_run(f.query,
+                        DL_STR("SELECT repeat('x', 1000) || i AS t FROM range(1000000) r(i)"),
+                        &result, NULL, &err),
+           err);
+    size_t rows = 0;
+    uint64_t bytes = 0;
+    do {
+        TAP_OK(dl_query_next(result, &rows, &err), err);
+        for (size_t i = 0; i < rows; i += 100) {
+            DL_AUTO_BUF text;
+            dl_buf_init(&text, 2000);
+            TAP_OK(dl_query_put_text(result, 0, i, &text, &err), err);
+            bytes += text.len;
+        }
+    } while (rows > 0);
+    TAP_TRUE(bytes > 9000000);
+    TAP_EQ_INT(getrusage(RUSAGE_SELF, &after), 0);
+#ifndef __SANITIZE_ADDRESS__                         /* which keeps what was freed */
+    long grown = after.ru_maxrss - before.ru_maxrss; /* KiB */
+    if (grown > 200000) {
+        TAP_FAIL("%ld KiB for %llu bytes", grown, (unsigned long long)bytes);
+    }
+#endif
+    dl_query_result_destroy(DL_STEAL(result));
+    end();
+}
+
+TAP_CASE(a_result_that_nobody_reads_to_its_end)
+{
+    begin();
+    for (int i = 0; i < 3; i++) {
+        dl_error err = {0};
+        dl_query_result *result = NULL;
+        TAP_OK(
+            dl_query_run(f.query, DL_STR("SELECT * FROM a, range(1000000)"), &result, NULL, &err),
+            err);
+        size_t rows = 0;
+        if (i > 0) {
+            TAP_OK(dl_query_next(result, &rows, &err), err);
+        }
+        dl_query_result *second = NULL;
+        TAP_STATUS(dl_query_run(f.query, DL_STR("SELECT 1"), &second, NULL, &err), DL_E_CONFLICT);
+        TAP_TRUE(second == NULL);
+        dl_query_result_destroy(result);
+    }
+    ASK("SELECT count(*) FROM a", "5000");
+    end();
+}
+
+/* ---- files that go, engines that break ---- */
+
+static void remove_data_files(const char *folder)
+{
+    char command[400];
+    (void)snprintf(command, sizeof command, "find '%s' -name '*.parquet' -delete", folder);
+    DL_ASSERT((system)(command) == 0);
+}
+
+TAP_CASE(files_that_were_vacuumed_are_told)
+{
+    begin();
+    ASK("SELECT count(*) FROM b WHERE id >= 0", "10");
+    remove_data_files(f.folders[1]);
+    TAP_STATUS(ask_for("SELECT sum(id) FROM b"), DL_E_NOT_FOUND);
+    TAP_TRUE(strstr(f.err.message, "vacuumed") != NULL);
+    TAP_TRUE(strstr(f.err.message, f.folders[1]) == NULL);
+    ASK("SELECT count(*) FROM a", "5000");
+    end();
+}
+
+TAP_CASE(an_engine_that_broke_is_put_away)
+{
+    begin();
+    ASK("SELECT count(*) FROM a WHERE id < 10", "10");
+    f.query->engine.broken = true;
+    ASK("SELECT count(*) FROM a WHERE id < 10", "10");
+    TAP_TRUE(!f.query->engine.broken);
+    TAP_STATUS(ask_for("SELECT * FROM read_text('/etc/passwd')"), DL_E_DENIED);
+    end();
+}
+
+/* ---- what a session is opened with ---- */
+
+static void expect_open(const dl_query_table *names, size_t count, dl_status want)
+{
+    dl_error err = {0};
+    dl_query *query = (dl_query *)&f;
+    dl_query_options options = {.tables = names, .table_count = count, .clock = dl_clock_system()};
+    TAP_STATUS(dl_query_open(&options, &query, &err), want);
+    TAP_TRUE((query == (dl_query *)&f) == (want != DL_OK));
+    if (want == DL_OK) {
+        dl_query_close(query);
+    } else {
+        TAP_TRUE(err.message[0] != '\0');
+    }
+}
+
+TAP_CASE(wrong_options_are_refused)
+{
+    static dl_query_table many[DL_QUERY_TABLE_LIMIT + 1];
+    static char names[DL_QUERY_TABLE_LIMIT + 1][8], longest[DL_QUERY_NAME_LIMIT + 1];
+    for (size_t i = 0; i <= DL_QUERY_TABLE_LIMIT; i++) {
+        (void)snprintf(names[i], sizeof names[i], "t%zu", i);
+        many[i] = (dl_query_table){.name = dl_str_of(names[i]), .folder = DL_STR("/nowhere")};
+    }
+    expect_open(many, 0, DL_OK);
+    expect_open(many, DL_QUERY_TABLE_LIMIT, DL_OK);
+    expect_open(many, DL_QUERY_TABLE_LIMIT + 1, DL_E_LIMIT);
+    many[1].name = DL_STR("T0");
+    expect_open(many, 2, DL_E_INVALID);
+    many[1].name = DL_STR("");
+    expect_open(many, 2, DL_E_INVALID);
+    memset(longest, 'n', sizeof longest);
+    many[1].name = (dl_str){longest, DL_QUERY_NAME_LIMIT};
+    expect_open(many, 2, DL_OK);
+    many[1].name.len++;
+    expect_open(many, 2, DL_E_INVALID);
+    many[1].name = DL_STR("\xff");
+    expect_open(many, 2, DL_E_INVALID);
+    many[1].name = DL_STR("x");
+    many[1].folder = DL_STR("here");
+    expect_open(many, 2, DL_E_INVALID);
+}
+
+TAP_CASE(statements_have_a_length)
+{
+    begin();
+    static char text[DL_QUERY_STATEMENT_LIMIT_BYTES + 2];
+    memset(text, ' ', sizeof text - 1);
+    memcpy(text, "SELECT 1", 8);
+    text[DL_QUERY_STATEMENT_LIMIT_BYTES] = '\0';
+    ASK(text, "1");
+    text[DL_QUERY_STATEMENT_LIMIT_BYTES] = ' ';
+    TAP_STATUS(ask_for(text), DL_E_LIMIT);
+    dl_query_result *result = NULL;
+    dl_error err = {0};
+    dl_query_place place = {0};
+    TAP_STATUS(dl_query_run(f.query, DL_STR("SELECT '\0'"), &result, &place, &err), DL_E_INVALID);
+    TAP_EQ_INT(place.at, 8);
+    TAP_STATUS(dl_query_run(f.query, DL_STR("SELECT '\xff'"), &result, &place, &err), DL_E_INVALID);
+    TAP_TRUE(result == NULL);
+    end();
+}
+
 int main(void)
 {
     TAP_RUN(statements_of_all_kinds);
+    TAP_RUN(wrong_statements_have_their_place_and_a_suggestion);
+    TAP_RUN(values_are_spelled_as_the_engine_casts_them);
+    TAP_RUN(many_values_are_spelled_as_the_engine_casts_them);
+    TAP_RUN(values_as_json);
+    TAP_RUN(values_as_numbers);
+    TAP_RUN(rows_end_at_their_limit);
+    TAP_RUN(time_ends);
+    TAP_RUN(memory_ends_and_temporary_files_go_further);
+    TAP_RUN(cancel_ends_a_statement);
+    TAP_RUN(a_statement_that_does_not_stop_is_told_once);
+    TAP_RUN(a_result_of_gigabytes_takes_no_memory);
+    TAP_RUN(a_result_that_nobody_reads_to_its_end);
+    TAP_RUN(files_that_were_vacuumed_are_told);
+    TAP_RUN(an_engine_that_broke_is_put_away);
+    TAP_RUN(wrong_options_are_refused);
+    TAP_RUN(statements_have_a_length);
     return tap_done();
 }
