@@ -159,10 +159,23 @@ static dl_status seal(dl_cli_sql *sql, dl_error *err)
     return dl_query_seal(sql->query, &options_, &sealed, err);
 }
 
+/* Another thread than the one that is stuck: nothing but the descriptor is safe to touch. */
+static void end_stuck(void *context)
+{
+    static const char words[] =
+        "dicomlake: sql: the statement does not stop by itself: the program ends\n";
+    ssize_t written = write(STDERR_FILENO, words, sizeof words - 1);
+    (void)written;
+    (void)context;
+    _exit(DL_CLI_FAILED);
+}
+
 static dl_status open_session(dl_cli_sql *sql, dl_error *err)
 {
-    dl_query_options query = {
-        .limits = sql->limits, .clock = dl_clock_system(), .cancel = sql->cli->stop};
+    dl_query_options query = {.limits = sql->limits,
+                              .clock = dl_clock_system(),
+                              .cancel = sql->cli->stop,
+                              .stuck = end_stuck};
     DL_TRY(dl_cli_sql_where(sql, &query, err));
     DL_TRY(dl_query_open(&query, &sql->query, err));
     return seal(sql, err);
