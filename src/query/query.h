@@ -169,7 +169,7 @@ bool dl_query_is_null(const dl_query_result *result, size_t column, size_t row);
  * nested values as JSON; nothing for NULL. */
 DL_NODISCARD dl_status dl_query_put_text(const dl_query_result *result, size_t column, size_t row,
                                          dl_buf *out, dl_error *err);
-/** As JSON: numbers, true, null, "text"; NaN and infinities as null, integers beyond 2^53 and
+/** As JSON: numbers, true, null, "text"; NaN and infinities as null, integers from 2^53 on and
  * decimals as text. */
 DL_NODISCARD dl_status dl_query_put_json(const dl_query_result *result, size_t column, size_t row,
                                          dl_buf *out, dl_error *err);

@@ -9,7 +9,7 @@ enum {
     DEPTH_LIMIT = 66, /* types are no deeper (value_type.c) */
     NUMBER_LIMIT_BYTES = 64,
 };
-static const double exact = 9007199254740992.0; /* 2^53: doubles hold all integers up to it */
+static const double exact = 9007199254740992.0; /* 2^53, which 2^53 + 1 is as a double too */
 
 /* ---- plain values ---- */
 
@@ -29,7 +29,7 @@ static bool is_number(const dl_engine_api *api, const dl_value *value)
     case DUCKDB_TYPE_UBIGINT:
     case DUCKDB_TYPE_HUGEINT:
     case DUCKDB_TYPE_UHUGEINT:
-        return dl_value_number(api, value, &number) && fabs(number) <= exact;
+        return dl_value_number(api, value, &number) && fabs(number) < exact;
     case DUCKDB_TYPE_FLOAT:
     case DUCKDB_TYPE_DOUBLE:
         return true;
