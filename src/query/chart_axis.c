@@ -96,12 +96,15 @@ static void number_tick(double value, double step, double largest, char out[DL_C
         double size;
         const char *unit;
     } units[] = {{1e12, " T"}, {1e9, " G"}, {1e6, " M"}};
+    if (value == 0 && (largest >= 1e6 || step < 1e-6)) {
+        (void)snprintf(out, DL_CHART_TICK_SIZE, "0");
+        return;
+    }
     for (size_t i = 0; i < DL_COUNT_OF(units) && largest < 1e15; i++) {
         if (largest >= units[i].size && step >= units[i].size / 1000) {
             put_number(value / units[i].size, decimals_of(step / units[i].size), out);
             size_t len = strlen(out);
-            (void)snprintf(out + len, DL_CHART_TICK_SIZE - len, "%s",
-                           value == 0 ? "" : units[i].unit);
+            (void)snprintf(out + len, DL_CHART_TICK_SIZE - len, "%s", units[i].unit);
             return;
         }
     }
@@ -260,6 +263,11 @@ void dl_chart_axis_times(double low, double high, size_t want, dl_chart_axis *ou
     }
     double range = out->high - out->low;
     size_t i = 0;
+    if (low < high && fmod(low, DAY) == 0 && fmod(high, DAY) == 0) { /* dates have no hours */
+        while (strides[i].seconds < DAY) {
+            i++;
+        }
+    }
     while (i + 1 < DL_COUNT_OF(strides) && range / strides[i].seconds > (double)want) {
         i++;
     }
