@@ -253,6 +253,55 @@ TAP_CASE(history_is_newest_first)
 }
 
 /* A head longer than what history reads first. */
+typedef struct seen_back {
+    int64_t versions[16];
+    size_t count;
+    int64_t stop_at;
+} seen_back;
+
+static dl_status see_back(void *context, const dl_delta_commit *commit, bool *out_stop,
+                          dl_error *err)
+{
+    seen_back *seen = context;
+    (void)err;
+    TAP_EQ_INT(commit->app_count, 1);
+    TAP_EQ_INT(commit->apps[0].version, commit->info.version);
+    if (seen->count < DL_COUNT_OF(seen->versions)) {
+        seen->versions[seen->count++] = commit->info.version;
+    }
+    *out_stop = commit->info.version == seen->stop_at;
+    return DL_OK;
+}
+
+TAP_CASE(commits_backwards_until_told)
+{
+    tables t;
+    dl_error err = {0};
+    DL_AUTO_TABLE table = NULL;
+    tables_init(&t, NULL);
+    for (int64_t version = 0; version <= 4; version++) {
+        put_commit(&t, version, "");
+    }
+    TAP_OK(tables_open(&t, "t", &table, &err), err);
+    seen_back all = {.stop_at = -1};
+    TAP_OK(dl_delta_commits_back(table, see_back, &all, &err), err);
+    TAP_EQ_INT(all.count, 5);
+    for (size_t i = 0; i < all.count; i++) {
+        TAP_EQ_INT(all.versions[i], 4 - (int64_t)i);
+    }
+    seen_back some = {.stop_at = 3};
+    TAP_OK(dl_delta_commits_back(table, see_back, &some, &err), err);
+    TAP_EQ_INT(some.count, 2);
+    drop(&t, commit_name(1));
+    seen_back cut = {.stop_at = -1};
+    TAP_STATUS(dl_delta_commits_back(table, see_back, &cut, &err), DL_E_NOT_FOUND);
+    TAP_TRUE(strstr(err.message, "commit 1") != NULL);
+    TAP_EQ_INT(cut.count, 3);
+    dl_delta_table_close(table);
+    table = NULL;
+    tables_clear(&t);
+}
+
 TAP_CASE(history_of_a_long_commit_info)
 {
     enum { LONG = 200000 };
@@ -384,6 +433,7 @@ int main(void)
     TAP_RUN(update_applies_what_is_new_in_order);
     TAP_RUN(update_reads_no_old_commit);
     TAP_RUN(history_is_newest_first);
+    TAP_RUN(commits_backwards_until_told);
     TAP_RUN(history_of_a_long_commit_info);
     TAP_RUN(memory_follows_the_live_files);
     TAP_RUN(without_memory_it_says_so);
