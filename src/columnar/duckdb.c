@@ -25,10 +25,26 @@ struct dl_columnar_engine {
 
 /* ---- loading ---- */
 
+/* libduckdb's own symbols first: without it, each of its tens of thousands of references is looked
+ * for in all libraries of the program before its own, 13 of 54 ms of a process that asks one
+ * statement. Sanitizers refuse it. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_SYMBOLS_FIRST 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define OWN_SYMBOLS_FIRST 0
+#endif
+#endif
+#ifndef OWN_SYMBOLS_FIRST
+#define OWN_SYMBOLS_FIRST RTLD_DEEPBIND
+#endif
+
 void *dl_columnar_library(dl_error *err)
 {
     /* The loader knows the folders: ../lib of the program, then the build's (meson.build). */
-    void *library = dlopen("libduckdb.so", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+    void *library =
+        dlopen("libduckdb.so", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE | OWN_SYMBOLS_FIRST);
     if (library == NULL) {
         /* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread */
         const char *words = dlerror();

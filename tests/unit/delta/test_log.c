@@ -262,14 +262,14 @@ typedef struct seen_back {
 static dl_status see_back(void *context, const dl_delta_commit *commit, bool *out_stop,
                           dl_error *err)
 {
-    seen_back *seen = context;
+    seen_back *back = context;
     (void)err;
     TAP_EQ_INT(commit->app_count, 1);
     TAP_EQ_INT(commit->apps[0].version, commit->info.version);
-    if (seen->count < DL_COUNT_OF(seen->versions)) {
-        seen->versions[seen->count++] = commit->info.version;
+    if (back->count < DL_COUNT_OF(back->versions)) {
+        back->versions[back->count++] = commit->info.version;
     }
-    *out_stop = commit->info.version == seen->stop_at;
+    *out_stop = commit->info.version == back->stop_at;
     return DL_OK;
 }
 
