@@ -100,7 +100,7 @@ static dl_str age_text(int64_t since_us, int64_t now_us, char out[AGE_SIZE])
 
 static dl_status put_lakehouse(dl_cli_factory *f, dl_str name, dl_error *err)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_TRY(dl_lakehouse_get(f->factory, name, f->arena, &lakehouse, err));
     dl_lakehouse_write(&f->w, &lakehouse);
     return DL_OK;
@@ -400,7 +400,7 @@ static dl_status show_table(dl_cli_factory *f, const dl_lakehouse *lakehouse, co
 static dl_status show(dl_cli_factory *f, DL_UNUSED const void *given, const dl_cli_args *args,
                       dl_error *err)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     dl_str name = args->count > 0 ? dl_str_of(args->items[0]) : DL_STR("");
     DL_TRY(dl_lakehouse_choose(f->factory, name, f->arena, &lakehouse, err));
     return args->count > 1 ? show_table(f, &lakehouse, args->items[1], err)

@@ -96,7 +96,7 @@ static dl_status list(dl_cli_factory *f, DL_UNUSED const void *given, const dl_c
                                            {"CONNECTION", false, 0},
                                            {"SUB PATH", false, 0},
                                            {"STATE", false, 0}};
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     dl_str name = args->count > 0 ? dl_str_of(args->items[0]) : DL_STR("");
     DL_AUTO(dl_cli_table) table = NULL;
     DL_TRY(dl_lakehouse_choose(f->factory, name, f->arena, &lakehouse, err));
@@ -151,7 +151,7 @@ static dl_status find(const shortcut_options *o, const dl_lakehouse *lakehouse, 
 static dl_status remove_some(dl_cli_factory *f, const void *given, const dl_cli_args *args,
                              dl_error *err)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_TRY(dl_lakehouse_get(f->factory, dl_str_of(args->items[0]), f->arena, &lakehouse, err));
     dl_json_object_begin(&f->w);
     dl_json_key(&f->w, DL_STR("removed"));
@@ -186,7 +186,7 @@ static dl_status test_one(dl_cli_factory *f, const dl_shortcut *s, dl_error *err
 
 static dl_status test(dl_cli_factory *f, const void *given, const dl_cli_args *args, dl_error *err)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_TRY(dl_lakehouse_get(f->factory, dl_str_of(args->items[0]), f->arena, &lakehouse, err));
     dl_json_array_begin(&f->w);
     for (size_t i = 1; i < args->count; i++) {

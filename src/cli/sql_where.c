@@ -170,7 +170,7 @@ static dl_status absolute(const char *path, char out[PATH_SIZE], dl_error *err)
 static dl_status find_home(const dl_cli_sql *sql, const char *home, dl_query_options *out_options,
                            dl_error *err)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_CLEANUP(close_factory) dl_factory *factory = NULL;
     const dl_factory_options options = {.home = home, .clock = dl_clock_system()};
     DL_TRY(dl_factory_open(&options, &factory, err));

@@ -435,7 +435,7 @@ static void replace_target(dl_shortcut *there, const dl_shortcut *by)
 
 static dl_status add_one(change *c, const names *n)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_TRY(get_from(c->factory, n, c->name, c->arena, &lakehouse, c->err));
     const dl_shortcut *there = dl_shortcut_find(&lakehouse, c->shortcut->kind, c->shortcut->name);
     if (there != NULL && !c->replace) {
@@ -499,7 +499,7 @@ dl_status dl_shortcut_put(dl_factory *factory, dl_str lakehouse, const dl_shortc
 
 static dl_status remove_one(change *c, const names *n)
 {
-    dl_lakehouse lakehouse;
+    dl_lakehouse lakehouse = {0};
     DL_TRY(get_from(c->factory, n, c->name, c->arena, &lakehouse, c->err));
     const dl_shortcut *found = NULL;
     DL_TRY(dl_lakehouse_find(&lakehouse, c->kind, c->shortcut_name, &found, c->err));
