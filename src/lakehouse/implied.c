@@ -197,11 +197,14 @@ dl_status dl_lakehouse_implied(dl_factory *factory, dl_arena *arena, dl_lakehous
         return dl_arena_full(arena, err);
     }
     DL_TRY(name_tables(&w, &made));
-    made.shortcuts[made.shortcut_count++] =
-        (dl_shortcut){.kind = DL_SHORTCUT_FILES,
-                      .name = DL_STR("AHDS"),
-                      .connection = DL_STR(DL_LAKEHOUSE_HOME_CONNECTION),
-                      .subpath = DL_STR("/dicom/AHDS")};
+    DL_TRY(dl_arena_printf(arena, &root, err, "%s/files/AHDS", dl_factory_home(factory)));
+    if (is_folder(root.ptr)) {
+        made.shortcuts[made.shortcut_count++] =
+            (dl_shortcut){.kind = DL_SHORTCUT_FILES,
+                          .name = DL_STR("AHDS"),
+                          .connection = DL_STR(DL_LAKEHOUSE_HOME_CONNECTION),
+                          .subpath = DL_STR("/dicom/AHDS")};
+    }
     *out = made;
     return DL_OK;
 }

@@ -452,7 +452,9 @@ static dl_status add_one(change *c, const names *n)
     if (all == NULL) {
         return dl_arena_full(c->arena, c->err);
     }
-    memcpy(all, lakehouse.shortcuts, lakehouse.shortcut_count * sizeof *all);
+    if (lakehouse.shortcut_count > 0) {
+        memcpy(all, lakehouse.shortcuts, lakehouse.shortcut_count * sizeof *all);
+    }
     all[lakehouse.shortcut_count++] = *c->shortcut;
     lakehouse.shortcuts = all;
     DL_TRY(store(c->factory, &lakehouse, c->arena, c->err));
@@ -503,10 +505,10 @@ static dl_status remove_one(change *c, const names *n)
     DL_TRY(get_from(c->factory, n, c->name, c->arena, &lakehouse, c->err));
     const dl_shortcut *found = NULL;
     DL_TRY(dl_lakehouse_find(&lakehouse, c->kind, c->shortcut_name, &found, c->err));
-    size_t at = (size_t)(found - lakehouse.shortcuts);
+    for (size_t i = (size_t)(found - lakehouse.shortcuts) + 1; i < lakehouse.shortcut_count; i++) {
+        lakehouse.shortcuts[i - 1] = lakehouse.shortcuts[i];
+    }
     lakehouse.shortcut_count--;
-    memmove(&lakehouse.shortcuts[at], &lakehouse.shortcuts[at + 1],
-            (lakehouse.shortcut_count - at) * sizeof *lakehouse.shortcuts);
     return store(c->factory, &lakehouse, c->arena, c->err);
 }
 

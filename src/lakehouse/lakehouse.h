@@ -15,7 +15,8 @@
  * /{container}/AHDS its DICOM files.
  *
  * A home without any lakehouse has one all the same, named "home": each table below HOME/tables
- * under the name of its folder, and HOME/files/AHDS as AHDS. It is never written down.
+ * under the name of its folder, and HOME/files/AHDS, where it is there, as AHDS. It is never
+ * written down.
  *
  * The parts:
  *

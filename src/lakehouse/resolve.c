@@ -12,8 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { CONSIDERED_LIMIT = 10000 }; /* names of a folder that may be meant */
+
 /* The folder of the DICOM files below a container (the article's name, always this). */
 static const char files_folder[] = "AHDS";
+static const char makers[] = "a pipeline or sync makes tables, import or serve files";
 
 /* ---- the connection ---- */
 
@@ -115,6 +118,20 @@ static dl_status denied(const way *w, const char *path)
     return DL_E_DENIED;
 }
 
+static bool is_below(dl_str path, dl_str base)
+{
+    return dl_str_eq(base, DL_STR("/")) ||
+           (dl_str_starts(path, base) && (path.len == base.len || path.ptr[base.len] == '/'));
+}
+
+static dl_status leads_out(const way *w)
+{
+    (void)dl_error_set(w->err, DL_E_DENIED, "%.*s leads out of the connection's folder",
+                       DL_STR_ARG(w->shortcut->subpath));
+    dl_error_hint(w->err, "a link is on the way: make a connection for where it leads to");
+    return DL_E_DENIED;
+}
+
 static void close_folder(DIR **folder)
 {
     if (*folder != NULL) {
@@ -128,7 +145,7 @@ static void consider_folder(const char *path, const char *child, dl_nearest *nea
 {
     DL_CLEANUP(close_folder) DIR *folder = opendir(path);
     example[0] = '\0';
-    while (folder != NULL) {
+    for (size_t seen = 0; folder != NULL && seen < CONSIDERED_LIMIT; seen++) {
         const struct dirent *entry = readdir(folder); /* NOLINT(concurrency-mt-unsafe): own DIR */
         if (entry == NULL) {
             break;
@@ -151,7 +168,7 @@ static void consider_folder(const char *path, const char *child, dl_nearest *nea
 /** The first part of the path that is not there, and what is beside it. */
 static dl_status missing(const way *w)
 {
-    char path[DL_LAKEHOUSE_PATH_SIZE], example[NAME_MAX + 1], otherwise[256];
+    char path[DL_LAKEHOUSE_PATH_SIZE], real[PATH_MAX], example[NAME_MAX + 1] = "", otherwise[256];
     struct stat info;
     dl_str rest = w->below, part = DL_STR_NONE;
     size_t len = w->base.len;
@@ -166,17 +183,18 @@ static dl_status missing(const way *w)
         }
         len += 1 + part.len;
     }
-    (void)dl_error_set(w->err, DL_E_NOT_FOUND, "there is no folder %.*s",
-                       DL_STR_ARG(dl_str_slice(w->folder, 0, len + 1 + part.len)));
     dl_nearest nearest;
     dl_nearest_init(&nearest, part);
-    if (dl_str_copy(dl_str_slice(w->folder, 0, len), path, sizeof path)) {
+    if (dl_str_copy(dl_str_slice(w->folder, 0, len), path, sizeof path) &&
+        realpath(path, real) != NULL) {
+        if (!is_below(dl_str_of(real), w->base)) { /* what is there is nobody's business */
+            return leads_out(w);
+        }
         consider_folder(path, NULL, &nearest, example);
-    } else {
-        example[0] = '\0';
     }
-    (void)snprintf(otherwise, sizeof otherwise, "%s%s%s",
-                   "a pipeline or sync makes tables, import or serve files",
+    (void)dl_error_set(w->err, DL_E_NOT_FOUND, "there is no folder %.*s",
+                       DL_STR_ARG(dl_str_slice(w->folder, 0, len + 1 + part.len)));
+    (void)snprintf(otherwise, sizeof otherwise, "%s%s%s", makers,
                    example[0] == '\0' ? "" : "; there is ", example);
     dl_nearest_hint(&nearest, otherwise, w->err);
     return DL_E_NOT_FOUND;
@@ -197,19 +215,17 @@ static dl_status real_path(const way *w, dl_str path, bool base, dl_str *out)
             return missing(w);
         }
         (void)dl_error_set(w->err, DL_E_NOT_FOUND, "there is no folder %s", path.ptr);
-        dl_error_hint(w->err,
-                      "is its disk mounted? dicomlake connection show %.*s says where it is",
-                      DL_STR_ARG(w->shortcut->connection));
+        if (dl_str_eq(w->shortcut->connection, DL_STR(DL_LAKEHOUSE_HOME_CONNECTION))) {
+            dl_error_hint(w->err, "%s", makers);
+        } else {
+            dl_error_hint(w->err,
+                          "is its disk mounted? dicomlake connection show %.*s says where it is",
+                          DL_STR_ARG(w->shortcut->connection));
+        }
         return DL_E_NOT_FOUND;
     default:
         return dl_error_errno(w->err, errno, "folder %s", path.ptr);
     }
-}
-
-static bool is_below(dl_str path, dl_str base)
-{
-    return dl_str_eq(base, DL_STR("/")) ||
-           (dl_str_starts(path, base) && (path.len == base.len || path.ptr[base.len] == '/'));
 }
 
 /** The folder itself: links on the way may not lead out of the connection's folder. */
@@ -225,11 +241,9 @@ static dl_status go(way *w)
         w->folder = DL_STR("/");
     }
     DL_TRY(real_path(w, w->folder, false, &real));
+    DL_ASSERT(real.ptr != NULL);
     if (!is_below(real, base)) {
-        (void)dl_error_set(w->err, DL_E_DENIED, "%.*s leads out of the connection's folder",
-                           DL_STR_ARG(w->shortcut->subpath));
-        dl_error_hint(w->err, "a link is on the way: make a connection for where it leads to");
-        return DL_E_DENIED;
+        return leads_out(w);
     }
     if (stat(real.ptr, &info) != 0) {
         return dl_error_errno(w->err, errno, "folder %s", real.ptr);

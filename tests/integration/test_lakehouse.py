@@ -102,9 +102,10 @@ def test_a_home_has_one_by_itself(home):
 def test_an_empty_home_has_an_empty_one(tmp_path):
     home = Home(tmp_path / "home")
     home("connection", "add", "lake", "--type", "lake", "--url", "home:")
-    shown = home.facts("lakehouse", "show", code=PARTLY)  # its files are not there yet
-    assert shown["tables"] == []
-    assert shown["files"][0]["broken"]["status"] == "not_found"
+    shown = home.facts("lakehouse", "show")
+    assert (shown["tables"], shown["files"]) == ([], [])
+    assert "it is empty" in home("lakehouse", "show").stdout
+    assert "no table instance" in home("sql", "SELECT * FROM instance", code=USAGE).stderr
     assert "no home in" in failure(Home(tmp_path / "none")("lakehouse", "list", code=FAILED))
 
 

@@ -363,6 +363,7 @@ TAP_CASE(choosing)
     TAP_OK(dl_lakehouse_choose(factory, DL_STR(""), arena, &l, &err), err);
     TAP_TRUE(l.implied);
     TAP_EQ_STR(l.name, "home");
+    TAP_EQ_INT(l.shortcut_count, 0); /* not even files: nothing was stored yet */
     create("only");
     TAP_OK(dl_lakehouse_choose(factory, DL_STR(""), arena, &l, &err), err);
     TAP_EQ_STR(l.name, "only");
@@ -386,6 +387,7 @@ TAP_CASE(the_homes_own)
     make_folder("tables/third/extra/_delta_log");
     make_folder("tables/.hidden/x/_delta_log");
     make_folder("tables/dicom/nothing");
+    make_folder("files/AHDS");
     dl_lakehouse *all = NULL;
     size_t count = 0;
     TAP_OK(dl_lakehouse_list(factory, arena, &all, &count, &err), err);

@@ -135,6 +135,8 @@ TAP_CASE(folders)
     make_file("lake/dicom/file", "x");
     connect_lake("lake", at("lake"));
     connect_lake("gone", at("gone"));
+    is_broken(files_at("t", "home:", "/dicom/AHDS"), DL_E_NOT_FOUND, "files/AHDS",
+              "import or serve files");
     is_broken(table_at("t", "gone", "/dicom/instance"), DL_E_NOT_FOUND, "there is no folder",
               "dicomlake connection show gone");
     is_broken(table_at("t", "lake", "/dicom/instence"), DL_E_NOT_FOUND, "lake/dicom/instence",
@@ -193,6 +195,8 @@ TAP_CASE(links)
     is_broken(table_at("t", "lake", "/outside/table"), DL_E_DENIED, "/outside/table leads out",
               "make a connection");
     is_broken(files_at("t", "lake", "/outside"), DL_E_DENIED, "/outside leads out", "");
+    is_broken(files_at("t", "lake", "/outside/tabel"), DL_E_DENIED, "/outside/tabel leads out",
+              "a link is on the way"); /* and not what is called like it there */
     is_broken(table_at("t", "lake", "/dicom/relative"), DL_E_DENIED, "leads out", "");
     is_broken(table_at("t", "lake", "/circle"), DL_E_IO, "circle", "");
     is_broken(table_at("t", "lake", "/dangling"), DL_E_NOT_FOUND, "dangling", "");
