@@ -39,7 +39,8 @@ static dl_status follow_others(dl_pipeline *p, dl_error *err)
 
 dl_status dl_batch_again(dl_pipeline *p, dl_status status, int tries, dl_error *err)
 {
-    if (status != DL_E_CONFLICT || tries >= DL_PIPELINE_REPLAN_LIMIT) {
+    bool overtaken = status == DL_E_CONFLICT || status == DL_E_EXISTS; /* by rows; by a watermark */
+    if (!overtaken || tries >= DL_PIPELINE_REPLAN_LIMIT) {
         return status;
     }
     dl_pipeline_note(p, "another writer committed: %s; planning the batch anew",
@@ -150,6 +151,19 @@ static void count_plan(dl_pipeline *p, const dl_batch_plan *plan)
     (void)pthread_mutex_unlock(&p->lock);
 }
 
+/* A change that was read before another sync committed may be one that it has undone: of a row that
+ * it took away the log keeps no sequence to compare with. Read once more, the feed says so itself
+ * (the state of its older entries). Where sequences grow with time the watermark tells. */
+static dl_status check_rival(const dl_pipeline *p, const dl_fold *fold, dl_error *err)
+{
+    if (p->ordered || !p->tables[DL_STATE_INSTANCE].rival || fold->group_count == 0) {
+        return DL_OK;
+    }
+    dl_error_set(err, DL_E_CONFLICT, "another sync works on the same tables");
+    dl_error_hint(err, "nothing is lost: let one of them go on alone, or run this one again");
+    return DL_E_CONFLICT;
+}
+
 static dl_status apply_once(dl_pipeline *p, dl_fold *fold, dl_error *err)
 {
     DL_CLEANUP(dl_batch_plan_clear) dl_batch_plan plan = {0};
@@ -157,6 +171,7 @@ static dl_status apply_once(dl_pipeline *p, dl_fold *fold, dl_error *err)
         p->tables[DL_STATE_STUDY].foreign) {
         DL_TRY(follow_others(p, err));
     }
+    DL_TRY(check_rival(p, fold, err));
     DL_TRY(dl_batch_plan_init(&plan, fold, err));
     int64_t begin = dl_clock_monotonic_us();
     DL_TRY(dl_batch_decide(p, &plan, err));
@@ -197,6 +212,7 @@ static dl_status apply_part(dl_pipeline *p, dl_fold *part, dl_error *err)
     dl_status status = apply_once(p, part, err);
     for (int tries = 0; status != DL_OK; tries++) {
         DL_TRY(dl_batch_again(p, status, tries, err));
+        DL_TRY(check_rival(p, part, err));
         status = apply_once(p, part, err);
     }
     return DL_OK;

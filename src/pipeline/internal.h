@@ -37,6 +37,7 @@ typedef struct dl_pipeline_table {
     dl_delta_table *table; /* NULL: not there */
     dl_project_binding *binding;
     bool foreign; /* a commit that is not ours was applied since the state was last right */
+    bool rival;   /* one of another sync was, since the changes under way were read */
 } dl_pipeline_table;
 
 /** What tells a file from another one that was put in its place. */

@@ -254,6 +254,7 @@ static void see_commit(void *context, const dl_delta_commit *commit)
 {
     dl_pipeline_table *t = context;
     t->foreign |= !commit->ours;
+    t->rival |= !commit->ours && dl_str_starts(commit->info.user_metadata, DL_STR("{\"seq\":"));
 }
 
 static dl_delta_open open_options(dl_pipeline *p, dl_pipeline_table *t)

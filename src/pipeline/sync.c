@@ -210,14 +210,15 @@ static dl_status read_changes(run *r, const dl_feed_reader_options *options, dl_
     err = err == NULL ? &local : err;
     for (int tries = 1;; tries++) {
         dl_feed_reader *reader = NULL;
+        r->p->tables[DL_STATE_INSTANCE].rival = false;
         DL_TRY(dl_feed_reader_open(options, &reader, err));
         dl_status status = read_all(r, reader, err);
         dl_feed_reader_close(reader);
         if (status != DL_E_CONFLICT || tries == READ_TRIES) {
             return status;
         }
-        /* Rows shifted while they were paged: from the start again; what is in the tables stays as
-         * it is. */
+        /* Rows shifted while they were paged, or another sync went past them: from the start again;
+         * what is in the tables stays as it is. */
         dl_pipeline_note(r->p, "%s; reading again", err->message);
         dl_error_clear(err);
         dl_fold_clear(&r->fold);

@@ -89,6 +89,60 @@ def test_restored_under_a_follower(tmp_path, mode):
             process.wait(30)
 
 
+class LateServer(FeedServer):
+    """Answers a page as it was before `meanwhile` was called."""
+
+    meanwhile = None
+
+    def answer(self, handler, path, query):
+        if not path.endswith("/changefeed") or self.meanwhile is None:
+            return super().answer(handler, path, query)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        held = []
+        super().answer(type("Held", (), {"send": held.append})(), path, query)
+        meanwhile()
+        self.send(handler, *held)
+
+    def send(self, handler, status, body=b"", headers=()):
+        if hasattr(handler, "wfile"):
+            return FeedServer.send(handler, status, body, headers)
+        handler.send(status), handler.send(body)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_page_older_than_anothers_commit(tmp_path, mode):
+    """A page says that an instance is there; before its rows are committed, another sync, with a state of its own, has
+    taken the instance away. The page does not bring it back, and what came into being anew says when."""
+    generator = Generator(34)
+    feed = generator.feed
+    gone, anew = generator.keys[0], generator.keys[1]
+    generator.step(40)
+    lake = Lake(tmp_path / "lake", mode=mode)
+    other = Lake(tmp_path / "other", mode=mode)
+    with LateServer(feed) as server:
+        lake.url = other.url = server.url
+        lake.sync()
+        (other.folder / "dicom").symlink_to(lake.folder / "dicom")
+        other.sync()
+        for key in (gone, anew):
+            feed.add("Create", key, {})
+
+        def meanwhile():
+            feed.add("Delete", gone)
+            feed.add("Delete", anew)
+            other.sync()
+            feed.add("Create", anew, {})
+            other.sync()
+
+        server.meanwhile = meanwhile
+        summary = lake.sync()
+        assert server.meanwhile is None and summary["replans"] > 0
+        assert not differences(lake.folder, feed)
+        for each in (other, lake):
+            each.sync()
+            assert not differences(lake.folder, feed)
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("way", ["lock removed", "two states"])
 def test_two_at_once_without_a_lock(tmp_path, way, kind):
