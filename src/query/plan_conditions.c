@@ -17,7 +17,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REFS_LIMIT = 64, CONJUNCTS_LIMIT = 256, VALUES_LIMIT = 10000, PREFIX_LIMIT = 64 };
+enum {
+    REFS_LIMIT = 64,
+    CONJUNCTS_LIMIT = 256,
+    CONDITIONS_LIMIT = 512,
+    VALUES_LIMIT = 10000,
+    PREFIX_LIMIT = 64
+};
 
 typedef struct from_ref {
     uint32_t node; /* of a table or what stands like one */
@@ -32,9 +38,11 @@ typedef struct select {
     size_t table_count;
     from_ref refs[REFS_LIMIT];
     size_t ref_count;
+    uint32_t joins[REFS_LIMIT]; /* of this FROM, each before those below it */
+    size_t join_count;
     dl_plan_condition *conditions; /* of all tables, with `owner` beside them */
     int64_t *owners;
-    size_t condition_count, condition_cap;
+    size_t condition_count;
 } select;
 
 static dl_status out_of_room(const dl_plan_tree *tree)
@@ -84,15 +92,17 @@ static dl_status read_from(select *s, uint32_t top, bool *out_sound)
     uint32_t node = top;
     *out_sound = false;
     s->ref_count = 0;
+    s->join_count = 0;
     for (;;) { /* down to the left, then up to the nearest right side: no stack */
         if (node == DL_PLAN_NODE_NONE || s->ref_count == REFS_LIMIT ||
             !dl_plan_member_is_empty(s->tree, node, "sample")) {
             return DL_OK;
         }
         if (dl_plan_member_is(s->tree, node, "type", "JOIN")) {
-            if (!keeps_rows_apart(s->tree, node)) {
+            if (!keeps_rows_apart(s->tree, node) || s->join_count == REFS_LIMIT) {
                 return DL_OK;
             }
+            s->joins[s->join_count++] = node;
             node = dl_plan_get(s->tree, node, "left");
             continue;
         }
@@ -238,7 +248,7 @@ static dl_status find_column(const select *s, uint32_t node, size_t first, size_
 static dl_status add(select *s, int64_t table, dl_str column, dl_plan_operator op,
                      const constant *constants, size_t count)
 {
-    if (table < 0 || s->condition_count == CONJUNCTS_LIMIT * (size_t)2) {
+    if (table < 0 || s->condition_count == CONDITIONS_LIMIT) {
         return DL_OK;
     }
     dl_str *values = dl_arena_alloc(s->tree->arena, count, sizeof *values);
@@ -467,20 +477,8 @@ static dl_status take_select(select *s, uint32_t node)
     if (!sound) {
         return DL_OK;
     }
-    /* The joins of this FROM lie between it and its last ref. */
-    for (uint32_t join = from; join <= s->refs[s->ref_count - 1].node; join++) {
-        bool of_from = join == from || dl_str_eq(s->tree->nodes[join].key, DL_STR("left")) ||
-                       dl_str_eq(s->tree->nodes[join].key, DL_STR("right"));
-        uint32_t parent = s->tree->nodes[join].parent;
-        if (of_from && dl_plan_member_is(s->tree, join, "type", "JOIN") &&
-            (join == from || dl_plan_member_is(s->tree, parent, "type", "JOIN")) &&
-            is_below(s->tree, join, from)) {
-            size_t first = 0, end = 0;
-            refs_below(s, join, &first, &end);
-            if (first < end) {
-                DL_TRY(take_join(s, join));
-            }
-        }
+    for (size_t i = 0; i < s->join_count; i++) {
+        DL_TRY(take_join(s, s->joins[i]));
     }
     return take_all(s, dl_plan_get(s->tree, node, "where_clause"), 0, s->ref_count);
 }
@@ -513,9 +511,8 @@ dl_status dl_plan_conditions_read(const dl_plan_tree *tree, dl_plan_table *table
                                   const uint32_t *refs, size_t table_count)
 {
     select s = {.tree = tree, .tables = tables, .table_nodes = refs, .table_count = table_count};
-    s.condition_cap = CONJUNCTS_LIMIT * (size_t)2;
-    s.conditions = dl_arena_alloc(tree->arena, s.condition_cap, sizeof *s.conditions);
-    s.owners = dl_arena_alloc(tree->arena, s.condition_cap, sizeof *s.owners);
+    s.conditions = dl_arena_alloc(tree->arena, CONDITIONS_LIMIT, sizeof *s.conditions);
+    s.owners = dl_arena_alloc(tree->arena, CONDITIONS_LIMIT, sizeof *s.owners);
     if (s.conditions == NULL || s.owners == NULL) {
         return out_of_room(tree);
     }

@@ -51,12 +51,11 @@ static dl_status grow(scanner *s)
     if (s->tree->count < s->cap) {
         return DL_OK;
     }
-    if (s->cap >= NODE_LIMIT) {
-        return dl_error_set(s->tree->err, DL_E_LIMIT, "the statement is too long to be read");
-    }
-    dl_plan_node *nodes = dl_arena_alloc(s->tree->arena, cap, sizeof *nodes);
+    dl_plan_node *nodes =
+        s->cap >= NODE_LIMIT ? NULL : dl_arena_alloc(s->tree->arena, cap, sizeof *nodes);
     if (nodes == NULL) {
-        return dl_arena_full(s->tree->arena, s->tree->err);
+        return dl_error_set(s->tree->err, DL_E_LIMIT,
+                            "the statement has more parts than can be read");
     }
     if (s->tree->count > 0) {
         memcpy(nodes, s->tree->nodes, s->tree->count * sizeof *nodes);
