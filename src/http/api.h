@@ -83,9 +83,9 @@ typedef struct dl_api_media {
 /** A kind of body. */
 typedef struct dl_api_body {
     dl_api_form form;
+    bool only_new; /* a PUT that takes If-None-Match: *, and answers 201 for what is new */
     size_t limit_bytes;
     dl_api_media types[DL_API_TYPE_LIMIT]; /* of VALUES the schema comes from the route */
-    bool only_new; /* a PUT that takes If-None-Match: *, and answers 201 for what is new */
 } dl_api_body;
 
 struct dl_api_route {

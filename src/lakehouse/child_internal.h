@@ -65,7 +65,7 @@ void dl_child_kill(dl_child *child, dl_child_why why);
 /** Kill it and wait for it: then nothing of it is left. -1 when it did not run, else waitpid's
  * status. */
 int dl_child_reap(dl_child *child, dl_child_why *out_why);
-/** Give the room back. */
+/** Give the room back, unless it was when it was killed. */
 void dl_child_leave(dl_child *child, dl_child_outcome outcome);
 
 #endif

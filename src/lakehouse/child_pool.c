@@ -29,11 +29,28 @@ static void wait_until(dl_children *pool, int64_t time_us)
 
 /* ---- killing: all with the lock held ---- */
 
+/* Give the room back; once. */
+static void leave_locked(dl_child *child, dl_child_outcome outcome)
+{
+    dl_children *pool = child->pool;
+    for (size_t i = 0; i < pool->figures.running; i++) {
+        if (pool->running[i] == child) {
+            pool->running[i] = pool->running[--pool->figures.running];
+            pool->figures.ended[outcome]++;
+            pool->figures.ran_us += (uint64_t)(dl_clock_monotonic_us() - child->begun_us);
+            pthread_cond_broadcast(&pool->changed);
+            return;
+        }
+    }
+}
+
+/* Others may have its room at once: whoever reads it may take long to find out. */
 static void kill_locked(dl_child *child, dl_child_why why)
 {
     if (child->pid != 0 && child->why == DL_CHILD_OF_ITSELF) {
         child->why = why;
         (void)kill(-child->pid, SIGKILL); /* its group, which it heads since before its exec */
+        leave_locked(child, why == DL_CHILD_TIME ? DL_CHILD_LIMITED : DL_CHILD_CANCELLED);
     }
 }
 
@@ -80,9 +97,9 @@ static void *watch(void *context)
     while (!pool->stopping) {
         int64_t now_us = dl_clock_monotonic_us();
         int64_t next_us = now_us + (int64_t)IDLE_MS * 1000;
-        for (size_t i = 0; i < pool->figures.running; i++) {
-            dl_child *child = pool->running[i];
-            if (child->pid == 0 || child->why != DL_CHILD_OF_ITSELF) {
+        for (size_t i = pool->figures.running; i > 0; i--) { /* those that end are taken out */
+            dl_child *child = pool->running[i - 1];
+            if (child->pid == 0) {
                 continue;
             }
             if (child->deadline_us <= now_us) {
@@ -155,18 +172,9 @@ void dl_child_runs(dl_child *child, pid_t pid)
 
 void dl_child_leave(dl_child *child, dl_child_outcome outcome)
 {
-    dl_children *pool = child->pool;
-    pthread_mutex_lock(&pool->lock);
-    for (size_t i = 0; i < pool->figures.running; i++) {
-        if (pool->running[i] == child) {
-            pool->running[i] = pool->running[--pool->figures.running];
-            pool->figures.ended[outcome]++;
-            pool->figures.ran_us += (uint64_t)(dl_clock_monotonic_us() - child->begun_us);
-            break;
-        }
-    }
-    pthread_cond_broadcast(&pool->changed);
-    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_lock(&child->pool->lock);
+    leave_locked(child, outcome);
+    pthread_mutex_unlock(&child->pool->lock);
 }
 
 /* ---- what others see ---- */
@@ -242,8 +250,8 @@ void dl_children_stop(dl_children *children)
 {
     pthread_mutex_lock(&children->lock);
     children->stopping = true;
-    for (size_t i = 0; i < children->figures.running; i++) {
-        kill_locked(children->running[i], DL_CHILD_STOP);
+    for (size_t i = children->figures.running; i > 0; i--) {
+        kill_locked(children->running[i - 1], DL_CHILD_STOP);
     }
     pthread_cond_broadcast(&children->changed);
     pthread_mutex_unlock(&children->lock);

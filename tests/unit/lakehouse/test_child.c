@@ -542,6 +542,24 @@ TAP_CASE(so_many_and_no_more)
     dl_children_destroy(pool);
 }
 
+TAP_CASE(a_reader_that_does_not_read_keeps_no_room)
+{
+    dl_children *pool = pool_of(1, 60000, 300);
+    dl_child *slow = NULL;
+    dl_error err = {0};
+    size_t len = 0;
+    dl_children_figures figures;
+    TAP_OK(start(pool, "flood", &slow, NULL, &err), err);
+    expect(pool, "nothing", ""); /* waits until the time of the first is up */
+    dl_children_count(pool, &figures);
+    TAP_EQ_INT(figures.ended[DL_CHILD_LIMITED], 1);
+    TAP_STATUS(read_all(slow, NULL, 0, &len, &err), DL_E_LIMIT);
+    dl_child_destroy(slow);
+    dl_children_count(pool, &figures);
+    TAP_EQ_INT(figures.ended[DL_CHILD_LIMITED], 1); /* counted once */
+    dl_children_destroy(pool);
+}
+
 TAP_CASE(pools_have_a_size)
 {
     dl_children *pool = NULL;
@@ -648,6 +666,7 @@ int main(int argc, char **argv)
     TAP_RUN(destroying_leaves_nothing);
     TAP_RUN(nobody_waits_any_more);
     TAP_RUN(so_many_and_no_more);
+    TAP_RUN(a_reader_that_does_not_read_keeps_no_room);
     TAP_RUN(pools_have_a_size);
     TAP_RUN(stopping_ends_all);
     TAP_RUN(each_allocation_fails_once);
