@@ -201,7 +201,8 @@ def test_the_calls(place, tmp_path):
                 assert [run["status"] for run in runs] == ["Succeeded"], runs
         shown = [client.get(f"{PREFIX}/tables/{t}", {}, absolute=True).json() for t in ("instance", "series", "study")]
         judge_shown({"tables": shown}, stored)
-        judge_rows(answers["N2"][-1].json(), stored)
+        judge_notebook(answers["N2"][0].json(), stored)
+        judge_rows(answers["N2"][1].json(), stored)
         for path in judge_rows(answers["N3"][0].json(), stored).values():
             file = client.get(f"{PREFIX}/files/contoso-dicom-files/{path.removeprefix('AHDS/')}", {}, absolute=True)
             assert file.status == 200, file
