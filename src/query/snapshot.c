@@ -217,7 +217,7 @@ static dl_status begin(binding *b)
     }
     s->bound.group_count = b->count * 2;
     s->bound.groups = dl_arena_alloc(s->bound.arena, b->count * 2 + 1, sizeof *s->bound.groups);
-    b->tables = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->tables);
+    b->tables = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof(dl_snapshot_table *));
     b->versions = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->versions);
     b->watermarks = dl_arena_alloc(s->bound.arena, b->count + 1, sizeof *b->watermarks);
     if (s->bound.groups == NULL || b->tables == NULL || b->versions == NULL ||
@@ -360,6 +360,7 @@ static dl_status copy_reads(const dl_query_read *reads, size_t count, dl_arena *
     return DL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_snapshots_bind(dl_snapshots *snapshots, dl_engine *engine,
                             const dl_snapshot_want *wants, size_t want_count, dl_arena *arena,
                             dl_query_read *out_reads, size_t *out_want, dl_error *err)

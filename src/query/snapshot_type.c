@@ -13,14 +13,28 @@ typedef struct nested {
 
 /* ---- walking the field and its JSON side by side ---- */
 
-/* What a struct's member i is called and typed in the schema. A variant has no members there. */
-static dl_status member(const nested *parent, dl_json_iter *iter, size_t i, dl_arena *arena,
-                        dl_str *out_name, nested *out_member, dl_error *err)
+/* The members of a struct, one after another. */
+typedef struct members {
+    const nested *parent;
+    dl_json_iter iter; /* of the schema's; a variant has none there */
+    size_t next;
+} members;
+
+static members members_of(const nested *parent)
+{
+    dl_str fields = DL_STR_NONE;
+    (void)dl_json_get(parent->json, DL_STR("fields"), &fields);
+    return (members){.parent = parent, .iter = dl_json_iter_of(fields)};
+}
+
+/* What the next member is called and typed in the schema. */
+static dl_status next_member(members *m, dl_arena *arena, dl_str *out_name, nested *out_member,
+                             dl_error *err)
 {
     dl_str one = DL_STR_NONE, name = DL_STR_NONE, type = DL_STR_NONE;
-    const dl_columnar_field *child = &parent->field->children[i];
+    const dl_columnar_field *child = &m->parent->field->children[m->next++];
     *out_name = child->name;
-    if (dl_json_next_element(iter, &one) && dl_json_get(one, DL_STR("name"), &name) &&
+    if (dl_json_next_element(&m->iter, &one) && dl_json_get(one, DL_STR("name"), &name) &&
         dl_json_get(one, DL_STR("type"), &type)) {
         DL_TRY(dl_json_text(name, arena, out_name, err));
     }
@@ -28,20 +42,13 @@ static dl_status member(const nested *parent, dl_json_iter *iter, size_t i, dl_a
     return DL_OK;
 }
 
-static dl_json_iter members_of(const nested *parent)
-{
-    dl_str fields = DL_STR_NONE;
-    (void)dl_json_get(parent->json, DL_STR("fields"), &fields);
-    return dl_json_iter_of(fields);
-}
-
 /* An array's element, a map's key or value. */
 static nested inner(const nested *parent, size_t i)
 {
-    static const char *const names[] = {"keyType", "valueType"};
-    bool map = parent->field->type == DL_COLUMNAR_MAP;
+    const char *map = i == 0 ? "keyType" : "valueType";
+    bool is_map = parent->field->type == DL_COLUMNAR_MAP;
     nested n = {&parent->field->children[i], DL_STR_NONE};
-    (void)dl_json_get(parent->json, dl_str_of(map ? names[i] : "elementType"), &n.json);
+    (void)dl_json_get(parent->json, dl_str_of(is_map ? map : "elementType"), &n.json);
     return n;
 }
 
@@ -91,17 +98,18 @@ typedef struct speller {
     unsigned depth; /* of the names of lambdas */
 } speller;
 
-/* The tree is as deep as DL_COLUMNAR_DEPTH_LIMIT at most. */
+/* Trees are no deeper than DL_COLUMNAR_DEPTH_LIMIT.
+ * NOLINTBEGIN(misc-no-recursion) */
 static dl_status put_type(const speller *s, const nested *type);
 
 static dl_status put_struct(const speller *s, const nested *type)
 {
-    dl_json_iter iter = members_of(type);
+    members m = members_of(type);
     DL_TRY(dl_buf_append_str(s->sql, DL_STR("STRUCT("), s->err));
     for (size_t i = 0; i < type->field->child_count; i++) {
         nested child = {0};
         dl_str name = DL_STR_NONE;
-        DL_TRY(member(type, &iter, i, s->arena, &name, &child, s->err));
+        DL_TRY(next_member(&m, s->arena, &name, &child, s->err));
         if (i > 0) {
             DL_TRY(dl_buf_append_str(s->sql, DL_STR(", "), s->err));
         }
@@ -137,6 +145,8 @@ static dl_status put_type(const speller *s, const nested *type)
     return dl_buf_append_str(s->sql, dl_str_of(primitive(field->type)), s->err);
 }
 
+/* NOLINTEND(misc-no-recursion) */
+
 enum { NAMES_LIMIT_BYTES = 16 * 1024 * 1024 };
 
 dl_status dl_snapshot_put_type(dl_buf *sql, const dl_delta_column *column, bool physical,
@@ -153,14 +163,16 @@ dl_status dl_snapshot_put_type(dl_buf *sql, const dl_delta_column *column, bool 
 
 /* ---- renaming ---- */
 
+/* NOLINTBEGIN(misc-no-recursion): as above */
+
 static dl_status is_renamed(const nested *type, dl_arena *arena, bool *out, dl_error *err)
 {
-    dl_json_iter iter = members_of(type);
+    members m = members_of(type);
     for (size_t i = 0; i < type->field->child_count && !*out; i++) {
         nested child = {0};
         if (type->field->type == DL_COLUMNAR_STRUCT) {
             dl_str name = DL_STR_NONE;
-            DL_TRY(member(type, &iter, i, arena, &name, &child, err));
+            DL_TRY(next_member(&m, arena, &name, &child, err));
             *out = !dl_str_eq(name, child.field->name);
         } else {
             child = inner(type, i);
@@ -177,7 +189,7 @@ static dl_status put_value(speller *s, const nested *type, dl_str source);
 /* struct_pack("new" := (source)."old", ...), NULL where the source is. */
 static dl_status put_members(speller *s, const nested *type, dl_str source)
 {
-    dl_json_iter iter = members_of(type);
+    members m = members_of(type);
     DL_TRY(dl_buf_printf(s->sql, s->err, "CASE WHEN %.*s IS NULL THEN NULL ELSE struct_pack(",
                          DL_STR_ARG(source)));
     for (size_t i = 0; i < type->field->child_count; i++) {
@@ -185,7 +197,7 @@ static dl_status put_members(speller *s, const nested *type, dl_str source)
         nested child = {0};
         dl_str name = DL_STR_NONE;
         dl_buf_init(&from, DL_SNAPSHOT_SQL_LIMIT_BYTES);
-        DL_TRY(member(type, &iter, i, s->arena, &name, &child, s->err));
+        DL_TRY(next_member(&m, s->arena, &name, &child, s->err));
         DL_TRY(dl_buf_printf(&from, s->err, "struct_extract(%.*s, ", DL_STR_ARG(source)));
         DL_TRY(dl_engine_put_text(&from, child.field->name, s->err));
         DL_TRY(dl_buf_append_char(&from, ')', s->err));
@@ -239,6 +251,8 @@ static dl_status put_value(speller *s, const nested *type, dl_str source)
     nested element = inner(type, 0);
     return put_each(s, &element, source);
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 dl_status dl_snapshot_put_renamed(dl_buf *sql, const dl_delta_column *column, dl_str source,
                                   dl_error *err)

