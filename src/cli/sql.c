@@ -47,15 +47,15 @@ static dl_status read_size(const char *text, uint64_t *out_bytes, dl_error *err)
         const char *unit;
         uint64_t bytes;
     } units[] = {{"", 1},
-                 {"K", 1024},
-                 {"M", 1024 * 1024},
-                 {"G", 1024 * 1024 * 1024},
-                 {"KB", 1000},
-                 {"MB", 1000 * 1000},
-                 {"GB", 1000 * 1000 * 1000},
-                 {"KIB", 1024},
-                 {"MIB", 1024 * 1024},
-                 {"GIB", 1024 * 1024 * 1024}};
+                 {"K", UINT64_C(1) << 10},
+                 {"M", UINT64_C(1) << 20},
+                 {"G", UINT64_C(1) << 30},
+                 {"KB", UINT64_C(1000)},
+                 {"MB", UINT64_C(1000000)},
+                 {"GB", UINT64_C(1000000000)},
+                 {"KIB", UINT64_C(1) << 10},
+                 {"MIB", UINT64_C(1) << 20},
+                 {"GIB", UINT64_C(1) << 30}};
     size_t digits = strspn(text, "0123456789");
     uint64_t number = 0;
     bool right = dl_str_to_u64(dl_str_slice(dl_str_of(text), 0, digits), &number) && number > 0;

@@ -10,6 +10,7 @@
 #include <histedit.h>
 #include <locale.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -155,8 +156,8 @@ static int read_character(EditLine *edit, wchar_t *out)
         if (p->ended || read(STDIN_FILENO, &byte, 1) <= 0) {
             return 0;
         }
-        size_t n = mbrtowc(out, &byte, 1, &p->state);
-        if (n == (size_t)-1) { /* not UTF-8: passed over */
+        size_t n = mbrtowc(out, &byte, 1, &p->state); // NOLINT(concurrency-mt-unsafe): own state
+        if (n == (size_t)-1) {                        /* not UTF-8: passed over */
             p->state = (mbstate_t){0};
         } else if (n != (size_t)-2) {
             return 1;
@@ -415,12 +416,13 @@ dl_status dl_cli_sql_prompt_open(dl_cli_sql *sql, dl_cli_sql_prompt **out_prompt
     p->history_fd = -1;
     p->end_fd = -1;
     dl_buf_init(&p->statement, DL_QUERY_STATEMENT_LIMIT_BYTES);
-    (void)setlocale(LC_CTYPE, "C.UTF-8"); /* of the line's characters; numbers stay as they are */
+    /* Of the line's characters; numbers stay as they are. No other thread runs yet. */
+    (void)setlocale(LC_CTYPE, "C.UTF-8"); // NOLINT(concurrency-mt-unsafe)
     sigset_t ends;
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigaddset(&ends, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    (void)pthread_sigmask(SIG_BLOCK, &ends, NULL); /* engine threads inherit it */
     p->end_fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
     p->history = history_init();
     p->edit = el_init("dicomlake", stdin, sql->cli->out, sql->cli->err);

@@ -133,10 +133,11 @@ void dl_chart_axis_numbers(double low, double high, size_t want, bool whole, dl_
     out->low = first * step;
     out->high = last * step;
     double largest = fmax(fabs(out->low), fabs(out->high));
-    for (double k = first; k <= last && out->count < DL_CHART_TICK_LIMIT; k++) {
+    for (int i = 0; i < DL_CHART_TICK_LIMIT && first + i <= last; i++) {
         char text[DL_CHART_TICK_SIZE];
-        number_tick(k * step, step, largest, text);
-        add_tick(out, k * step, text);
+        double at = (first + i) * step;
+        number_tick(at, step, largest, text);
+        add_tick(out, at, text);
     }
 }
 
@@ -277,9 +278,11 @@ void dl_chart_axis_times(double low, double high, size_t want, dl_chart_axis *ou
         return;
     }
     bool one_day = floor(out->low / DAY) == floor(out->high / DAY);
-    for (double k = ceil(out->low / by->seconds); k * by->seconds <= out->high; k++) {
+    double first = ceil(out->low / by->seconds);
+    for (int k = 0; k < DL_CHART_TICK_LIMIT && (first + k) * by->seconds <= out->high; k++) {
         char text[DL_CHART_TICK_SIZE];
-        time_tick(k * by->seconds, by, one_day, text);
-        add_tick(out, k * by->seconds, text);
+        double at = (first + k) * by->seconds;
+        time_tick(at, by, one_day, text);
+        add_tick(out, at, text);
     }
 }

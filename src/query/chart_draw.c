@@ -325,9 +325,16 @@ static size_t choose_slices(const dl_chart_data *data, slice out[SLICES], double
     return count;
 }
 
-static void put_slice(dl_chart_svg *svg, double x, double y, double radius, double from, double to,
-                      const char *colour)
+typedef struct disc {
+    double x, y, radius;
+} disc;
+
+/** From part to part of the whole, clockwise from above. */
+static void put_slice(dl_chart_svg *svg, const disc *d, double from, double to, const char *colour)
 {
+    double x = d->x;
+    double y = d->y;
+    double radius = d->radius;
     double a = from * 2 * M_PI;
     double b = to * 2 * M_PI;
     if (to - from > 0.99999) {
@@ -342,18 +349,20 @@ static void put_slice(dl_chart_svg *svg, double x, double y, double radius, doub
                  to - from > 0.5 ? 1 : 0, x + radius * sin(b), y - radius * cos(b), colour);
 }
 
-static void put_slice_name(dl_chart_svg *svg, double x, double y, dl_str label, double value,
-                           double part, const char *colour)
+static void put_slice_name(dl_chart_svg *svg, double x, double y, const slice *named, double part,
+                           const char *colour)
 {
     char text[DL_CHART_TICK_SIZE + 24];
     char number[DL_CHART_TICK_SIZE];
-    dl_chart_number_text(value, number);
+    dl_chart_number_text(named->value, number);
     (void)snprintf(text, sizeof text, "%s (%.1f %%)", number, part * 100);
     dl_chart_put(svg, "<rect x=\"%.1f\" y=\"%.1f\" width=\"11\" height=\"11\" fill=\"%s\"/>\n", x,
                  y - 10, colour);
     size_t room = (size_t)((svg->plot.right - x - 16) / 6.7) - (sizeof "" + 22);
-    dl_chart_text(svg, x + 16, y, DL_CHART_START, 0, "", label, room < 6 || room > 200 ? 6 : room);
-    dl_chart_text(svg, svg->plot.right, y, DL_CHART_END, 0, "", dl_str_of(text), 0);
+    dl_chart_text(svg, x + 16, y, named->label,
+                  (dl_chart_style){.columns = room < 6 || room > 200 ? 6 : room});
+    dl_chart_text(svg, svg->plot.right, y, dl_str_of(text),
+                  (dl_chart_style){.anchor = DL_CHART_END});
 }
 
 void dl_chart_draw_pie(dl_chart_svg *svg, const dl_chart_data *data)
@@ -366,6 +375,7 @@ void dl_chart_draw_pie(dl_chart_svg *svg, const dl_chart_data *data)
         fmin(svg->plot.bottom - svg->plot.top, (svg->plot.right - svg->plot.left) / 2) / 2;
     double x = svg->plot.left + half;
     double y = (svg->plot.top + svg->plot.bottom) / 2;
+    const disc whole = {x, y, half - 2};
     double line = svg->plot.top + fmax(14, half - 9.0 * (double)(count + 1));
     double done = 0;
     for (size_t i = 0; i < count + (others > 0); i++) {
@@ -374,14 +384,15 @@ void dl_chart_draw_pie(dl_chart_svg *svg, const dl_chart_data *data)
         bool rest = i == count;
         double value = rest ? total - done : slices[i].value;
         const char *colour = rest ? "#d0d0d0" : i + 1 == SLICES ? "#9a6324" : dl_chart_colour(i);
-        put_slice(svg, x, y, half - 2, done / total, (done + value) / total, colour);
-        put_slice_name(svg, x + half + 24, line, rest ? dl_str_of(name) : slices[i].label, value,
-                       value / total, colour);
+        const slice named = {.label = rest ? dl_str_of(name) : slices[i].label, .value = value};
+        put_slice(svg, &whole, done / total, (done + value) / total, colour);
+        put_slice_name(svg, x + half + 24, line, &named, value / total, colour);
         done += value;
         line += 20;
     }
     if (count == 0) {
-        dl_chart_text(svg, svg->width / 2, y, DL_CHART_MIDDLE, 0, " fill=\"#555555\"",
-                      DL_STR("no rows"), 0);
+        dl_chart_text(
+            svg, svg->width / 2, y, DL_STR("no rows"),
+            (dl_chart_style){.anchor = DL_CHART_MIDDLE, .attributes = " fill=\"#555555\""});
     }
 }

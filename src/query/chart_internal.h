@@ -79,9 +79,14 @@ typedef enum dl_chart_anchor { DL_CHART_START, DL_CHART_MIDDLE, DL_CHART_END } d
 void dl_chart_put(dl_chart_svg *svg, const char *format, ...) DL_PRINTF(2, 3);
 /** Escaped, control characters as symbols; longer than `columns` (0: any) ends in an ellipsis. */
 void dl_chart_put_escaped(dl_chart_svg *svg, dl_str text, size_t columns);
-/** A text; `turn` in degrees round its place. */
-void dl_chart_text(dl_chart_svg *svg, double x, double y, dl_chart_anchor anchor, double turn,
-                   const char *attributes, dl_str text, size_t columns);
+typedef struct dl_chart_style {
+    dl_chart_anchor anchor;
+    double turn;            /* degrees round the text's place */
+    const char *attributes; /* " name=\"value\""; NULL */
+    size_t columns;         /* longer texts are shortened; 0: never */
+} dl_chart_style;
+
+void dl_chart_text(dl_chart_svg *svg, double x, double y, dl_str text, dl_chart_style style);
 /** Pixels of a text of 12 px. */
 double dl_chart_text_width(dl_str text);
 const char *dl_chart_colour(size_t i);

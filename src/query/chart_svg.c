@@ -76,16 +76,15 @@ void dl_chart_put_escaped(dl_chart_svg *svg, dl_str text, size_t columns)
     }
 }
 
-void dl_chart_text(dl_chart_svg *svg, double x, double y, dl_chart_anchor anchor, double turn,
-                   const char *attributes, dl_str text, size_t columns)
+void dl_chart_text(dl_chart_svg *svg, double x, double y, dl_str text, dl_chart_style style)
 {
     static const char *const anchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
-    dl_chart_put(svg, "<text x=\"%.1f\" y=\"%.1f\"%s", x, y, anchors[anchor]);
-    if (turn != 0) {
-        dl_chart_put(svg, " transform=\"rotate(%.0f %.1f %.1f)\"", turn, x, y);
+    dl_chart_put(svg, "<text x=\"%.1f\" y=\"%.1f\"%s", x, y, anchors[style.anchor]);
+    if (style.turn != 0) {
+        dl_chart_put(svg, " transform=\"rotate(%.0f %.1f %.1f)\"", style.turn, x, y);
     }
-    dl_chart_put(svg, "%s>", attributes);
-    dl_chart_put_escaped(svg, text, columns);
+    dl_chart_put(svg, "%s>", style.attributes == NULL ? "" : style.attributes);
+    dl_chart_put_escaped(svg, text, style.columns);
     dl_chart_put(svg, "</text>\n");
 }
 
@@ -113,9 +112,10 @@ void dl_chart_begin(dl_chart_svg *svg, const dl_query_chart *chart)
                  svg->height);
     if (chart->title.len > 0) {
         size_t columns = (size_t)((svg->width - 2 * EDGE) / (CHARACTER * 1.3));
-        dl_chart_text(svg, EDGE, EDGE + 12, DL_CHART_START, 0,
-                      " font-size=\"15\" font-weight=\"bold\"", chart->title,
-                      columns < TITLE_COLUMNS ? columns : TITLE_COLUMNS);
+        dl_chart_text(
+            svg, EDGE, EDGE + 12, chart->title,
+            (dl_chart_style){.attributes = " font-size=\"15\" font-weight=\"bold\"",
+                             .columns = columns < TITLE_COLUMNS ? columns : TITLE_COLUMNS});
         svg->plot.top += 26;
     }
 }
@@ -127,8 +127,9 @@ void dl_chart_end(dl_chart_svg *svg, const dl_chart_data *data)
         int n = snprintf(note, sizeof note, "%llu of %llu rows are not in the picture",
                          (unsigned long long)data->left_out, (unsigned long long)data->rows);
         DL_ASSERT(n > 0);
-        dl_chart_text(svg, svg->width - EDGE, svg->height - 4, DL_CHART_END, 0,
-                      " font-size=\"10\" fill=\"#a02020\"", dl_str_of(note), 0);
+        dl_chart_text(svg, svg->width - EDGE, svg->height - 4, dl_str_of(note),
+                      (dl_chart_style){.anchor = DL_CHART_END,
+                                       .attributes = " font-size=\"10\" fill=\"#a02020\""});
     }
     dl_chart_put(svg, "</svg>\n");
 }
@@ -150,7 +151,7 @@ void dl_chart_legend(dl_chart_svg *svg, const dl_chart_data *data)
         }
         dl_chart_put(svg, "<rect x=\"%.1f\" y=\"%.1f\" width=\"11\" height=\"11\" fill=\"%s\"/>\n",
                      x, y - 10, dl_chart_colour(i));
-        dl_chart_text(svg, x + 16, y, DL_CHART_START, 0, "", name, NAME_COLUMNS);
+        dl_chart_text(svg, x + 16, y, name, (dl_chart_style){.columns = NAME_COLUMNS});
         x += width;
     }
     svg->plot.top = y + 12;
@@ -182,15 +183,17 @@ void dl_chart_y_axis(dl_chart_svg *svg, const dl_chart_axis *axis)
         dl_chart_put(svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n",
                      svg->plot.left, y, svg->plot.right, y,
                      axis->at[i] == 0 ? "#888888" : "#e4e4e4");
-        dl_chart_text(svg, svg->plot.left - 6, y + 4, DL_CHART_END, 0, "", dl_str_of(axis->text[i]),
-                      0);
+        dl_chart_text(svg, svg->plot.left - 6, y + 4, dl_str_of(axis->text[i]),
+                      (dl_chart_style){.anchor = DL_CHART_END});
     }
 }
 
 static void put_x_name(dl_chart_svg *svg, dl_str name)
 {
-    dl_chart_text(svg, (svg->plot.left + svg->plot.right) / 2, svg->height - EDGE, DL_CHART_MIDDLE,
-                  0, " fill=\"#555555\"", name, NAME_COLUMNS);
+    dl_chart_text(svg, (svg->plot.left + svg->plot.right) / 2, svg->height - EDGE, name,
+                  (dl_chart_style){.anchor = DL_CHART_MIDDLE,
+                                   .attributes = " fill=\"#555555\"",
+                                   .columns = NAME_COLUMNS});
 }
 
 void dl_chart_x_axis(dl_chart_svg *svg, const dl_chart_axis *axis, dl_str name)
@@ -208,8 +211,8 @@ void dl_chart_x_axis(dl_chart_svg *svg, const dl_chart_axis *axis, dl_str name)
         bool right = x + half > svg->width - 2;
         if (x - (right ? 2 * half : half) > last + 6) {
             dl_chart_text(svg, right ? svg->width - 2 : x, svg->plot.bottom + 16,
-                          right ? DL_CHART_END : DL_CHART_MIDDLE, 0, "", dl_str_of(axis->text[i]),
-                          0);
+                          dl_str_of(axis->text[i]),
+                          (dl_chart_style){.anchor = right ? DL_CHART_END : DL_CHART_MIDDLE});
             last = right ? svg->width : x + half;
         }
     }
@@ -238,15 +241,17 @@ void dl_chart_labels(dl_chart_svg *svg, const dl_str *labels, size_t count, doub
     for (size_t i = 0; i < count; i++) {
         double x = svg->plot.left + slot * ((double)i + 0.5);
         if (turn == 0) {
-            dl_chart_text(svg, x, svg->plot.bottom + 16, DL_CHART_MIDDLE, 0, "", labels[i],
-                          LABEL_COLUMNS);
+            dl_chart_text(svg, x, svg->plot.bottom + 16, labels[i],
+                          (dl_chart_style){.anchor = DL_CHART_MIDDLE, .columns = LABEL_COLUMNS});
         } else {
             double room = (x - 4) / (CHARACTER * FLAT); /* the first ones reach the edge sooner */
-            dl_chart_text(svg, x + 4, svg->plot.bottom + 12, DL_CHART_END, turn,
-                          slot < 12 ? " font-size=\"9\"" : "", labels[i],
-                          room < 4               ? 4
-                          : room > LABEL_COLUMNS ? (size_t)LABEL_COLUMNS
-                                                 : (size_t)room);
+            dl_chart_text(svg, x + 4, svg->plot.bottom + 12, labels[i],
+                          (dl_chart_style){.anchor = DL_CHART_END,
+                                           .turn = turn,
+                                           .attributes = slot < 12 ? " font-size=\"9\"" : "",
+                                           .columns = room < 4               ? 4
+                                                      : room > LABEL_COLUMNS ? (size_t)LABEL_COLUMNS
+                                                                             : (size_t)room});
         }
     }
     put_x_name(svg, name);

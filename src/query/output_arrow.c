@@ -308,11 +308,39 @@ static size_t index_at(const void *indices, size_t i, unsigned bits)
     return value;
 }
 
-/** The text of each value of an enumeration. */
+/* An enumeration as the texts that its values stand for. */
+typedef struct enumeration {
+    const struct ArrowArray *array;
+    unsigned index_bits;
+    bool wide; /* offsets of 64 bits */
+} enumeration;
+
+/** Texts of all values: their bytes, and their offsets; NULL: only measured. */
+static size_t copy_texts(const enumeration *e, char *offsets, char *bytes)
+{
+    const struct ArrowArray *texts = e->array->dictionary;
+    const unsigned char *valid = e->array->buffers[0];
+    size_t offset_size = e->wide ? 8 : 4;
+    size_t at = 0;
+    for (size_t i = 0; i < (size_t)e->array->length; i++) {
+        if (valid == NULL || (valid[i / 8] >> (i % 8) & 1) != 0) {
+            size_t k = index_at(e->array->buffers[1], i, e->index_bits);
+            size_t from = offset_at(texts->buffers[1], k, e->wide);
+            size_t len = offset_at(texts->buffers[1], k + 1, e->wide) - from;
+            if (bytes != NULL) {
+                memcpy(bytes + at, (const char *)texts->buffers[2] + from, len);
+            }
+            at += len;
+        }
+        if (offsets != NULL) {
+            memcpy(offsets + (i + 1) * offset_size, &at, offset_size); /* little-endian */
+        }
+    }
+    return at;
+}
+
 static dl_status add_enumeration(batch *b, const pending *item, dl_error *err)
 {
-    const struct ArrowArray *array = item->array;
-    const struct ArrowArray *values = array->dictionary;
     arrow_type index;
     arrow_type text;
     if (!type_of(item->schema, &index) || index.shape != SHAPE_FIXED || index.bits > 32 ||
@@ -320,39 +348,17 @@ static dl_status add_enumeration(batch *b, const pending *item, dl_error *err)
         (text.shape != SHAPE_BYTES && text.shape != SHAPE_BYTES8)) {
         return no_type(item->schema, err);
     }
-    bool wide = text.shape == SHAPE_BYTES8;
-    size_t count = (size_t)array->length;
-    size_t total = 0;
-    const unsigned char *bits = array->buffers[0];
-    for (int pass = 0; pass < 2; pass++) { /* measure, then copy */
-        size_t offset_size = wide ? 8 : 4;
-        char *offsets = pass == 0 ? NULL : dl_arena_alloc(b->arena, count + 1, offset_size);
-        char *bytes = pass == 0 ? NULL : dl_arena_alloc(b->arena, total + 1, 1);
-        if (pass == 1 && (offsets == NULL || bytes == NULL)) {
-            return dl_arena_full(b->arena, err);
-        }
-        size_t at = 0;
-        for (size_t i = 0; i < count; i++) {
-            if (bits == NULL || (bits[i / 8] >> (i % 8) & 1) != 0) {
-                size_t k = index_at(array->buffers[1], i, index.bits);
-                size_t from = offset_at(values->buffers[1], k, wide);
-                size_t len = offset_at(values->buffers[1], k + 1, wide) - from;
-                if (pass == 1) {
-                    memcpy(bytes + at, (const char *)values->buffers[2] + from, len);
-                }
-                at += len;
-            }
-            if (pass == 1) {
-                memcpy(offsets + (i + 1) * offset_size, &at, offset_size); /* little-endian */
-            }
-        }
-        total = at;
-        if (pass == 1) {
-            DL_TRY(add_part(b, offsets, (count + 1) * offset_size, err));
-            DL_TRY(add_part(b, bytes, total, err));
-        }
+    const enumeration e = {item->array, index.bits, text.shape == SHAPE_BYTES8};
+    size_t offsets_size = ((size_t)item->array->length + 1) * (e.wide ? 8 : 4);
+    size_t total = copy_texts(&e, NULL, NULL);
+    char *offsets = dl_arena_alloc(b->arena, offsets_size, 1);
+    char *bytes = dl_arena_alloc(b->arena, total + 1, 1);
+    if (offsets == NULL || bytes == NULL) {
+        return dl_arena_full(b->arena, err);
     }
-    return DL_OK;
+    (void)copy_texts(&e, offsets, bytes);
+    DL_TRY(add_part(b, offsets, offsets_size, err));
+    return add_part(b, bytes, total, err);
 }
 
 static dl_status add_values(batch *b, const struct ArrowArray *array, const arrow_type *type,

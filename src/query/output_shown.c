@@ -13,7 +13,7 @@ enum { CELL_LIMIT_BYTES = 64 * 1024 * 1024, CLEAN_FACTOR = 3 };
 static size_t next_point(dl_str text, size_t at, utf8proc_int32_t *out_point)
 {
     if ((unsigned char)text.ptr[at] < 0x80) {
-        *out_point = text.ptr[at];
+        *out_point = (unsigned char)text.ptr[at];
         return 1;
     }
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.ptr + at,

@@ -215,7 +215,7 @@ MULTIPART = 'multipart/related; type="application/dicom"; boundary=xyz'
 
 COMMANDS = [
     *("serve", "import", "search", "get", "delete", "feed", "sync", "table"),
-    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "notebook"),
+    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "sql", "notebook"),
     *("verify", "version"),
 ]
 
