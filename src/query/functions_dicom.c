@@ -245,15 +245,30 @@ static bool is_key(dl_str key, const dl_attribute_step *step)
            (memcmp(key.ptr, step->upper, 8) == 0 || memcmp(key.ptr, step->lower, 8) == 0);
 }
 
+/** Whether the tag's digits are in the text at all: most of a text need not be taken apart. */
+static bool mentions(dl_str text, const dl_attribute_step *step)
+{
+    return text.len >= 8 && (memmem(text.ptr, text.len, step->upper, 8) != NULL ||
+                             (memcmp(step->upper, step->lower, 8) != 0 &&
+                              memmem(text.ptr, text.len, step->lower, 8) != NULL));
+}
+
 static bool find_attribute(dl_str object, const dl_attribute_step *step, dl_str *out_attribute)
 {
     dl_json_iter members = dl_json_iter_of(object);
     dl_str key = DL_STR_NONE, value = DL_STR_NONE;
     bool found = false;
+    if (!mentions(object, step)) {
+        return false;
+    }
     while (dl_json_next_member(&members, &key, &value)) {
-        if (is_key(key, step)) {
-            *out_attribute = value;
-            found = true;
+        if (!is_key(key, step)) {
+            continue;
+        }
+        *out_attribute = value;
+        found = true;
+        if (!mentions(members.rest, step)) { /* of several the last counts */
+            break;
         }
     }
     return found;
