@@ -115,6 +115,12 @@ TAP_CASE(statements_of_all_kinds)
         "0,0;1,1");
     ASK("WITH x AS (SELECT id FROM b) SELECT max(id) FROM x", "9");
     ASK("SHOW TABLES", "a,lake,NULL;b,lake,NULL");
+    TAP_OK(ask_for("EXPLAIN SELECT count(*) FROM a"), f.err);
+    TAP_TRUE(strstr(f.text, "physical_plan") != NULL);
+    TAP_OK(ask_for("DESCRIBE lake.a"), f.err);
+    TAP_TRUE(strstr(f.text, "id,BIGINT") != NULL);
+    TAP_OK(ask_for("DESCRIBE SELECT id AS n FROM a"), f.err);
+    TAP_TRUE(strstr(f.text, "n,BIGINT") != NULL);
     end();
 }
 
@@ -618,6 +624,74 @@ TAP_CASE(a_statement_that_does_not_stop_is_told_once)
     end();
 }
 
+/* ---- hostile statements ---- */
+
+static const struct {
+    const char *sql;
+    dl_status status;
+} hostile[] = {
+    /* clang-format off */
+    {"COPY (SELECT 1) TO '/tmp/dicomlake-session.csv'", DL_E_DENIED},
+    {"ATTACH '/tmp/dicomlake-session.duckdb' AS x", DL_E_DENIED},
+    {"SET threads = 1", DL_E_DENIED},
+    {"CREATE TABLE t AS SELECT 1", DL_E_DENIED},
+    {"DROP VIEW a", DL_E_DENIED},
+    {"CALL pragma_version()", DL_E_DENIED},
+    {"SELECT * FROM read_text('/etc/passwd')", DL_E_DENIED},
+    {"SELECT * FROM query('SELECT 1')", DL_E_DENIED},
+    {"SELECT getenv('HOME')", DL_E_DENIED},
+    {"SELECT * FROM '/etc/passwd'", DL_E_INVALID},
+    {"SELECT * FROM information_schema.tables", DL_E_INVALID},
+    {"SELECT 1; DROP VIEW a", DL_E_DENIED},
+    {"SELECT list(repeat('x', 1000000)) FROM range(10000)", DL_E_LIMIT},
+    {"SELECT count(DISTINCT md5(i::VARCHAR)) FROM range(5000000) t(i)", DL_E_LIMIT},
+    {"WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t", DL_E_LIMIT},
+    /* clang-format on */
+};
+
+TAP_CASE(after_each_hostile_statement_the_session_answers)
+{
+    begin();
+    f.options.limits.memory_bytes = 64 << 20;
+    f.options.limits.time_ms = 3000;
+    open_session();
+    for (size_t i = 0; i < DL_COUNT_OF(hostile); i++) {
+        dl_status status = ask_for(hostile[i].sql);
+        if (status != hostile[i].status || f.err.message[0] == '\0') {
+            TAP_FAIL("%s: %s: %s", hostile[i].sql, dl_status_name(status), f.err.message);
+        }
+        ASK("SELECT count(*) FROM a WHERE id < 7", "7");
+    }
+    TAP_TRUE(access("/tmp/dicomlake-session.csv", F_OK) != 0);
+    end();
+}
+
+/* What is run is looked at once more when it is prepared, by its kind. */
+TAP_CASE(a_statement_of_another_kind_is_not_run)
+{
+    begin();
+    const struct {
+        dl_session_wrap wrap;
+        const char *sql;
+    } rows[] = {
+        {{.before = DL_STR("CREATE TABLE t AS "), .type = DUCKDB_STATEMENT_TYPE_SELECT},
+         "SELECT 1"},
+        {{.before = DL_STR("EXPLAIN "), .type = DUCKDB_STATEMENT_TYPE_SELECT}, "SELECT 1"},
+        {{.after = DL_STR("; DROP VIEW x"), .type = DUCKDB_STATEMENT_TYPE_SELECT}, "SELECT 1"},
+        {{.type = DUCKDB_STATEMENT_TYPE_COPY}, "SELECT 1"},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        dl_error err = {0};
+        dl_query_result *result = NULL;
+        TAP_STATUS(
+            dl_session_run(f.query, dl_str_of(rows[i].sql), &rows[i].wrap, &result, NULL, &err),
+            DL_E_DENIED);
+        TAP_TRUE(result == NULL);
+    }
+    TAP_STATUS(ask_for("SELECT * FROM t"), DL_E_INVALID);
+    end();
+}
+
 /* ---- streams ---- */
 
 TAP_CASE(a_result_of_gigabytes_takes_no_memory)
@@ -787,6 +861,8 @@ int main(void)
     TAP_RUN(memory_ends_and_temporary_files_go_further);
     TAP_RUN(cancel_ends_a_statement);
     TAP_RUN(a_statement_that_does_not_stop_is_told_once);
+    TAP_RUN(after_each_hostile_statement_the_session_answers);
+    TAP_RUN(a_statement_of_another_kind_is_not_run);
     TAP_RUN(a_result_of_gigabytes_takes_no_memory);
     TAP_RUN(a_result_that_nobody_reads_to_its_end);
     TAP_RUN(files_that_were_vacuumed_are_told);
