@@ -209,6 +209,7 @@ static dl_status put_travel(reader *r, dl_dialect_travel *travel)
         DL_TRY(put_name(&r->sql, travel->table, r->err));
     }
     r->part_count = 0;
+    r->before = DL_BEFORE_OPERATOR; /* MINUS may follow */
     return dl_buf_append(&r->travels, travel, sizeof *travel, r->err);
 }
 
@@ -281,9 +282,11 @@ static dl_status take_spelling(reader *r, dl_word word, bool *out_taken)
     if (!dl_dialect_rename(&r->lexer, word, r->before, &text, &end)) {
         return DL_OK;
     }
+    bool type = r->before == DL_BEFORE_AS || r->before == DL_BEFORE_TYPE;
     *out_taken = true;
     r->lexer.pos = end;
     r->part_count = 0;
+    r->before = type ? DL_BEFORE_OPERATOR : DL_BEFORE_ELSE;
     return replace(r, word.at, end, text);
 }
 
@@ -352,10 +355,10 @@ static dl_status take_words(reader *r)
             return word.kind == DL_WORD_END ? DL_OK : take_rest_empty(r);
         }
         DL_TRY(take_word(r, word, &taken));
-        r->before = taken ? DL_BEFORE_ELSE : before_next(r, word, after_dot);
         if (taken) {
             after_dot = false;
         } else {
+            r->before = before_next(r, word, after_dot);
             follow_name(r, word, &after_dot);
         }
     }

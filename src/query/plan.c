@@ -254,6 +254,9 @@ static dl_status read_refusal(dl_plan_tree *tree)
         return dl_error_set(tree->err, DL_E_DENIED,
                             "this is no question: SQL reads, it changes nothing");
     }
+    if (message.len == 0) {
+        message = DL_STR("the statement cannot be read");
+    }
     return dl_error_set(tree->err, DL_E_INVALID, "%.*s", DL_STR_ARG(message));
 }
 

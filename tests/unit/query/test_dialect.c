@@ -52,6 +52,8 @@ static const change changes[] = {
     {"SELECT * EXCEPT (a) FROM t EXCEPT (SELECT 1)",
      "SELECT * EXCLUDE (a) FROM t EXCEPT (SELECT 1)"},
     {"FROM t MINUS SELECT 1 MINUS ALL (SELECT 2)", "FROM t EXCEPT SELECT 1 EXCEPT ALL (SELECT 2)"},
+    {"FROM t@v1 MINUS SELECT 2", "FROM \"dl_travel/1\" AS \"t\" EXCEPT SELECT 2"},
+    {"SELECT a::BYTE DIV 2", "SELECT a::TINYINT // 2"},
     {"SELECT 1 FROM t MINUS DISTINCT SELECT 2", "SELECT 1 FROM t EXCEPT DISTINCT SELECT 2"},
     {"FROM t LEFT SEMI JOIN u LEFT JOIN v left anti join w",
      "FROM t  SEMI JOIN u LEFT JOIN v  anti join w"},
