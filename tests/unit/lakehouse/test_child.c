@@ -323,7 +323,6 @@ static const struct {
     /* clang-format off */
     {"wrong", DL_E_INVALID, 0, 17, "no table \"x\"", "say y"},
     {"nowhere", DL_E_DENIED, 0, SIZE_MAX, "no", ""},
-    {"wrong after rows", DL_E_NOT_FOUND, 0, SIZE_MAX, "a file is gone", ""},
     {"no word", DL_E_IO, 0, SIZE_MAX, "the statement's process ended with code 7 and no word", ""},
     {"bad word", DL_E_IO, 0, SIZE_MAX, "the statement's process ended with code 1 and no word", ""},
     {"odd word", DL_E_IO, 0, SIZE_MAX, "the statement's process ended with code 1 and no word", ""},
@@ -352,6 +351,23 @@ static void failures_are_told(void)
         dl_children_destroy(pool);
         TAP_ROW_END(failures[i].statement);
     }
+}
+
+/* Soon after the first rows: before the answer begins, or on a busy machine by reading. */
+TAP_CASE(a_failure_soon_after_rows_is_told)
+{
+    dl_children *pool = pool_of(0, 0, 0);
+    dl_child *child = NULL;
+    dl_error err = {0};
+    size_t len = 0;
+    dl_status status = start(pool, "wrong after rows", &child, NULL, &err);
+    if (status == DL_OK) {
+        status = read_all(child, NULL, 0, &len, &err);
+    }
+    TAP_EQ_INT(status, DL_E_NOT_FOUND);
+    TAP_EQ_STR(dl_str_of(err.message), "a file is gone");
+    dl_child_destroy(child);
+    dl_children_destroy(pool);
 }
 
 TAP_CASE(a_failure_after_rows_is_told_by_reading)
@@ -658,6 +674,7 @@ int main(int argc, char **argv)
     TAP_RUN(a_statement_has_a_size);
     TAP_RUN(much_comes_whole);
     failures_are_told();
+    TAP_RUN(a_failure_soon_after_rows_is_told);
     TAP_RUN(a_failure_after_rows_is_told_by_reading);
     TAP_RUN(there_is_no_such_program);
     TAP_RUN(time_ends_what_hangs);
