@@ -73,13 +73,17 @@ dl_state_key dl_batch_key(const dl_feed_entry *e)
 dl_status dl_batch_decide(dl_pipeline *p, dl_batch_plan *plan, dl_error *err)
 {
     /* Where sequences grow with time everything up to the watermark is in the tables, as a row or
-     * as none; that of the instance table as it is now, since another run may be ahead of us. */
+     * as none; else everything before its time, which is only of use where the run goes on from it:
+     * an old window is run again for what came late. That of the instance table as it is now, since
+     * another run may be ahead of us. */
     int64_t settled = 0;
     int64_t time_us = 0;
     DL_TRY(dl_pipeline_table_watermark(p, &p->tables[DL_STATE_INSTANCE], &settled, &time_us, err));
-    plan->rules = (dl_fold_rules){.source = p->source,
-                                  .settled = p->ordered ? settled : 0,
-                                  .require_file_path = p->options.require_file_path};
+    plan->rules =
+        (dl_fold_rules){.source = p->source,
+                        .settled = p->ordered ? settled : 0,
+                        .settled_us = p->onward && !p->ordered && time_us > 0 ? time_us : 0,
+                        .require_file_path = p->options.require_file_path};
     plan->ahead.rules = &plan->rules;
     for (size_t g = 0; g < plan->fold->group_count; g++) {
         const dl_fold_group *group = &plan->fold->groups[g];

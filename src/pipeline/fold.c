@@ -113,7 +113,8 @@ bool dl_fold_counts(const dl_feed_entry *e, const dl_fold_rules *rules)
 static bool is_newer(const dl_feed_entry *e, const dl_state_instance *known,
                      const dl_fold_rules *rules)
 {
-    if (e->sequence <= rules->settled) {
+    if (e->sequence <= rules->settled ||
+        (rules->settled_us != 0 && e->timestamp_us < rules->settled_us)) {
         return false;
     }
     if (!known->known) {

@@ -63,6 +63,7 @@ struct dl_pipeline {
     bool has_ahead;       /* windows ahead of the watermark are in the tables */
     bool astray;          /* the state contradicts itself: catching up makes it anew */
     bool under_way;       /* the watermark was read: changes are being applied */
+    bool onward;          /* they begin at the watermark: none is older than it was */
     /* The last window was run ahead of the watermark, that stood at `ahead_after` and may stand
      * there still: then the window that follows it is ahead, too. INT64_MIN: it was not. */
     int64_t ahead_end_us, ahead_after;
@@ -138,8 +139,9 @@ typedef struct dl_fold_decision {
 } dl_fold_decision;
 
 typedef struct dl_fold_rules {
-    int64_t source;  /* number of the feed: sequences of one feed compare */
-    int64_t settled; /* no change up to this sequence is new to the tables; 0: not known */
+    int64_t source;     /* number of the feed: sequences of one feed compare */
+    int64_t settled;    /* no change up to this sequence is new to the tables; 0: not known */
+    int64_t settled_us; /* nor one before this time; 0: not known */
     bool require_file_path;
 } dl_fold_rules;
 

@@ -334,6 +334,7 @@ static dl_status read_window(run *r, int64_t start_us, int64_t end_us, int64_t *
     if (!r->contiguous) {
         name_window(p, start_us, end_us);
     }
+    p->onward = r->contiguous && start_us >= p->watermark_us;
     r->sequence = r->contiguous ? p->watermark : 0;
     r->time_us = r->contiguous ? p->watermark_us : INT64_MIN;
     dl_feed_reader_options options = reader_options(r);

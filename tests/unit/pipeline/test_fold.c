@@ -159,6 +159,23 @@ TAP_CASE(without_a_file_path_a_change_may_not_count)
     TAP_EQ_INT(verdict_of(gone, ROW, strict), DL_FOLD_REMOVE);
 }
 
+TAP_CASE(what_is_older_than_what_is_settled_is_stale)
+{
+    dl_feed_entry before = {
+        .action = DL_FEED_CREATE, .state = DL_FEED_REPLACED, .sequence = 70, .timestamp_us = 999};
+    dl_feed_entry at = {
+        .action = DL_FEED_CREATE, .state = DL_FEED_REPLACED, .sequence = 71, .timestamp_us = 1000};
+    dl_state_instance none = {0};
+    dl_fold_rules rules = {.source = 1, .settled_us = 1000};
+    const dl_feed_entry *entries[] = {&before, &at};
+    dl_fold_group one = {.entries = entries, .count = 1}, both = {.entries = entries, .count = 2};
+    TAP_TRUE(dl_fold_decide(&one, &none, &rules).verdict == DL_FOLD_STALE);
+    dl_fold_decision d = dl_fold_decide(&both, &none, &rules);
+    TAP_TRUE(d.verdict == DL_FOLD_UPSERT && d.entry == &at && d.created_us == 1000);
+    rules.settled_us = 0;
+    TAP_TRUE(dl_fold_decide(&one, &none, &rules).verdict == DL_FOLD_UPSERT);
+}
+
 TAP_CASE(what_is_settled_is_stale)
 {
     for (known_kind kind = UNKNOWN; kind < KNOWN_KINDS; kind++) {
@@ -392,6 +409,7 @@ int main(void)
 {
     each_change();
     TAP_RUN(without_a_file_path_a_change_may_not_count);
+    TAP_RUN(what_is_older_than_what_is_settled_is_stale);
     TAP_RUN(what_is_settled_is_stale);
     each_history();
     TAP_RUN(stale_changes_before_a_new_one_do_nothing);
