@@ -168,6 +168,13 @@ static dl_status limit(__rlimit_resource_t resource, uint64_t bytes, dl_error *e
     return DL_OK;
 }
 
+/* A sanitizer's own memory is many times the program's, and it ends what it cannot serve. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool bounds_memory = false;
+#else
+static const bool bounds_memory = true;
+#endif
+
 /* What the engine counts is kept by its own limit; above it come what the allocator keeps, the
  * threads' stacks, and texts. */
 static uint64_t memory_of(const dl_query_limits *limits)
@@ -184,8 +191,10 @@ static dl_status seal_limits(const sealing *s, dl_error *err)
     DL_TRY(limit(RLIMIT_CORE, 0, err));
     /* Of what is private and can be written; address space (RLIMIT_AS) would count the files that
      * are mapped and what the allocator reserves. */
-    uint64_t memory = s->options->memory_bytes;
-    DL_TRY(limit(RLIMIT_DATA, memory > 0 ? memory : memory_of(&s->query->options.limits), err));
+    if (bounds_memory) {
+        uint64_t memory = s->options->memory_bytes;
+        DL_TRY(limit(RLIMIT_DATA, memory > 0 ? memory : memory_of(&s->query->options.limits), err));
+    }
     /* A core may be piped to a program whatever its limit is; one that is not dumpable never. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return dl_error_errno(err, errno, "seal: rights of the process");
