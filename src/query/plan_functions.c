@@ -1,6 +1,7 @@
 /* Functions that a statement may call. What is not listed is not called: a newer libduckdb brings
  * no function by itself. Left out are those that see more than their arguments (settings,
- * variables, sequences, other statements, logs), wait, or belong to the engine's inside. */
+ * variables, sequences, other statements, logs), wait, belong to the engine's inside, or put values
+ * of rows into errors. */
 #include "query/plan_internal.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ static const char *const functions[] = {
     "dayname", "dayofmonth", "dayofweek", "dayofyear", "days_in_month", "decade", "decode",
     "degrees", "dense_rank", "divide", "editdist3", "element_at", "encode", "ends_with", "entropy",
     "enum_code", "enum_first", "enum_last", "enum_range", "enum_range_boundary", "epoch",
-    "epoch_ms", "epoch_ns", "epoch_us", "equi_width_bins", "era", "error", "even", "exp",
+    "epoch_ms", "epoch_ns", "epoch_us", "equi_width_bins", "era", "even", "exp",
     "factorial", "favg", "fdiv", "fill", "filter", "first", "first_value", "flatten", "floor",
     "fmod", "format", "formatReadableDecimalSize", "formatReadableSize", "format_bytes",
     "from_base64", "from_binary", "from_hex", "from_json", "from_json_strict", "fsum", "gamma",
@@ -104,7 +105,7 @@ static const char *const table_functions[] = {
 
 /* Known, and never called: the error says so. */
 static const char *const denied[] = {
-    "arrow_scan", "checkpoint", "current_connection_id", "current_database", "current_query",
+    "arrow_scan", "checkpoint", "error", "current_connection_id", "current_database", "current_query",
     "current_query_id", "current_role", "current_schema", "current_schemas", "current_setting",
     "current_transaction_id", "current_user", "currval", "disable_logging", "disable_profiling",
     "enable_logging", "enable_profiling", "force_checkpoint", "getenv", "getvariable", "glob",

@@ -230,6 +230,7 @@ static const struct {
     {"SELECT (SELECT 1 FROM read_blob('x'))", DL_E_DENIED, 22, "read_blob"},
     {"WITH a AS (FROM read_json('x')) SELECT 1", DL_E_DENIED, 16, "read_json"},
     {"SELECT getenv('HOME')", DL_E_DENIED, 7, "getenv"},
+    {"SELECT error('x')", DL_E_DENIED, 7, "error"},
     {"SELECT current_setting('x')", DL_E_DENIED, 7, "current_setting"},
     {"SELECT main.getvariable('x')", DL_E_DENIED, 7, "getvariable"},
     {"SELECT a FROM t ORDER BY pg_sleep(1)", DL_E_DENIED, 25, "pg_sleep"},
