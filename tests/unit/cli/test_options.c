@@ -141,7 +141,9 @@ static void check_option(const dl_cli_command *c, const dl_cli_option *o, const 
     char name[64];
     (void)snprintf(name, sizeof name, "--%s%s%s", o->name, o->value == NULL ? "" : " ",
                    o->value == NULL ? "" : o->value);
-    if (strstr(help, name) == NULL || strstr(help, o->text) == NULL) {
+    if (o->text == NULL) { /* for other programs */
+        TAP_TRUE(strstr(help, name) == NULL);
+    } else if (strstr(help, name) == NULL || strstr(help, o->text) == NULL) {
         TAP_FAIL("%s --help does not say %s", c->name, name);
     }
     size_t size = o->kind == DL_CLI_SWITCH ? sizeof(bool)
@@ -155,7 +157,7 @@ static void check_option(const dl_cli_command *c, const dl_cli_option *o, const 
 
 TAP_CASE(every_command_is_described)
 {
-    TAP_EQ_INT(dl_cli_command_count(), 14);
+    TAP_EQ_INT(dl_cli_command_count(), 19);
     for (size_t i = 0; i < dl_cli_command_count(); i++) {
         const dl_cli_command *c = dl_cli_command_at(i);
         char *help = NULL;
