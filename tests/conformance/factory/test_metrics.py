@@ -26,6 +26,9 @@ KINDS = {
     "dicomlake_windows_waiting": "gauge",
     "dicomlake_oldest_waiting_window_age_seconds": "gauge",
     "dicomlake_scheduler_running": "gauge",
+    "dicomlake_statements": "counter",
+    "dicomlake_statement_seconds": "counter",
+    "dicomlake_statements_running": "gauge",
 }
 
 
@@ -83,7 +86,8 @@ def test_an_empty_home(web):
     text, families = scrape(web)
     assert {n: f.type for n, f in families.items()} == KINDS
     assert all(f.documentation for f in families.values())
-    assert [s for f in families.values() for s in f.samples if s.labels] == []
+    labelled = [s for f in families.values() for s in f.samples if s.labels]
+    assert {s.name for s in labelled} == {"dicomlake_statements_total"} and not any(s.value for s in labelled)
     assert value(families, "dicomlake_scheduler_running") == 1
     assert text.endswith("\n")
 
