@@ -108,7 +108,7 @@ REFUSED = {
     "read_csv": "SELECT * FROM read_csv('{place}/secret.csv')",
     "read_csv_auto": "SELECT * FROM read_csv_auto('{place}/secret.csv')",
     "read_json": "SELECT * FROM read_json('{place}/secret.json')",
-    "read_parquet": "SELECT * FROM read_parquet('{place}/home/tables/dicom/instance/**/*.parquet')",
+    "read_parquet": "SELECT * FROM read_parquet('{place}/**/instance/**/*.parquet')",
     "parquet_scan": "SELECT * FROM parquet_scan('{place}/x.parquet')",
     "quoted_function": "SELECT * FROM \"read_text\"('{place}/secret.csv')",
     "qualified_function": "SELECT * FROM system.main.read_text('{place}/secret.csv')",
