@@ -1,7 +1,7 @@
 /* Statements from anywhere in Spark's spelling; trees as the parser would give them; patterns of
  * times. */
+#include "query/functions/pattern.h"
 #include "query/internal.h"
-#include "query/pattern.h"
 
 #include <string.h>
 

@@ -339,7 +339,7 @@ static bool spell(const spelling *list, size_t count, dl_str word, dl_str *out_t
     return false;
 }
 
-/* Between operands. An operator's name is a function's: functions_macros.c has it. */
+/* Between operands. An operator's name is a function's: functions/macros.c has it. */
 static const spelling operators[] = {{"RLIKE", "~@@~"}, {"REGEXP", "~@@~"}, {"DIV", "//"}};
 static const spelling types[] = {
     {"BYTE", "TINYINT"}, {"TIMESTAMP_NTZ", "TIMESTAMP"}, {"TIMESTAMP_LTZ", "TIMESTAMPTZ"}};

@@ -5,10 +5,11 @@
  *     plan.c, plan_*.c           pure: the parser's JSON tree to what a statement reads
  *     prune.c                    pure: conditions against a file's statistics and partition values
  *     snapshot.c, snapshot_*.c   Delta tables opened, versions picked, views made
- *     functions*.c               scalar functions and macros, put into each session
+ *     functions/                 scalar functions and macros, put into each session
  *     engine.h, engine.c         libduckdb: loading, the database, its errors in our words
  *     session.c, result.c        the public calls
- *     output*.c, chart*.c, seal*.c
+ *     output/                    results written: table, CSV, JSON, Arrow, Parquet, charts
+ *     seal.c, seal_calls.c       what the process may still do
  */
 #ifndef DL_QUERY_INTERNAL_H
 #define DL_QUERY_INTERNAL_H

@@ -1,4 +1,4 @@
-#include "query/chart_internal.h"
+#include "query/output/chart_internal.h"
 
 #include "base/mem.h"
 

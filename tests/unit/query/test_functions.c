@@ -1,5 +1,5 @@
 /* Functions of our own, asked through the engine as statements do. */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include "base/file.h"
 

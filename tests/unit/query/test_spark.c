@@ -1,6 +1,6 @@
 /* Spark's words: patterns of times, and statements through a session. */
+#include "query/functions/pattern.h"
 #include "query/internal.h"
-#include "query/pattern.h"
 #include "tap.h"
 
 static const struct {

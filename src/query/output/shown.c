@@ -1,5 +1,5 @@
 /* The first rows of a result as clean text, for the formats that people look at. */
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 
 #include <inttypes.h>
 #include <utf8proc.h>

@@ -1,8 +1,8 @@
 /* Arrow IPC stream: the engine gives arrays of Arrow's C data interface, and we write them as
  * messages (docs/decisions/0014). Arrow columnar format 1.5, "Serialization and interprocess
  * communication"; Message.fbs, Schema.fbs. */
-#include "query/output_flatbuffer.h"
-#include "query/output_internal.h"
+#include "query/output/flatbuffer.h"
+#include "query/output/internal.h"
 #include "query/session.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "query/chart_internal.h"
+#include "query/output/chart_internal.h"
 
 static const char *const kinds[] = {"bar", "line", "scatter", "histogram", "pie"};
 

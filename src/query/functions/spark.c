@@ -1,7 +1,7 @@
 /* Spark's functions that no expression of DuckDB's says: size of lists and maps alike, times by
  * Java's patterns. */
-#include "query/functions.h"
-#include "query/pattern.h"
+#include "query/functions/functions.h"
+#include "query/functions/pattern.h"
 
 #include "base/mem.h"
 

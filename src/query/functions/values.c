@@ -3,7 +3,7 @@
  * Each takes the text of the value, with or without padding; what the standard does not allow is
  * NULL. Standard: PS3.5 section 6.2.
  */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include "base/mem.h"
 #include "json/json.h"

@@ -2,12 +2,14 @@
  * What the files of the functions share: how one is registered, its arguments, and paths of
  * attributes.
  *
- *     functions.c           the table of all, registering, bind data
- *     functions_files.c     file_url
- *     functions_path.c      pure: "RequestAttributesSequence[0].00400009"
- *     functions_dicom.c     dicom_value, dicom_values
- *     functions_values.c    dicom_name, dicom_date, dicom_time, dicom_datetime, dicom_age_years
- *     functions_tags.c      dicom_tags
+ *     functions.c   the table of all, registering, bind data
+ *     files.c       file_url
+ *     path.c        pure: "RequestAttributesSequence[0].00400009"
+ *     dicom.c       dicom_value, dicom_values
+ *     values.c      dicom_name, dicom_date, dicom_time, dicom_datetime, dicom_age_years
+ *     tags.c        dicom_tags
+ *     spark.c       Spark's functions that need code; macros.c: those that an expression says
+ *     pattern.c     pure: times by Java's patterns
  *
  * A function never fails on what rows hold: it gives NULL. Only a constant that no row could make
  * good (a keyword that does not exist) is an error, and of the statement, before it runs.

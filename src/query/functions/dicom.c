@@ -5,7 +5,7 @@
  * This runs for every row: nothing is allocated for a value but where JSON has escapes, the path is
  * read once when it is a constant, and of a map only the tags' 8 bytes are looked at.
  */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include "base/mem.h"
 #include "json/json.h"

@@ -9,8 +9,8 @@
  * Thread: pure.
  * Standard: docs of Spark SQL, "Datetime Patterns for Formatting and Parsing".
  */
-#ifndef DL_QUERY_PATTERN_H
-#define DL_QUERY_PATTERN_H
+#ifndef DL_QUERY_FUNCTIONS_PATTERN_H
+#define DL_QUERY_FUNCTIONS_PATTERN_H
 
 #include "base/arena.h"
 #include "base/buf.h"

@@ -1,5 +1,5 @@
 /* The functions of our own: one table, put into each session. */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include "base/mem.h"
 #include "columnar/columnar.h"

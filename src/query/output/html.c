@@ -1,5 +1,5 @@
 /* HTML and Markdown: what a value holds can become neither markup nor script. */
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 
 #include <string.h>
 

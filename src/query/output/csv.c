@@ -1,6 +1,6 @@
 /* CSV (RFC 4180, but lines end in LF as other tools of a shell expect): NULL is empty, empty text
  * is "". */
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Ranges to ticks and their texts: pure. */
-#include "query/chart_internal.h"
+#include "query/output/chart_internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* The pieces of an SVG: text that is escaped, axes, labels, legend. */
-#include "query/chart_internal.h"
-#include "query/output_internal.h"
+#include "query/output/chart_internal.h"
+#include "query/output/internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* JSON: one array of objects; JSON lines: an object a line. Names are unique in an object. */
-#include "query/output_internal.h"
 #include "json/json.h"
+#include "query/output/internal.h"
 
 /** `"name":` of each column with what stands before it. */
 static dl_status make_keys(const dl_output *out, dl_arena *arena, dl_str **out_keys, dl_error *err)

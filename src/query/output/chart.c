@@ -1,5 +1,5 @@
 /* Rows to the data of a chart, within its limits. */
-#include "query/chart_internal.h"
+#include "query/output/chart_internal.h"
 
 #include <math.h>
 #include <stdio.h>

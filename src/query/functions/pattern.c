@@ -1,5 +1,5 @@
 /* Java's letters of times: reading a pattern, writing by it. */
-#include "query/pattern.h"
+#include "query/functions/pattern.h"
 
 #include "base/clock.h"
 

@@ -1,7 +1,7 @@
 #include "query/output.h"
 
 #include "base/mem.h"
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Bars, lines, points, slices. */
-#include "query/chart_internal.h"
+#include "query/output/chart_internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * then they are put into the vectors in order. What one round may hold is bounded, however large
  * the headers are.
  */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include "base/file.h"
 #include "base/mem.h"

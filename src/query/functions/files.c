@@ -1,5 +1,5 @@
 /* file_url: where the file of a row is, for programs that open URLs. */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 
 typedef struct macro {
     const char *name;
-    const char *definition; /* behind the name; NULL: a scalar function, functions_spark.c */
+    const char *definition; /* behind the name; NULL: a scalar function, spark.c */
 } macro;
 
 #define SHIFTED(d, sign)                                                                           \

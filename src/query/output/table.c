@@ -1,5 +1,5 @@
 /* TABLE: aligned columns for a terminal. */
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 
 #define ELLIPSIS "\xe2\x80\xa6"
 #define LINE "\xe2\x94\x80"

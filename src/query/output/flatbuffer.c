@@ -1,4 +1,4 @@
-#include "query/output_flatbuffer.h"
+#include "query/output/flatbuffer.h"
 
 static void put(dl_flatbuffer *f, const void *bytes, size_t len)
 {

@@ -3,7 +3,7 @@
  * are the same to it, limits and cancel are those of the result, and the database that runs
  * somebody's SQL may write nowhere. */
 #include "base/file.h"
-#include "query/output_internal.h"
+#include "query/output/internal.h"
 #include "query/session.h"
 
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 /* Pure: the words that name an attribute, and the groups of a person's name. */
-#include "query/functions.h"
+#include "query/functions/functions.h"
 
 #include <string.h>
 
