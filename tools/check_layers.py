@@ -16,7 +16,7 @@ import re
 import sys
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
-PRIVATE = re.compile(r"(^|_)internal\.h$")
+PRIVATE = re.compile(r"/|(^|_)internal\.h$")  # what lies in a folder of the module, too
 # Who alone may know a library: its headers begin with these words.
 LIBRARIES = {
     "sqlite3": {"db"},

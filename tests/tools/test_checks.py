@@ -77,6 +77,8 @@ def test_a_document_without_a_table_is_refused(tmp_path, capsys):
         ("json", '"made_by_the_build.h"', None),
         ("json", '"base/internal.h"', "private to base"),
         ("json", '"base/str_internal.h"', "private to base"),
+        ("json", '"base/text/str.h"', "private to base"),
+        ("json", '"json/text/str.h"', None),
         ("json", '"db/db.h"', "may not include db"),
         ("base", '"json/json.h"', "may not include json"),
         ("http", '"dicom/dicom.h"', "may not include dicom"),
