@@ -267,11 +267,11 @@ static dl_status claim_and_run(dl_scheduler *s, size_t index, bool *out_found, i
 
 static dl_status plan_in(dl_scheduler *s, dl_db *db, int64_t *next_us, dl_error *err)
 {
-    bool changed = false;
     int64_t now_us = dl_factory_now_us(s->options.factory);
-    DL_TRY(dl_book_read(db, &s->book, &changed, err));
-    if (changed) {
+    DL_TRY(dl_book_read(db, &s->book, err));
+    if (!s->book.settled) { /* a worker or the watch may have read it before us */
         DL_TRY(dl_step_forget(db, now_us, err));
+        s->book.settled = true;
     }
     return dl_step_plan(db, &s->book, now_us, next_us, err);
 }
@@ -281,10 +281,13 @@ static dl_status plan_once(dl_scheduler *s, int64_t *next_us, dl_error *err)
     dl_db *db = NULL;
     DL_TRY(dl_runs_begin_relaxed(s->options.factory, &db, err));
     dl_status status = plan_in(s, db, next_us, err);
-    if (status != DL_OK) {
-        dl_book_clear(&s->book); /* what it forgot on the way was rolled back: look again */
+    status = dl_runs_finish_relaxed(s->options.factory, db, status, err);
+    if (status != DL_OK) { /* what it forgot on the way was rolled back: look again */
+        (void)dl_factory_lock(s->options.factory);
+        s->book.settled = false;
+        dl_factory_unlock(s->options.factory);
     }
-    return dl_runs_finish_relaxed(s->options.factory, db, status, err);
+    return status;
 }
 
 static dl_status prune_sometimes(dl_scheduler *s, dl_error *err)
@@ -313,8 +316,7 @@ static dl_status next_question(dl_scheduler *s, size_t n, dl_arena *arena, feed_
                                dl_error *err)
 {
     dl_db *db = dl_factory_lock(s->options.factory);
-    bool changed = false;
-    dl_status status = s->book.arena == NULL ? dl_book_read(db, &s->book, &changed, err) : DL_OK;
+    dl_status status = s->book.arena == NULL ? dl_book_read(db, &s->book, err) : DL_OK;
     for (size_t i = 0; i < s->book.count && status == DL_OK; i++) {
         const dl_scheduled *t = &s->book.triggers[i];
         if (t->trigger.type != DL_FACTORY_ON_CHANGE || !t->started || n-- > 0) {

@@ -13,10 +13,9 @@ typedef struct ask {
 
 static dl_status begin(ask *a, dl_factory *factory, dl_error *err)
 {
-    bool changed = false;
     *a = (ask){.factory = factory, .now_us = dl_factory_now_us(factory)};
     DL_TRY(dl_runs_begin(factory, &a->db, err));
-    dl_status status = dl_book_read(a->db, &a->book, &changed, err);
+    dl_status status = dl_book_read(a->db, &a->book, err);
     return status == DL_OK ? DL_OK : dl_runs_finish(factory, a->db, status, err);
 }
 

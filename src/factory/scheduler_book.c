@@ -74,11 +74,10 @@ static dl_status count_triggers(dl_db *db, size_t *out_count, dl_error *err)
     return DL_OK;
 }
 
-dl_status dl_book_read(dl_db *db, dl_book *book, bool *out_changed, dl_error *err)
+dl_status dl_book_read(dl_db *db, dl_book *book, dl_error *err)
 {
     int64_t revision = 0;
     DL_TRY(read_revision(db, &revision, err));
-    *out_changed = false;
     if (book->arena != NULL && revision == book->revision) {
         return DL_OK;
     }
@@ -103,7 +102,6 @@ dl_status dl_book_read(dl_db *db, dl_book *book, bool *out_changed, dl_error *er
     dl_book old = *book;
     *book = fresh;
     fresh = old;
-    *out_changed = true;
     return DL_OK;
 }
 

@@ -75,8 +75,7 @@ static dl_status read_windows(dl_db *db, dl_str trigger, dl_plan_range range, dl
                               windows_work *w, dl_error *err)
 {
     DL_CLEANUP(dl_book_clear) dl_book book = {0};
-    bool changed = false;
-    DL_TRY(dl_book_read(db, &book, &changed, err));
+    DL_TRY(dl_book_read(db, &book, err));
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(db,
                        "SELECT w.trigger, w.start_us, w.end_us, w.state, w.asked, w.attempts,"
@@ -163,9 +162,8 @@ static dl_status read_facts(dl_db *db, dl_str name, int64_t now_us, dl_trigger_f
                             dl_error *err)
 {
     DL_CLEANUP(dl_book_clear) dl_book book = {0};
-    bool changed = false;
     dl_scheduled *s = NULL;
-    DL_TRY(dl_book_read(db, &book, &changed, err));
+    DL_TRY(dl_book_read(db, &book, err));
     DL_TRY(dl_book_get(&book, name, &s, err));
     int64_t windows = 0;
     bool tumbling = s->trigger.type == DL_FACTORY_TUMBLING;

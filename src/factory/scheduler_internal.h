@@ -34,11 +34,12 @@ typedef struct dl_book {
     dl_scheduled *triggers;
     size_t count;
     int64_t revision; /* of what is published; 0: nothing read */
+    bool settled;     /* what triggers that are gone left behind was forgotten since it was read */
 } dl_book;
 
 /** Read what is published, unless the book has it already. A document that cannot be read (a newer
  * program wrote it) is left out and logged. */
-DL_NODISCARD dl_status dl_book_read(dl_db *db, dl_book *book, bool *out_changed, dl_error *err);
+DL_NODISCARD dl_status dl_book_read(dl_db *db, dl_book *book, dl_error *err);
 void dl_book_clear(dl_book *book);
 /** NULL: no such trigger is published. */
 dl_scheduled *dl_book_find(const dl_book *book, dl_str name);

@@ -39,8 +39,8 @@ static bool has_room(void *context, const dl_run *run, const dl_run_more *more)
 static dl_status claim_in(dl_scheduler *s, dl_db *db, dl_arena *arena, dl_run_claim *claim,
                           dl_error *err)
 {
-    bool changed = false; /* somebody may have stopped or removed a trigger just now */
-    DL_TRY(dl_book_read(db, &s->book, &changed, err));
+    /* somebody may have stopped or removed a trigger just now */
+    DL_TRY(dl_book_read(db, &s->book, err));
     room_work room = {.db = db, .book = &s->book, .err = err};
     dl_run_taking how = {dl_factory_now_us(s->options.factory), has_room, &room};
     DL_TRY(dl_runs_take(db, &how, arena, claim, err));

@@ -122,6 +122,13 @@ static dl_trigger_facts facts_of(home *h, const char *trigger)
     return facts;
 }
 
+static void exec(home *h, const char *sql)
+{
+    dl_db *db = dl_factory_lock(h->factory);
+    TAP_OK(dl_db_exec(db, sql, &h->err), h->err);
+    dl_factory_unlock(h->factory);
+}
+
 static void check_contiguous(const dl_run_window *windows, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -446,6 +453,59 @@ TAP_CASE(a_removed_trigger_leaves_no_run_in_the_queue)
     home_end(&h);
 }
 
+/* A trigger whose run is queued was removed, and nobody has seen that yet. */
+static dl_scheduler *open_after_removal(home *h)
+{
+    dl_factory_trigger t = tumbling("t", DL_CALENDAR_HOUR, 1);
+    begin_with(h, &t);
+    h->now_us += 5 * HOUR_US;
+    dl_scheduler_options idle = {.factory = h->factory};
+    dl_scheduler *s = NULL;
+    int64_t next_us = 0;
+    TAP_OK(dl_scheduler_open(&idle, &s, &h->err), h->err);
+    TAP_OK(dl_scheduler_step(s, &next_us, &h->err), h->err);
+    TAP_OK(dl_catalog_remove(h->factory, DL_FACTORY_TRIGGER, DL_STR("t"), &h->err), h->err);
+    home_publish(h);
+    return s;
+}
+
+static void step_and_see_none_queued(home *h, dl_scheduler *s)
+{
+    int64_t next_us = 0;
+    dl_run *runs = NULL;
+    TAP_OK(dl_scheduler_step(s, &next_us, &h->err), h->err);
+    TAP_EQ_INT(list(h, "t", &runs), 1);
+    TAP_EQ_INT(runs[0].status, DL_RUN_CANCELLED);
+}
+
+TAP_CASE(a_worker_that_looks_first_hides_no_removal)
+{
+    home h;
+    dl_scheduler *s = open_after_removal(&h);
+    dl_run_claim claim = {0};
+    TAP_OK(dl_scheduler_claim(s, h.arena, &claim, &h.err), h.err);
+    TAP_TRUE(!claim.found);
+    step_and_see_none_queued(&h, s);
+    dl_scheduler_close(s);
+    home_end(&h);
+}
+
+TAP_CASE(a_removal_whose_commit_failed_is_seen_again)
+{
+    home h;
+    int64_t next_us = 0;
+    dl_scheduler *s = open_after_removal(&h);
+    exec(&h, "PRAGMA foreign_keys=ON"); /* a debt that is called in by the commit */
+    exec(&h, "CREATE TABLE creditor(id INTEGER PRIMARY KEY)");
+    exec(&h, "CREATE TABLE debt(id REFERENCES creditor DEFERRABLE INITIALLY DEFERRED)");
+    exec(&h, "CREATE TRIGGER owe AFTER UPDATE ON run BEGIN INSERT INTO debt VALUES(1); END");
+    TAP_TRUE(dl_scheduler_step(s, &next_us, &h.err) != DL_OK);
+    exec(&h, "DROP TRIGGER owe");
+    step_and_see_none_queued(&h, s);
+    dl_scheduler_close(s);
+    home_end(&h);
+}
+
 TAP_CASE(a_name_changes_and_the_history_follows)
 {
     home h;
@@ -667,13 +727,6 @@ TAP_CASE(threads_work_and_stop)
     home_end(&h);
 }
 
-static void exec(home *h, const char *sql)
-{
-    dl_db *db = dl_factory_lock(h->factory);
-    TAP_OK(dl_db_exec(db, sql, &h->err), h->err);
-    dl_factory_unlock(h->factory);
-}
-
 TAP_CASE(an_end_that_cannot_be_recorded_is_not_lost)
 {
     home h;
@@ -827,6 +880,8 @@ int main(void)
     TAP_RUN(a_pipeline_by_hand);
     TAP_RUN(windows_stay_contiguous_when_the_grid_changes);
     TAP_RUN(a_removed_trigger_leaves_no_run_in_the_queue);
+    TAP_RUN(a_worker_that_looks_first_hides_no_removal);
+    TAP_RUN(a_removal_whose_commit_failed_is_seen_again);
     TAP_RUN(a_name_changes_and_the_history_follows);
     TAP_RUN(a_schedule_fires_once_for_what_was_missed);
     TAP_RUN(on_change_runs_when_there_is_something_new);
