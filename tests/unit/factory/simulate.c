@@ -421,8 +421,9 @@ static void drain(sim *s)
 {
     fault = (faults){.countdown = -1};
     s->fail_percent = 0;
-    s->real_us = s->h.now_us = (s->real_us > s->m.latest_us ? s->real_us : s->m.latest_us) + DAY_US;
-    s->m.latest_us = s->h.now_us;
+    s->real_us = (s->real_us > s->m.latest_us ? s->real_us : s->m.latest_us) + DAY_US;
+    s->h.now_us = s->real_us;
+    s->m.latest_us = s->real_us;
     for (size_t i = 0; i < s->m.trigger_count; i++) {
         TAP_OK(dl_trigger_start(s->h.factory, dl_str_of(s->m.triggers[i].name), &s->h.err),
                s->h.err);

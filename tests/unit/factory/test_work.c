@@ -154,7 +154,9 @@ static dl_status open_feed(void *context, dl_feed_source **out_source, dl_error 
     (void)err;
     feed_source *s = calloc(1, sizeof *s);
     *s = (feed_source){.source.ops = &ops, .feed = context};
+    (void)pthread_mutex_lock(&s->feed->lock); /* runs may be side by side */
     s->feed->opened++;
+    (void)pthread_mutex_unlock(&s->feed->lock);
     *out_source = &s->source;
     return DL_OK;
 }

@@ -16,22 +16,34 @@ static dl_query *query;
 
 /* ---- a disk that is full ---- */
 
-static int64_t room = INT64_MAX; /* of writes, in bytes */
+static int64_t room = INT64_MAX; /* of writes, in bytes; set while nothing writes */
 static bool dies;                /* where there is no room */
+static pthread_mutex_t room_lock = PTHREAD_MUTEX_INITIALIZER; /* a fetch has several writers */
+
+/* How many of `len` bytes there is room for; all of them take it. */
+static size_t take_room(size_t len)
+{
+    (void)pthread_mutex_lock(&room_lock);
+    size_t fits = room < (int64_t)len ? (size_t)room : len;
+    if (fits == len && room != INT64_MAX) {
+        room -= (int64_t)len;
+    }
+    (void)pthread_mutex_unlock(&room_lock);
+    return fits;
+}
+
 ssize_t __real_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 {
-    if (fd > 2 && room < (int64_t)len) {
+    size_t fits = fd > 2 ? take_room(len) : len;
+    if (fits < len) {
         if (dies) {
-            (void)__real_write(fd, bytes, (size_t)room);
+            (void)__real_write(fd, bytes, fits);
             (void)raise(SIGKILL);
         }
         errno = ENOSPC;
         return -1;
-    }
-    if (fd > 2 && room != INT64_MAX) {
-        room -= (int64_t)len;
     }
     return __real_write(fd, bytes, len);
 }
