@@ -2,22 +2,13 @@
 
 #include "base/ckd.h"
 #include "base/mem.h"
+#include "base/sanitize.h"
 
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { BLOCK_BYTES = 0 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-enum { BLOCK_BYTES = 0 };
-#else
-enum { BLOCK_BYTES = 16 * 1024 };
-#endif
-#else
-enum { BLOCK_BYTES = 16 * 1024 };
-#endif
+enum { BLOCK_BYTES = DL_SANITIZE_ADDRESS ? 0 : 16 * 1024 };
 
 typedef struct block {
     struct block *next;

@@ -1,5 +1,6 @@
 /* libduckdb is loaded when it is first used and stays: docs/decisions/0009. */
 #include "base/mem.h"
+#include "base/sanitize.h"
 #include "columnar/read.h"
 
 #include <dlfcn.h>
@@ -28,17 +29,7 @@ struct dl_columnar_engine {
 /* libduckdb's own symbols first: without it, each of its tens of thousands of references is looked
  * for in all libraries of the program before its own, 13 of 54 ms of a process that asks one
  * statement. Sanitizers refuse it. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_SYMBOLS_FIRST 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define OWN_SYMBOLS_FIRST 0
-#endif
-#endif
-#ifndef OWN_SYMBOLS_FIRST
-#define OWN_SYMBOLS_FIRST RTLD_DEEPBIND
-#endif
+enum { OWN_SYMBOLS_FIRST = DL_SANITIZE_SHADOW ? 0 : RTLD_DEEPBIND };
 
 void *dl_columnar_library(dl_error *err)
 {

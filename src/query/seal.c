@@ -3,6 +3,7 @@
 #include "query/seal.h"
 
 #include "base/file.h"
+#include "base/sanitize.h"
 #include "query/seal_internal.h"
 #include "query/session.h"
 
@@ -169,11 +170,7 @@ static dl_status limit(__rlimit_resource_t resource, uint64_t bytes, dl_error *e
 }
 
 /* A sanitizer's own memory is many times the program's, and it ends what it cannot serve. */
-#ifdef __SANITIZE_ADDRESS__
-static const bool bounds_memory = false;
-#else
-static const bool bounds_memory = true;
-#endif
+static const bool bounds_memory = !DL_SANITIZE_SHADOW;
 
 /* What the engine counts is kept by its own limit; above it come what the allocator keeps, the
  * threads' stacks, and texts. */

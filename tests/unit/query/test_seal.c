@@ -2,6 +2,7 @@
 #include "query/seal.h"
 
 #include "base/file.h"
+#include "base/sanitize.h"
 #include "delta/tables.h"
 #include "query/session.h"
 
@@ -328,7 +329,7 @@ static void limits(void)
     TAP_EQ_INT(limit.rlim_max, 0);
     TAP_EQ_INT(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
     TAP_EQ_INT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
-#ifndef __SANITIZE_ADDRESS__ /* whose own memory would not fit */
+#if !DL_SANITIZE_SHADOW /* whose own memory would not fit */
     TAP_EQ_INT(getrlimit(RLIMIT_DATA, &limit), 0);
     TAP_EQ_INT(limit.rlim_max, 512 << 20);
     TAP_TRUE(mmap(NULL, 600 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
