@@ -3,6 +3,7 @@
 #include "query/snapshot.h"
 
 #include "base/mem.h"
+#include "base/sanitize.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -210,6 +211,7 @@ typedef struct binding {
 static dl_status begin(binding *b)
 {
     dl_snapshots *s = b->snapshots;
+    DL_SANITIZE_TAKE_OVER(&s->views); /* the statement before is over, and its callbacks with it */
     clear_bound(&s->bound);
     s->bound.arena = dl_arena_create(DL_SNAPSHOT_ARENA_BYTES);
     if (s->bound.arena == NULL) {
@@ -381,5 +383,6 @@ dl_status dl_snapshots_bind(dl_snapshots *snapshots, dl_engine *engine,
     if (status != DL_OK && out_want != NULL) {
         *out_want = at;
     }
+    DL_SANITIZE_HAND_OVER(&snapshots->bound);
     return status;
 }

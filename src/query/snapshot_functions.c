@@ -3,6 +3,8 @@
  * they are on no list of plan.c. */
 #include "query/snapshot.h"
 
+#include "base/sanitize.h"
+
 #include <dlfcn.h>
 #include <string.h>
 
@@ -26,6 +28,7 @@ static call call_of(duckdb_function_info info, duckdb_data_chunk input)
     const dl_snapshots *snapshots = get == NULL ? NULL : get(info);
     call c = {.snapshots = snapshots, .info = info, .input = input};
     if (snapshots != NULL) {
+        DL_SANITIZE_TAKE_OVER(&snapshots->bound); /* a thread of the engine's, from the statement */
         c.api = snapshots->api;
         c.count = c.api->data_chunk_get_size(input);
     }
@@ -94,6 +97,7 @@ static void is_live(duckdb_function_info info, duckdb_data_chunk input, duckdb_v
         live_run(group->dead == NULL ? NULL : group->dead[files[i]], rows + i, length, out + i);
         i += length;
     }
+    DL_SANITIZE_HAND_OVER(&c.snapshots->views);
 }
 
 /* ---- dl_partition ---- */
@@ -124,6 +128,7 @@ static void partition_value(duckdb_function_info info, duckdb_data_chunk input,
             c.api->vector_assign_string_element_len(output, i, value.ptr, value.len);
         }
     }
+    DL_SANITIZE_HAND_OVER(&c.snapshots->views);
 }
 
 /* ---- registering ---- */

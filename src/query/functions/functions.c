@@ -2,6 +2,7 @@
 #include "query/functions/functions.h"
 
 #include "base/mem.h"
+#include "base/sanitize.h"
 #include "columnar/columnar.h"
 
 #include <dlfcn.h>
@@ -124,6 +125,7 @@ dl_status dl_functions_register(dl_functions *functions, dl_engine *engine, dl_e
         DL_TRY(register_one(functions, engine, all[i], err));
     }
     DL_TRY(dl_engine_exec(engine, dl_str_of(tags_macro), err));
+    DL_SANITIZE_HAND_OVER(functions);
     return dl_functions_register_spark(functions, engine, err);
 }
 
@@ -152,7 +154,9 @@ const dl_functions *dl_functions_of(duckdb_function_info info)
     void *symbol = library_call("duckdb_scalar_function_get_extra_info");
     __typeof__(duckdb_scalar_function_get_extra_info) *call = NULL;
     memcpy(&call, &symbol, sizeof symbol);
-    return call(info);
+    const dl_functions *functions = call(info);
+    DL_SANITIZE_TAKE_OVER(functions); /* and what was bound for the statement */
+    return functions;
 }
 
 const dl_functions *dl_functions_of_bind(duckdb_bind_info info)
@@ -185,6 +189,7 @@ void dl_function_bind(const dl_functions *functions, duckdb_bind_info info,
                       dl_function_bound *bound)
 {
     atomic_init(&bound->references, 1);
+    DL_SANITIZE_HAND_OVER(functions);
     functions->api->scalar_function_set_bind_data(info, bound, unref);
     functions->api->scalar_function_set_bind_data_copy(info, copy_bound);
 }
