@@ -59,12 +59,19 @@ typedef struct dl_dicom_options {
     uint64_t inflate_limit_bytes; /* 0: DL_DICOM_INFLATE_LIMIT_BYTES; a deflated data set that is
                                      longer: DL_E_LIMIT */
     bool validate; /* check every value (contract 5.5); invalid elements are left out of the JSON */
+    bool (*keeps)(uint32_t tag); /* whose findings at the top level do not count towards
+                                    finding_limit: at most DL_DICOM_KEPT_LIMIT tags; NULL: none */
 } dl_dicom_options;
 
 #define DL_DICOM_JSON_LIMIT_BYTES ((size_t)64 << 20)
 #define DL_DICOM_VALUE_LIMIT_BYTES ((size_t)1 << 20)
 #define DL_DICOM_INFLATE_LIMIT_BYTES ((uint64_t)4 << 30)
-enum { DL_DICOM_DEPTH_LIMIT = 64, DL_DICOM_FINDING_LIMIT = 200, DL_DICOM_FRAGMENT_LIMIT = 1 << 20 };
+enum {
+    DL_DICOM_DEPTH_LIMIT = 64,
+    DL_DICOM_FINDING_LIMIT = 200,
+    DL_DICOM_KEPT_LIMIT = 32,
+    DL_DICOM_FRAGMENT_LIMIT = 1 << 20
+};
 
 /** One thing that is wrong with one element. */
 typedef struct dl_dicom_finding {

@@ -43,7 +43,9 @@ dl_dicom_reader *dl_dicom_reader_create(const dl_dicom_options *options)
     dl_buf_init(&r->text, times(o.value_limit_bytes, 16) + WINDOW_BYTES);
     dl_buf_init(&r->scratch, SIZE_MAX / 2);
     dl_buf_init(&r->out.spill, times(o.value_limit_bytes, 64));
-    dl_buf_init(&r->findings, times(o.finding_limit, sizeof(dl_dicom_finding)));
+    size_t findings = times(o.finding_limit, sizeof(dl_dicom_finding));
+    size_t kept = DL_DICOM_KEPT_LIMIT * sizeof(dl_dicom_finding);
+    dl_buf_init(&r->findings, findings > SIZE_MAX - kept ? findings : findings + kept);
     dl_buf_init(&r->fragments, times(o.fragment_limit, sizeof(dl_dicom_fragment)));
     dl_buf_init(&r->last_marks, o.fragment_limit);
     dl_buf_init(&r->offset_table, times(o.fragment_limit, 8));

@@ -108,20 +108,42 @@ static dl_status quote(dl_arena *arena, dl_vr vr, dl_str value, const char *why,
     return DL_OK;
 }
 
+/** Of the element at hand; 0: top level. */
+static uint32_t item_depth(const dl_dicom_reader *r)
+{
+    return (uint32_t)(r->depth - 1) / 2;
+}
+
+/** The finding of `tag` so far; NULL when there is none. */
+static dl_dicom_finding *known_finding(const dl_dicom_reader *r, uint32_t tag)
+{
+    size_t count = r->findings.len / sizeof(dl_dicom_finding);
+    dl_dicom_finding *known = (dl_dicom_finding *)(void *)r->findings.ptr;
+    for (size_t i = 0; i < count; i++) {
+        if (known[i].tag == tag) {
+            return &known[i];
+        }
+    }
+    return NULL;
+}
+
+static bool has_room(const dl_dicom_reader *r, const dl_dicom_finding *finding)
+{
+    size_t count = r->findings.len / sizeof *finding;
+    bool kept = finding->depth == 0 && r->options.keeps != NULL && r->options.keeps(finding->tag);
+    return count < r->options.finding_limit + (kept ? DL_DICOM_KEPT_LIMIT : 0);
+}
+
+/** One finding for each tag: the first, but one at the top level counts more than one in an item,
+ * where an attribute of the same name means less. */
 dl_status dl_dicom_add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_str value,
                                const char *why, dl_error *err)
 {
-    size_t count = r->findings.len / sizeof(dl_dicom_finding);
-    const dl_dicom_finding *known = (const dl_dicom_finding *)(const void *)r->findings.ptr;
-    for (size_t i = 0; i < count; i++) {
-        if (known[i].tag == tag) {
-            return DL_OK; /* one finding for each tag */
-        }
-    }
-    if (count >= r->options.finding_limit) {
+    dl_dicom_finding finding = {.tag = tag, .depth = item_depth(r)};
+    dl_dicom_finding *known = known_finding(r, tag);
+    if (known == NULL ? !has_room(r, &finding) : known->depth == 0 || finding.depth > 0) {
         return DL_OK;
     }
-    dl_dicom_finding finding = {.tag = tag, .depth = (uint32_t)(r->depth - 1) / 2};
     dl_str *reason = &finding.reason.value;
     if (value.ptr != NULL) {
         DL_TRY(quote(r->arena, vr, value, why, reason, err));
@@ -129,6 +151,10 @@ dl_status dl_dicom_add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr, dl_st
         DL_TRY(dl_arena_printf(r->arena, reason, err, "%c%c: %s", vr >> 8, vr & 0xff, why));
     } else {
         DL_TRY(dl_arena_copy(r->arena, dl_str_of(why), reason, err));
+    }
+    if (known != NULL) {
+        *known = finding;
+        return DL_OK;
     }
     return dl_buf_append(&r->findings, &finding, sizeof finding, err);
 }
@@ -206,13 +232,12 @@ static bool is_blank(dl_bytes value)
     return value.len > 0;
 }
 
-/* The finding just added, unless the tag had one already. */
+/** Of the finding that the element at hand has. */
 static void mark_multiple(dl_dicom_reader *r, uint32_t tag, bool multiple)
 {
-    size_t count = r->findings.len / sizeof(dl_dicom_finding);
-    dl_dicom_finding *findings = (dl_dicom_finding *)(void *)r->findings.ptr;
-    if (count > 0 && findings[count - 1].tag == tag) {
-        findings[count - 1].multiple = multiple;
+    dl_dicom_finding *finding = known_finding(r, tag);
+    if (finding != NULL && finding->depth == item_depth(r)) {
+        finding->multiple = finding->multiple || multiple;
     }
 }
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -152,28 +153,34 @@ typedef struct ingest {
     size_t comment_bytes; /* of all instances: the rest of the answer needs its room too */
 } ingest;
 
-static dl_status comment(ingest *in, dl_stored *s, uint32_t tag, dl_str reason)
+/* Without room there is a comment less, which is better than an instance less. */
+static void comment(ingest *in, dl_stored *s, uint32_t tag, dl_str reason)
 {
-    enum { COMMENT_LIMIT = DL_DICOM_FINDING_LIMIT + 8 };
+    enum { COMMENT_LIMIT = DL_DICOM_FINDING_LIMIT + DL_DICOM_KEPT_LIMIT + 8 };
+    char prefix[32];
+    int n = snprintf(prefix, sizeof prefix, "DICOM100: (%04X,%04X) - ", tag >> 16, tag & 0xffff);
+    size_t len = (size_t)n + reason.len;
     if (s->comments == NULL) {
         s->comments = dl_arena_alloc(in->arena, COMMENT_LIMIT, sizeof *s->comments);
     }
     if (s->comments == NULL || s->comment_count == COMMENT_LIMIT ||
         in->comment_bytes + reason.len > COMMENT_BYTES) {
-        return DL_OK; /* a comment less is better than an instance less */
+        return;
     }
-    dl_status status = dl_arena_printf(in->arena, &s->comments[s->comment_count], NULL,
-                                       "DICOM100: (%04X,%04X) - %.*s", tag >> 16, tag & 0xffff,
-                                       DL_STR_ARG(reason));
-    s->comment_count += status == DL_OK;
+    char *text = dl_arena_alloc(in->arena, len, 1);
+    if (text == NULL) {
+        return;
+    }
+    memcpy(text, prefix, (size_t)n);
+    memcpy(text + n, reason.ptr, reason.len); /* by hand: what it quotes may hold NUL */
+    s->comments[s->comment_count++] = (dl_str){text, len};
     in->comment_bytes += reason.len;
-    return DL_OK;
 }
 
 static void fail(ingest *in, dl_stored *s, unsigned failure, uint32_t tag, const char *reason)
 {
     s->failure = failure;
-    (void)comment(in, s, tag, dl_str_of(reason));
+    comment(in, s, tag, dl_str_of(reason));
 }
 
 static bool is_text_valid(dl_str text)
@@ -182,7 +189,8 @@ static bool is_text_valid(dl_str text)
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         characters += (c & 0xc0) != 0x80;
-        if ((c < ' ' && c != 0x1b) || c == 0x7f) {
+        bool high = c == 0xc2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xa0;
+        if ((c < ' ' && c != 0x1b) || c == 0x7f || high) {
             return false;
         }
     }
@@ -225,7 +233,7 @@ static void check_core(ingest *in, dl_stored *s, const dl_dicom_header *header)
                 fail(in, s, FAILURE_INVALID, tag, "the attribute must have a value");
             } else {
                 s->warning = WARNING_ATTRIBUTES;
-                (void)comment(in, s, tag, DL_STR("the attribute should have a value"));
+                comment(in, s, tag, DL_STR("the attribute should have a value"));
             }
         }
     }
@@ -254,12 +262,12 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
         if (in->options->v1) {
             if (indexed) {
                 s->failure = FAILURE_INVALID;
-                (void)comment(in, s, f->tag, f->reason.value);
+                comment(in, s, f->tag, f->reason.value);
             }
             continue;
         }
         s->warning = WARNING_ATTRIBUTES;
-        (void)comment(in, s, f->tag, f->reason.value);
+        comment(in, s, f->tag, f->reason.value);
     }
     if (header->core[DL_DICOM_PATIENT_ID].value_count > 1) {
         s->multiple_values = true;
@@ -267,6 +275,11 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
     if (header->implicit_vr) {
         s->warning = WARNING_IMPLICIT_VR;
     }
+}
+
+static bool is_indexed(uint32_t tag)
+{
+    return dl_index_attribute_find(tag) != NULL;
 }
 
 static dl_dicom_reader *take_reader(dl_service *service)
@@ -278,7 +291,7 @@ static dl_dicom_reader *take_reader(dl_service *service)
     }
     pthread_mutex_unlock(&service->readers_lock);
     if (reader == NULL) {
-        dl_dicom_options options = {.validate = true};
+        dl_dicom_options options = {.validate = true, .keeps = is_indexed};
         reader = dl_dicom_reader_create(&options);
     }
     return reader;
@@ -601,6 +614,14 @@ static void take_one(ingest *in, dl_upload *upload, dl_stored *s)
     }
 }
 
+/* What validation found says nothing about a failure that came after it (contract 5.7). */
+static void drop_comments(dl_stored *s)
+{
+    if (s->failure != 0 && s->failure != FAILURE_INVALID && s->failure != FAILURE_OTHER_STUDY) {
+        s->comment_count = 0;
+    }
+}
+
 dl_status dl_ingest(dl_service *service, const dl_ingest_options *options, dl_upload *uploads,
                     size_t count, dl_stored *out_stored, dl_error *err)
 {
@@ -618,5 +639,8 @@ dl_status dl_ingest(dl_service *service, const dl_ingest_options *options, dl_up
         take_one(&in, &uploads[i], &out_stored[i]);
     }
     flush(&in);
+    for (size_t i = 0; i < count; i++) {
+        drop_comments(&out_stored[i]);
+    }
     return DL_OK;
 }

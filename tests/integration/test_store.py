@@ -110,6 +110,14 @@ def test_T029_twice(web, g):
     assert len(web.feed()) == 1
 
 
+def test_a_known_instance_has_no_comments_of_validation(web, g):
+    odd = g.with_(BodyPartExamined="small")
+    assert comments(stored_items(web.store(odd))[0])
+    (item,) = failed_items(web.store(odd))
+    assert reason(item) == 45070
+    assert "00741048" not in item  # it is there for failures of validation (5.7)
+
+
 def test_T030_one_known_one_new(web, g):
     r = g.fresh("instance")
     assert web.store_one(g).status == 200
@@ -536,10 +544,17 @@ def test_T050_malformed_uid(web, g, keyword, bad):
 
 @pytest.mark.parametrize(
     "patient_id, status",
-    [("x" * 64, 200), ("x" * 65, 409), ("a\x07b", 409), (b"ID1\0", 200)],
+    [
+        ("x" * 64, 200),
+        ("x" * 65, 409),
+        ("a\x07b", 409),
+        (b"ID1\0", 200),
+        (b"a\xc2\x85b", 409),  # a control character beyond ASCII
+        (b"a\xc2\xa0b", 200),
+    ],
 )
 def test_patient_id_rules(web, g, patient_id, status):
-    changed = g.with_(PatientID=patient_id)
+    changed = g.with_(PatientID=patient_id, SpecificCharacterSet="ISO_IR 192")
     assert web.store(changed).status == status
 
 
@@ -566,6 +581,40 @@ def test_T052_bad_study_date_v1(web, g):
     assert answer.status == 409
     assert [reason(i) for i in failed_items(answer)] == [43264]
     assert any("(0008,0020)" in c for c in comments(failed_items(answer)[0]))
+
+
+ITEM_WITH_BAD_BIRTH_DATE = {0x00100030: Element("DA", "1970.01")}
+
+
+def test_findings_in_items_hide_no_indexed_attribute(web, g):
+    bad = g.with_(
+        PatientBirthDate="1970.01.01\\19700102",
+        ReferencedStudySequence=[ITEM_WITH_BAD_BIRTH_DATE],
+    )
+    answer = web.at("/v1").store(bad)
+    assert answer.status == 409
+    assert [reason(i) for i in failed_items(answer)] == [43264]
+    answer = web.store(bad)
+    assert answer.status == 202
+    assert answer.headers["Warning"].startswith("299 ")
+    (comment,) = comments(stored_items(answer)[0])
+    assert comment.startswith('DICOM100: (0010,0030) - "1970.01.01')
+    found = web.metadata(bad.path)[0]
+    assert "00100030" not in found
+    assert found["00081110"]["Value"] == [{}]
+
+
+def test_many_findings_hide_no_indexed_attribute(web, g):
+    many = {0x00090010: Element("LO", "CREATOR")}
+    many |= {0x00091000 + i: Element("CS", "small") for i in range(250)}
+    bad = g.with_(tags=many, PatientBirthDate="1970.01.01")
+    answer = web.at("/v1").store(bad)
+    assert [reason(i) for i in failed_items(answer)] == [43264]
+    answer = web.store(bad)
+    assert answer.status == 202
+    found = comments(stored_items(answer)[0])
+    assert len(found) == 201  # of other attributes so many are told, of these all
+    assert found[-1].startswith("DICOM100: (0010,0030) - ")
 
 
 def test_T053_impossible_but_well_formed_date(web, g):
@@ -611,7 +660,8 @@ def test_T056_name_with_trailing_nuls(web, g):
 def test_T057_embedded_nul(web, g):
     answer = web.store(g.with_(AccessionNumber=b"AB\0CD1"))
     assert answer.status == 202
-    assert any("(0008,0050)" in c for c in comments(stored_items(answer)[0]))
+    (comment,) = comments(stored_items(answer)[0])
+    assert comment == 'DICOM100: (0008,0050) - "AB\0CD1" is not a SH: a control character'
 
 
 def test_T058_bad_date_inside_a_sequence(web, g):
