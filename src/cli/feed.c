@@ -8,6 +8,7 @@ enum {
     OWN_PAGE = 2000,    /* with afterSequence */
     OWN_PAGE_METADATA = 500,
     FOLLOW_MS = 500,
+    FOLLOW_HOME_MS = 2000, /* each look opens the home anew */
     URL_LIMIT_BYTES = 4096,
 };
 #define ANSWER_LIMIT_BYTES ((size_t)512 << 20)
@@ -37,7 +38,7 @@ typedef enum paging { PAGING_UNKNOWN, PAGING_CURSOR, PAGING_OFFSET } paging;
 typedef struct reader {
     dl_cli *cli;
     const feed_options *options;
-    const char *root;
+    dl_cli_peer *peer;
     dl_http_client *client;
     paging paging;
     uint64_t after;  /* cursor */
@@ -126,9 +127,9 @@ static dl_status request_page(reader *r, uint64_t size, dl_arena *arena, dl_buf 
     DL_AUTO_BUF url = {0};
     dl_buf_init(&url, URL_LIMIT_BYTES);
     bool by_offset = r->paging == PAGING_OFFSET;
-    DL_TRY(dl_buf_printf(&url, err, "%s/changefeed?includeMetadata=%s&limit=%llu&%s=%llu", r->root,
-                         r->options->metadata ? "true" : "false", (unsigned long long)size,
-                         by_offset ? "offset" : "afterSequence",
+    DL_TRY(dl_buf_printf(&url, err, "%s/changefeed?includeMetadata=%s&limit=%llu&%s=%llu",
+                         dl_cli_peer_root(r->peer), r->options->metadata ? "true" : "false",
+                         (unsigned long long)size, by_offset ? "offset" : "afterSequence",
                          (unsigned long long)(by_offset ? r->offset : r->after)));
     DL_TRY(dl_buf_terminate(&url, err));
     dl_buf_reset(body);
@@ -169,6 +170,24 @@ static dl_status read_page(reader *r, bool *out_more, dl_error *err)
     return DL_OK;
 }
 
+/** A home that nobody serves is given back for the time between two looks: the changes to wait for
+ * come from other commands, which need it. */
+static dl_status wait_for_more(reader *r, dl_error *err)
+{
+    bool own = dl_cli_peer_service(r->peer) != NULL;
+    if (own) {
+        dl_cli_peer_close(DL_STEAL(r->peer));
+    }
+    do {
+        dl_error_clear(err);
+        if (!dl_cli_sleep_ms(own ? FOLLOW_HOME_MS : FOLLOW_MS, r->cli->stop)) {
+            return dl_error_set(err, DL_E_CANCELED, "stopped");
+        }
+    } while (own && dl_cli_peer_open(r->cli, &r->options->where, false, &r->peer, err) ==
+                        DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
+    return err->status;
+}
+
 static dl_status read_feed(reader *r, dl_error *err)
 {
     while (r->printed < r->options->limit && !dl_cancel_asked(r->cli->stop)) {
@@ -180,8 +199,8 @@ static dl_status read_feed(reader *r, dl_error *err)
         if (!more && !r->options->follow) {
             return DL_OK;
         }
-        if (!more && !dl_cli_sleep_ms(FOLLOW_MS, r->cli->stop)) {
-            return DL_OK;
+        if (!more) {
+            DL_TRY(wait_for_more(r, err));
         }
     }
     return DL_OK;
@@ -189,19 +208,17 @@ static dl_status read_feed(reader *r, dl_error *err)
 
 static dl_status open_and_read(dl_cli *cli, const feed_options *o, dl_error *err)
 {
-    DL_CLI_AUTO_PEER peer = NULL;
     DL_AUTO(dl_http_client) client = NULL;
     if (o->metadata && !o->json) {
         return dl_error_set(err, DL_E_INVALID, "--metadata needs --json");
     }
-    DL_TRY(dl_cli_peer_open(cli, &o->where, false, &peer, err));
     DL_TRY(dl_cli_peer_client(cli->stop, &client, err));
-    reader r = {.cli = cli,
-                .options = o,
-                .root = dl_cli_peer_root(peer),
-                .client = client,
-                .after = o->after};
-    dl_status status = read_feed(&r, err);
+    reader r = {.cli = cli, .options = o, .client = client, .after = o->after};
+    dl_status status = dl_cli_peer_open(cli, &o->where, false, &r.peer, err);
+    if (status == DL_OK) {
+        status = read_feed(&r, err);
+    }
+    dl_cli_peer_close(r.peer);
     if (status == DL_E_CANCELED && o->follow) { /* Ctrl-C is how following ends */
         dl_error_clear(err);
         return DL_OK;

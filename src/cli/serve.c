@@ -147,7 +147,31 @@ static dl_status open_lakehouse(serving *s, dl_error *err)
     return dl_lakehouse_routes_create(&routes, &s->lakehouse, err);
 }
 
-static dl_status start_service(serving *s, dl_error *err)
+/** Whether what holds the home is a short command, which will soon be over. */
+static bool is_held_for_now(const serving *s, const dl_error *err)
+{
+    DL_AUTO(dl_arena) arena = dl_arena_create(64 << 10);
+    dl_str url = DL_STR_NONE;
+    return err->status == DL_E_CONFLICT && arena != NULL &&
+           dl_service_find(s->options.home, arena, &url, NULL) != DL_OK;
+}
+
+static dl_status start_when_free(const dl_cli *cli, const serving *s,
+                                 const dl_service_options *wanted, dl_service **out_service,
+                                 dl_error *err)
+{
+    enum { WAIT_MS = 5000, POLL_MS = 50 };
+    for (unsigned waited_ms = 0;; waited_ms += POLL_MS) {
+        dl_status status = dl_service_start(wanted, out_service, err);
+        if (status == DL_OK || waited_ms >= WAIT_MS || !is_held_for_now(s, err) ||
+            !dl_cli_sleep_ms(POLL_MS, cli->stop)) {
+            return status;
+        }
+        dl_error_clear(err);
+    }
+}
+
+static dl_status start_service(const dl_cli *cli, serving *s, dl_error *err)
 {
     const dl_http_app app = dl_factory_routes_app(s->routes);
     const dl_service_mount mounts[] = {{"/factory/", app},
@@ -156,7 +180,7 @@ static dl_status start_service(serving *s, dl_error *err)
     dl_service_options mounted = s->options;
     mounted.mounts = mounts;
     mounted.mount_count = DL_COUNT_OF(mounts);
-    DL_TRY(dl_service_start(&mounted, &s->service, err));
+    DL_TRY(start_when_free(cli, s, &mounted, &s->service, err));
     (void)pthread_mutex_lock(&s->feed.lock);
     s->feed.service = s->service;
     (void)pthread_mutex_unlock(&s->feed.lock);
@@ -199,7 +223,7 @@ static dl_status start(dl_cli *cli, const serve_options *o, serving *s, dl_cli_l
     DL_TRY(read_settings(o, home, &s->options.settings, err));
     DL_TRY(open_factory(cli, s, err));
     DL_TRY(open_lakehouse(s, err));
-    return start_service(s, err);
+    return start_service(cli, s, err);
 }
 
 static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_args *args)

@@ -935,6 +935,33 @@ def test_feed_follows(serve):
     process.stderr.close()
 
 
+def test_feed_follows_a_home_that_nobody_serves(serve, home, tmp_path):
+    """Changes come from other commands and servers on that home: it must leave them room."""
+    save(tmp_path / "in", *many(2))
+    assert facts("import", "--home", home, tmp_path / "in")["stored"] == 2
+    process = start("feed", "--home", home, "--follow", "--json")
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+    reader.start()
+    try:
+        wait_for(lambda: len(lines) == 2, what="the first rows")
+        save(tmp_path / "more", *many(3))
+        assert facts("import", "--home", home, tmp_path / "more")["stored"] == 3
+        wait_for(lambda: len(lines) == 5, what="rows of an import")
+        service = serve(home=home)
+        assert service.http.store(dicom.capture()).status == 200
+        wait_for(lambda: len(lines) == 6, what="a row of a service")
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(10)
+        reader.join()
+        said = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+    assert (code, said) == (DONE, "")
+    assert [json.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("knows", ["nothing of the cursor", "no such parameter"])
 def test_feed_of_a_foreign_service(peer, knows):
     """Azure has no afterSequence: it ignores it (or refuses it), and pages by offset."""
