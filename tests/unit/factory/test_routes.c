@@ -1,48 +1,16 @@
 /* Settings, facts as JSON, the table of routes with its document, and the webhook. */
-#include "tap.h"
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "factory/routes_internal.h"
 #include "factory/settings.h"
-#include "http/client.h"
 
-#include <ftw.h>
-#include <stdlib.h>
-#include <sys/stat.h>
+#include "support/served.h"
+
 #include <unistd.h>
 
 #define SECOND_US ((int64_t)1000000)
 #define T0_US (1767600000 * SECOND_US) /* 2026-01-05T08:00:00Z */
-
-/* ---- a home ---- */
-
-typedef struct home {
-    char folder[64];
-    dl_factory *factory;
-    dl_error err;
-} home;
-
-static int remove_entry(const char *path, DL_UNUSED const struct stat *info, DL_UNUSED int kind,
-                        DL_UNUSED struct FTW *walk)
-{
-    return remove(path);
-}
-
-static void home_begin(home *h)
-{
-    *h = (home){.folder = "/tmp/dl-test-routes-XXXXXX"};
-    const dl_factory_options options = {.home = h->folder, .clock = dl_clock_system()};
-    TAP_TRUE(mkdtemp(h->folder) != NULL);
-    TAP_OK(dl_factory_open(&options, &h->factory, &h->err), h->err);
-}
-
-static void home_end(home *h)
-{
-    dl_factory_close(h->factory);
-    (void)nftw(h->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static void write_settings(const home *h, const char *text)
 {
@@ -304,150 +272,50 @@ TAP_CASE(windows_and_lines)
 
 /* ---- the table and its document ---- */
 
-typedef struct served {
-    home home;
-    dl_factory_routes *routes;
-    dl_http_server *server;
-    dl_http_client *client;
-    dl_arena *arena;
-    dl_buf body;
-    dl_http_answer answer;
-} served;
-
-static void serve(served *s)
+static void serve(served *s, dl_factory_routes **out_routes)
 {
     dl_error err = {0};
     *s = (served){0};
     home_begin(&s->home);
     const dl_factory_routes_options options = {.factory = s->home.factory};
-    const dl_http_server_options http = {.host = "127.0.0.1", .body_limit_bytes = 64 << 20};
-    TAP_OK(dl_factory_routes_create(&options, &s->routes, &err), err);
-    dl_http_app app = dl_factory_routes_app(s->routes);
-    TAP_OK(dl_http_server_start(&http, &app, &s->server, &err), err);
-    TAP_OK(dl_http_client_create(&(dl_http_client_options){0}, &s->client, &err), err);
-    s->arena = dl_arena_create(64 << 20);
-    dl_buf_init(&s->body, 64 << 20);
+    TAP_OK(dl_factory_routes_create(&options, out_routes, &err), err);
+    dl_http_app app = dl_factory_routes_app(*out_routes);
+    served_begin(s, &app);
 }
 
-static void serve_end(served *s)
+static void serve_end(served *s, dl_factory_routes *routes)
 {
-    dl_http_client_destroy(s->client);
-    dl_http_server_stop(s->server, 1000);
-    dl_factory_routes_destroy(s->routes);
-    dl_buf_clear(&s->body);
-    dl_arena_destroy(s->arena);
+    served_end(s);
+    dl_factory_routes_destroy(routes);
     home_end(&s->home);
-}
-
-static unsigned ask(served *s, const char *method, const char *path, const char *body)
-{
-    char url[2048];
-    dl_error err = {0};
-    static const dl_http_field json[] = {{DL_STR("Content-Type"), DL_STR("application/json")}};
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u%s",
-                   (unsigned)dl_http_server_port(s->server), path);
-    const dl_http_call call = {
-        .method = method,
-        .url = url,
-        .fields = json,
-        .field_count = body != NULL ? 1 : 0,
-        .body = {(const uint8_t *)body, body != NULL ? strlen(body) : 0},
-    };
-    dl_buf_reset(&s->body);
-    TAP_OK(dl_http_client_do(s->client, &call, s->arena, &s->body, &s->answer, &err), err);
-    return s->answer.status;
-}
-
-static size_t count_members(dl_str object)
-{
-    dl_json_iter iter = dl_json_iter_of(object);
-    dl_str key, value;
-    size_t count = 0;
-    while (dl_json_next_member(&iter, &key, &value)) {
-        count++;
-    }
-    return count;
-}
-
-static bool describes(dl_str paths, const dl_api_route *route)
-{
-    char method[8] = "";
-    dl_str item, operation, id, want = dl_str_of(route->id), responses, answer;
-    char success[8];
-    for (size_t i = 0; route->method[i] != '\0'; i++) {
-        method[i] = (char)(route->method[i] | 0x20);
-    }
-    (void)snprintf(success, sizeof success, "%u", route->success);
-    return dl_json_get(paths, dl_str_of(route->pattern), &item) &&
-           dl_json_get(item, dl_str_of(method), &operation) &&
-           dl_json_get(operation, DL_STR("operationId"), &id) &&
-           dl_str_eq(dl_str_slice(id, 1, id.len - 2), want) &&
-           dl_json_get(operation, DL_STR("responses"), &responses) &&
-           dl_json_get(responses, dl_str_of(success), &answer);
 }
 
 TAP_CASE(routes_and_document_say_the_same)
 {
     served s;
-    serve(&s);
-    TAP_EQ_INT(ask(&s, "GET", "/factory/openapi.json", NULL), 200);
-    dl_str document = dl_buf_str(&s.body), paths, key, value;
-    size_t count = 0, operations = 0;
-    const dl_api_route *routes = dl_factory_route_table(&count);
-    TAP_STATUS(dl_json_check(document, NULL), DL_OK);
-    TAP_TRUE(dl_json_get(document, DL_STR("paths"), &paths));
-    for (size_t i = 0; i < count; i++) {
-        if (!describes(paths, &routes[i])) {
-            TAP_FAIL("%s %s is not in the document", routes[i].method, routes[i].pattern);
-        }
-        for (size_t k = 0; k < i; k++) {
-            TAP_TRUE(strcmp(routes[i].id, routes[k].id) != 0);
-        }
-    }
-    dl_json_iter iter = dl_json_iter_of(paths);
-    while (dl_json_next_member(&iter, &key, &value)) {
-        operations += count_members(value);
-    }
-    TAP_EQ_INT(operations, count);
-    serve_end(&s);
+    dl_factory_routes *routes = NULL;
+    size_t count = 0;
+    const dl_api_route *table = dl_factory_route_table(&count);
+    serve(&s, &routes);
+    check_document(&s, "/factory/openapi.json", table, count);
+    serve_end(&s, routes);
+}
+
+static const char *word_for(DL_UNUSED const char *name)
+{
+    return "0123abcd";
 }
 
 TAP_CASE(every_route_answers_every_method)
 {
-    static const char *const methods[] = {"GET", "PUT", "POST", "DELETE", "PATCH"};
     served s;
+    dl_factory_routes *routes = NULL;
     size_t count = 0;
-    const dl_api_route *routes = dl_factory_route_table(&count);
-    serve(&s);
-    for (size_t i = 0; i < count; i++) {
-        char path[128] = "";
-        size_t len = 0;
-        for (const char *p = routes[i].pattern; *p != '\0';) {
-            const char *end = *p == '{' ? strchr(p, '}') + 1 : p + 1;
-            len += (size_t)snprintf(path + len, sizeof path - len, "%.*s",
-                                    *p == '{' ? 8 : (int)(end - p), *p == '{' ? "0123abcd" : p);
-            p = end;
-        }
-        for (size_t m = 0; m < DL_COUNT_OF(methods); m++) {
-            bool known = false;
-            for (size_t k = 0; k < count; k++) {
-                known = known || (strcmp(routes[k].pattern, routes[i].pattern) == 0 &&
-                                  strcmp(routes[k].method, methods[m]) == 0);
-            }
-            /* "import" is also a name, and what is POSTed to may be one's name */
-            bool also_name = strcmp(routes[i].id, "importPipeline") == 0;
-            unsigned status = ask(&s, methods[m], path, "{}");
-            dl_str allow = dl_http_answer_header(&s.answer, "Allow");
-            if (!known && !also_name && (status != 405 || allow.len == 0)) {
-                TAP_FAIL("%s %s: %u, Allow '%.*s'", methods[m], path, status, DL_STR_ARG(allow));
-            }
-            if (known && (status == 405 || status >= 500)) {
-                TAP_FAIL("%s %s: %u %.*s", methods[m], path, status,
-                         DL_STR_ARG(dl_buf_str(&s.body)));
-            }
-        }
-    }
-    serve_end(&s);
+    const dl_api_route *table = dl_factory_route_table(&count);
+    serve(&s, &routes);
+    /* "import" is also a name, and what is POSTed to may be one's name */
+    check_methods(&s, table, count, word_for, "importPipeline");
+    serve_end(&s, routes);
 }
 
 /* ---- the webhook ---- */

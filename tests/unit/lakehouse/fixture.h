@@ -8,12 +8,11 @@
 #include "base/log.h"
 #include "lakehouse/lakehouse.h"
 
+#include "support/folder.h"
 #include "tap.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096 };
@@ -30,19 +29,12 @@ static int64_t test_clock(void *context)
     return *(int64_t *)context;
 }
 
-static int remove_entry(const char *path, DL_UNUSED const struct stat *facts, DL_UNUSED int type,
-                        DL_UNUSED struct FTW *at)
-{
-    return remove(path);
-}
-
 static void begin(void)
 {
     if (home_count++ == 0) {
-        char made[] = "/tmp/dl-lakehouse-XXXXXX";
-        if (mkdtemp(made) == NULL || realpath(made, root) == NULL) {
-            TAP_FAIL("no folder");
-        }
+        char made[FOLDER_SIZE];
+        folder_make(made, "lakehouse");
+        TAP_TRUE(realpath(made, root) != NULL);
         dl_log_set_level(DL_LOG_ERROR);
     }
     (void)snprintf(home, sizeof home, "%.1000s/%d", root, home_count);
@@ -59,7 +51,7 @@ static int done(void)
 {
     dl_factory_close(factory);
     dl_arena_destroy(arena);
-    (void)nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(root);
     return tap_done();
 }
 

@@ -180,18 +180,41 @@ static dl_status read_all(dl_child *child, char *out, size_t room, size_t *out_t
     return DL_OK;
 }
 
+/** Started and read to its end: the first failure of both. */
+static dl_status run(dl_children *pool, const char *statement, char *out, size_t room,
+                     dl_error *err)
+{
+    dl_child *child = NULL;
+    size_t len = 0;
+    dl_status status = start(pool, statement, &child, NULL, err);
+    if (status == DL_OK) {
+        status = read_all(child, out, room, &len, err);
+    }
+    dl_child_destroy(child);
+    return status;
+}
+
 static void expect(dl_children *pool, const char *statement, const char *want)
 {
     char got[4096] = "";
+    dl_error err = {0};
+    TAP_OK(run(pool, statement, got, sizeof got, &err), err);
+    TAP_EQ_STR(dl_str_of(got), want);
+}
+
+/** The words that a process of this pool and these options is started with. */
+static void words_of(const dl_children_options *all, const dl_child_options *one, char *out,
+                     size_t room)
+{
     size_t len = 0;
     dl_error err = {0};
     dl_child *child = NULL;
-    TAP_OK(start(pool, statement, &child, NULL, &err), err);
-    if (child != NULL) {
-        TAP_OK(read_all(child, got, sizeof got, &len, &err), err);
-        TAP_EQ_STR(dl_str_of(got), want);
-    }
+    dl_children *pool = NULL;
+    TAP_OK(dl_children_create(all, &pool, &err), err);
+    TAP_OK(dl_child_start(pool, one, &child, NULL, &err), err);
+    TAP_OK(read_all(child, out, room, &len, &err), err);
     dl_child_destroy(child);
+    dl_children_destroy(pool);
 }
 
 static bool is_gone(pid_t pid)
@@ -235,25 +258,17 @@ TAP_CASE(nothing_else_is_inherited)
 TAP_CASE(limits_are_the_smaller_ones)
 {
     char got[4096] = "";
-    size_t len = 0;
-    dl_error err = {0};
-    dl_child *child = NULL;
-    dl_children *pool = NULL;
     const dl_children_options all = {
         .program = program,
         .home = "h",
         .limits = {.memory_bytes = 1000, .rows = 100, .time_ms = 60000}};
-    TAP_OK(dl_children_create(&all, &pool, &err), err);
     const dl_child_options one = {.lakehouse = DL_STR("l"),
                                   .input = DL_STR("words"),
                                   .format = DL_QUERY_JSON,
                                   .limits = {.memory_bytes = 999, .rows = 101, .time_ms = 60000}};
-    TAP_OK(dl_child_start(pool, &one, &child, NULL, &err), err);
-    TAP_OK(read_all(child, got, sizeof got, &len, &err), err);
+    words_of(&all, &one, got, sizeof got);
     TAP_EQ_STR(dl_str_of(got), "sql --worker --format json --home h --lakehouse l --memory 999 "
                                "--limit 100 --timeout 60s ");
-    dl_child_destroy(child);
-    dl_children_destroy(pool);
 }
 
 TAP_CASE(other_kinds_have_other_words)
@@ -265,22 +280,14 @@ TAP_CASE(other_kinds_have_other_words)
                  {DL_CHILD_NOTEBOOK, "worker notebook --home h "}};
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         char got[4096] = "";
-        size_t len = 0;
-        dl_error err = {0};
-        dl_child *child = NULL;
-        dl_children *pool = NULL;
         const dl_children_options all = {.program = program, .home = "h"};
-        TAP_OK(dl_children_create(&all, &pool, &err), err);
         const dl_child_options one = {.kind = cases[i].kind,
                                       .lakehouse = DL_STR("l"),
                                       .name = DL_STR("lungs"),
                                       .input = DL_STR("words")};
         (void)signal(SIGPIPE, SIG_IGN);
-        TAP_OK(dl_child_start(pool, &one, &child, NULL, &err), err);
-        TAP_OK(read_all(child, got, sizeof got, &len, &err), err);
+        words_of(&all, &one, got, sizeof got);
         TAP_TRUE(strncmp(got, cases[i].want, strlen(cases[i].want)) == 0);
-        dl_child_destroy(child);
-        dl_children_destroy(pool);
     }
 }
 
@@ -357,16 +364,9 @@ static void failures_are_told(void)
 TAP_CASE(a_failure_soon_after_rows_is_told)
 {
     dl_children *pool = pool_of(0, 0, 0);
-    dl_child *child = NULL;
     dl_error err = {0};
-    size_t len = 0;
-    dl_status status = start(pool, "wrong after rows", &child, NULL, &err);
-    if (status == DL_OK) {
-        status = read_all(child, NULL, 0, &len, &err);
-    }
-    TAP_EQ_INT(status, DL_E_NOT_FOUND);
+    TAP_STATUS(run(pool, "wrong after rows", NULL, 0, &err), DL_E_NOT_FOUND);
     TAP_EQ_STR(dl_str_of(err.message), "a file is gone");
-    dl_child_destroy(child);
     dl_children_destroy(pool);
 }
 
@@ -404,16 +404,9 @@ TAP_CASE(there_is_no_such_program)
 static void time_ends_it(const char *statement)
 {
     dl_children *pool = pool_of(1, 1, 300);
-    dl_child *child = NULL;
     dl_error err = {0};
-    size_t len = 0;
-    dl_status status = start(pool, statement, &child, NULL, &err);
-    if (status == DL_OK) {
-        status = read_all(child, NULL, 0, &len, &err);
-    }
-    TAP_EQ_INT(status, DL_E_LIMIT);
+    TAP_STATUS(run(pool, statement, NULL, 0, &err), DL_E_LIMIT);
     TAP_EQ_INT(err.os_code, ETIMEDOUT);
-    dl_child_destroy(child);
     dl_children_destroy(pool);
 }
 
@@ -598,14 +591,8 @@ typedef struct reader {
 static void *read_on(void *context)
 {
     reader *r = context;
-    dl_child *child = NULL;
-    size_t len = 0;
     dl_error err = {0};
-    r->status = start(r->pool, "hang", &child, NULL, &err);
-    if (r->status == DL_OK) {
-        r->status = read_all(child, NULL, 0, &len, &err);
-    }
-    dl_child_destroy(child);
+    r->status = run(r->pool, "hang", NULL, 0, &err);
     return NULL;
 }
 
@@ -639,21 +626,15 @@ TAP_CASE(each_allocation_fails_once)
     dl_status status = DL_E_NOMEM;
     for (int64_t n = 0; status != DL_OK && n < 1000; n++) {
         dl_children *pool = NULL;
-        dl_child *child = NULL;
         dl_error err = {0};
-        size_t len = 0;
         const dl_children_options options = {.program = program, .home = "h"};
         dl_mem_fail_after(n);
         status = dl_children_create(&options, &pool, &err);
         if (status == DL_OK) {
-            status = start(pool, "SELECT 1", &child, NULL, &err);
-        }
-        if (status == DL_OK) {
-            status = read_all(child, NULL, 0, &len, &err);
+            status = run(pool, "SELECT 1", NULL, 0, &err);
         }
         dl_mem_fail_after(-1);
         TAP_TRUE(status == DL_OK || err.message[0] != '\0');
-        dl_child_destroy(child);
         dl_children_destroy(pool);
         TAP_TRUE(n < 999);
     }

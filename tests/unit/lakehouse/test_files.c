@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 static dl_lakehouse house;
 
