@@ -219,12 +219,15 @@ static dl_status fill(dl_cli_archive *archive, dl_buf *bytes, size_t want, dl_er
     return DL_OK;
 }
 
-/** What is not to be stored, in words; NULL: it is. */
-static const char *why_unwanted(const dl_buf *head)
+/** What is not to be stored, in words; NULL: it is. `out_lost`: it is DICOM all the same, so that
+ * passing over it has to be told. */
+static const char *why_unwanted(const dl_buf *head, bool *out_lost)
 {
     dl_cli_peek peek = dl_cli_peek_at((dl_bytes){(const uint8_t *)head->ptr, head->len});
+    *out_lost = peek.bare;
     if (!peek.dicom) {
-        return "not DICOM";
+        return peek.bare ? "a bare data set, without preamble and file meta information"
+                         : "not DICOM";
     }
     return dl_cli_peek_is_dicomdir(&peek) ? "a DICOMDIR, not an instance" : NULL;
 }
@@ -251,10 +254,11 @@ static dl_status take_entry(worker *w, dl_cli_archive *archive, const dl_cli_ent
     dl_status status = entry->encrypted
                            ? dl_error_set(&why, DL_E_UNSUPPORTED, "encrypted in its archive")
                            : fill(archive, bytes, DL_CLI_ARCHIVE_HEAD_BYTES, &why);
-    const char *unwanted = status == DL_OK ? why_unwanted(bytes) : NULL;
+    bool lost = false;
+    const char *unwanted = status == DL_OK ? why_unwanted(bytes, &lost) : NULL;
     if (unwanted != NULL) {
         (*item)->size_bytes = bytes->len;
-        count_item(w, *item, DL_CLI_SKIPPED, unwanted);
+        count_item(w, *item, lost ? DL_CLI_REFUSED : DL_CLI_SKIPPED, unwanted);
         return DL_OK;
     }
     if (status == DL_OK) {
@@ -379,7 +383,8 @@ static dl_status take_file(worker *w, dl_cli_item **item, dl_error *err)
         dl_cli_progress_add(w->job->progress, 1, (*item)->size_bytes);
         return DL_OK;
     }
-    const char *unwanted = why_unwanted(&head);
+    bool lost = false;
+    const char *unwanted = why_unwanted(&head, &lost);
     if (unwanted == NULL) {
         return (*item)->size_bytes <= DL_CLI_STORE_BATCH_LIMIT_BYTES
                    ? hold_file(w, DL_STEAL(*item), fd, err)
@@ -389,7 +394,8 @@ static dl_status take_file(worker *w, dl_cli_item **item, dl_error *err)
                              dl_str_of((*item)->name))) {
         return unpack(w, *item, fd, err);
     }
-    count_item(w, *item, (*item)->named ? DL_CLI_REFUSED : DL_CLI_SKIPPED, unwanted);
+    lost = lost || (*item)->named;
+    count_item(w, *item, lost ? DL_CLI_REFUSED : DL_CLI_SKIPPED, unwanted);
     dl_cli_progress_add(w->job->progress, 1, (*item)->size_bytes);
     return DL_OK;
 }

@@ -90,12 +90,40 @@ static dl_str find_sop_uid(dl_cursor c, bool explicit_vr)
     return DL_STR_NONE;
 }
 
+/** Whether a value of one of the first attributes of groups 0002 and 0008 stands here, whose
+ * length would be strange otherwise. */
+static bool is_first_element(const uint8_t *p, bool big_endian)
+{
+    enum { LAST_ELEMENT = 0x18, LENGTH_LIMIT_BYTES = 256 };
+    static const char vrs[][3] = {"UL", "CS", "UI", "OB", "DA", "TM"};
+    unsigned group = big_endian ? (unsigned)p[0] << 8 | p[1] : dl_le16(p);
+    unsigned number = big_endian ? (unsigned)p[2] << 8 | p[3] : dl_le16(p + 2);
+    if ((group != 0x0002 && group != 0x0008) || number > LAST_ELEMENT) {
+        return false;
+    }
+    for (size_t i = 0; i < DL_COUNT_OF(vrs); i++) {
+        if (memcmp(p + 4, vrs[i], 2) == 0) {
+            return true;
+        }
+    }
+    return !big_endian && dl_le32(p + 4) <= LENGTH_LIMIT_BYTES && p[4] % 2 == 0;
+}
+
+static bool begins_as_data_set(dl_bytes head)
+{
+    enum { LEAST_BYTES = 8 };
+    return head.len >= LEAST_BYTES &&
+           (memcmp(head.ptr, "DICM", 4) == 0 || is_first_element(head.ptr, false) ||
+            is_first_element(head.ptr, true));
+}
+
 dl_cli_peek dl_cli_peek_at(dl_bytes head)
 {
     dl_cli_peek peek = {0};
     element e;
     bool explicit_vr = true;
     if (head.len < META_AT || memcmp(head.ptr + MARK_AT, "DICM", META_AT - MARK_AT) != 0) {
+        peek.bare = begins_as_data_set(head);
         return peek;
     }
     peek.dicom = true;

@@ -15,6 +15,7 @@
 
 typedef struct dl_cli_peek {
     bool dicom;         /* "DICM" at byte 128 */
+    bool bare;          /* not that, but it begins as a data set does: DICOM of no Part 10 file */
     dl_str media_class; /* MediaStorageSOPClassUID */
     dl_str syntax;      /* TransferSyntaxUID */
     dl_str sop_uid;     /* SOPInstanceUID of the data set, when it has VR UI */

@@ -90,7 +90,7 @@ static dl_status set_base(dl_cli_peer *peer, dl_str url, const char *partition, 
 
 /* ---- the home ---- */
 
-static dl_status check_home(const char *home, dl_error *err)
+dl_status dl_cli_peer_check_home(const char *home, dl_error *err)
 {
     DL_AUTO_BUF path = {0};
     dl_buf_init(&path, 8192);
@@ -136,7 +136,7 @@ static dl_status open_home(const dl_cli *cli, dl_cli_peer *peer, const dl_cli_wh
                            bool create, dl_error *err)
 {
     if (!create) {
-        DL_TRY(check_home(where->home, err));
+        DL_TRY(dl_cli_peer_check_home(where->home, err));
     }
     dl_log_set_level(DL_LOG_ERROR); /* a command is not a server: no access lines */
     for (unsigned waited_ms = 0;; waited_ms += HOME_POLL_MS) {

@@ -21,6 +21,9 @@ typedef struct dl_cli_where {
 
 typedef struct dl_cli_peer dl_cli_peer;
 
+/** Errors: DL_E_NOT_FOUND (no archive in that folder). */
+DL_NODISCARD dl_status dl_cli_peer_check_home(const char *home, dl_error *err);
+
 /**
  * `create`: a home that does not exist yet is made; else that is an error, so that a mistyped path
  * does not become an empty archive.

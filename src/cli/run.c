@@ -54,9 +54,14 @@ static dl_cli_exit no_command(const dl_cli *cli, const char *name)
     return dl_cli_fail(cli, &err);
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static dl_cli_exit help(const dl_cli *cli, int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || is_help(argv[1])) {
         print_overview(cli->out);
         return dl_cli_flush(cli, DL_CLI_DONE);
     }
@@ -95,7 +100,7 @@ dl_cli_exit dl_cli_run(dl_cli *cli, int argc, char **argv)
         print_overview(cli->err);
         return DL_CLI_USAGE;
     }
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    if (is_help(name)) {
         return help(cli, argc - 1, argv + 1);
     }
     const dl_cli_command *command = command_of(strcmp(name, "--version") == 0 ? "version" : name);

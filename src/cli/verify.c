@@ -293,6 +293,7 @@ static dl_status look(dl_cli *cli, const verify_options *o, watcher *w, outcome 
                                                 .progress = tell_progress,
                                                 .context = w};
     DL_CLEANUP(dl_cli_lake_close) dl_cli_lake lake = {0};
+    DL_TRY(dl_cli_peer_check_home(o->where.home, err));
     DL_TRY(open_lake(cli, o, &lake, err));
     DL_TRY(dl_service_verify(&options_, &out->archive, err));
     return verify_tables(cli, &lake, w, &out->tables, err);

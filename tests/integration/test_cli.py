@@ -225,6 +225,8 @@ def test_help_lists_every_command():
     assert done.returncode == DONE
     for command in COMMANDS:
         assert re.search(rf"^  {command} ", done.stdout, re.M), command
+    for words in (["--help"], ["-h"], ["help", "--help"], ["help", "-h"]):
+        assert run(*words).stdout == done.stdout, words
     assert run().returncode == USAGE
 
 
@@ -296,6 +298,7 @@ def test_a_mistyped_home_does_not_become_an_archive(tmp_path):
         done = run(*words, "--home", tmp_path / "typo")
         assert done.returncode == FAILED, (words, done.stderr)
         assert not (tmp_path / "typo").exists(), words
+        assert f"no archive in {tmp_path / 'typo'}" in done.stderr
 
 
 def test_home_comes_from_the_environment(home, tmp_path):
@@ -594,6 +597,30 @@ def test_exit_codes_of_import(home, tmp_path):
         done = run("import", "--home", home, *paths)
         assert done.returncode == code, (paths, done.stdout, done.stderr)
         assert done.stderr == ""
+
+
+BARE = "a bare data set, without preamble and file meta information"
+
+
+def test_bare_data_sets_are_refused_not_passed_over(home, tmp_path):
+    """They are DICOM that the service does not take: a folder of them is not done."""
+    one = dicom.capture()
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for name, syntax in (("i", dicom.IMPLICIT), ("e", dicom.EXPLICIT), ("b", dicom.BIG_ENDIAN)):
+        data = dicom.encode(one.data, syntax != dicom.IMPLICIT, syntax != dicom.BIG_ENDIAN)
+        (folder / name).write_bytes(data)
+    (folder / "meta").write_bytes(one.bytes[132:])
+    (folder / "mark").write_bytes(one.bytes[128:])
+    (folder / "text").write_text("notes")
+    (folder / "zeros").write_bytes(bytes(1000))
+    with zipfile.ZipFile(tmp_path / "bare.zip", "w") as z:
+        z.write(folder / "i")
+    report = facts("import", "--home", home, folder, tmp_path / "bare.zip", code=FAILED)
+    assert [(r["outcome"], r["reason"], r["count"]) for r in report["reasons"]] == [
+        ("refused", BARE, 6),
+        ("skipped", "not DICOM", 2),
+    ]
 
 
 def test_dicomdir_is_skipped(home, tmp_path):
