@@ -3,13 +3,17 @@
  *
  *     load KIND --url http://127.0.0.1:PORT --root /v2|/dicom-web --data DIR
  *          [--dialect azure|orthanc] [-c 8] [-k 1] [-n 1000] [-s 60] [--from I] [--count I]
- *          [--seed S] [--verify] [--label TEXT] [--rate N] [--times FILE]
+ *          [--seed S] [--verify] [--label TEXT] [--rate N] [--times FILE] [--page N]
+ *          [--items FILE] [--pages FILE]
  *     load --kinds
  *
  * -c connections, one thread each; -k instances in a store request; -n requests and -s seconds,
  * whichever ends first; --rate: so many requests a second at most, evenly. Requests are made
  * outside the timed part; a latency is from the first byte sent to the last byte received. --times
  * writes a line a request: its number and when its answer was there, in microseconds since 1970.
+ * --page: most items of a search's answer. --items writes a line a request, its number and how many
+ * items came; --pages reads such a file, and each request asks for so many at most (at least one):
+ * the same requests with answers of equal length, whatever the archive holds.
  * Prints one JSON line. Exit code 1 when an answer was not what was asked for. Only loopback is
  * ever called.
  */
@@ -32,12 +36,12 @@ enum {
     PER_STORE_MAX = 80,
     STATUS_MAX = 600,
     REQUESTS_MAX = 50000000,
-    TIMES_LIMIT_BYTES = 1 << 30
+    LINES_LIMIT_BYTES = 1 << 30 /* of --times, --items, --pages */
 };
 
 typedef struct options {
     const char *kind, *root, *data, *label;
-    const char *times;
+    const char *times, *items, *pages;
     uint64_t port, connections, per_store, requests, seconds, from, count, seed, rate, page;
     bool azure, verify;
 } options;
@@ -196,7 +200,6 @@ static void print_statuses(const worker *sum)
 static void print_report(const options *o, load *l, const worker *sum, double seconds)
 {
     sorted_numbers ns = sort_numbers(l->latency_ns, l->requests);
-    sorted_numbers items = sort_numbers(l->item_counts, l->requests);
     struct rusage used;
     (void)getrusage(RUSAGE_SELF, &used);
     double cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
@@ -211,10 +214,9 @@ static void print_report(const options *o, load *l, const worker *sum, double se
                  (double)sum->items / seconds, (double)sum->sent_bytes / 1e6 / seconds,
                  (double)sum->received_bytes / 1e6 / seconds);
     (void)printf(",\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
-                 "\"p95_items\":%.0f,\"connects\":%llu,\"client_cpu_s\":%.3f",
+                 "\"connects\":%llu,\"client_cpu_s\":%.3f",
                  quantile(ns, 0.5) / 1e6, quantile(ns, 0.95) / 1e6, quantile(ns, 0.99) / 1e6,
-                 quantile(ns, 1.0) / 1e6, quantile(items, 0.95), (unsigned long long)sum->connects,
-                 cpu_s);
+                 quantile(ns, 1.0) / 1e6, (unsigned long long)sum->connects, cpu_s);
     print_statuses(sum);
     (void)printf("}\n");
 }
@@ -262,17 +264,54 @@ static int run_threads(const options *o, load *l, worker *workers)
     return sum.bad > 0 || running < o->connections ? 1 : 0;
 }
 
-static dl_status write_times(const options *o, const load *l, dl_error *err)
+/* A line a request: its number and its value, 0 when it was not sent. */
+static dl_status write_lines(const char *path, const int64_t *values, size_t count, dl_error *err)
 {
     DL_AUTO_FD fd = -1;
     DL_AUTO_BUF text;
-    dl_buf_init(&text, TIMES_LIMIT_BYTES);
-    DL_TRY(dl_file_open(o->times, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err));
-    for (uint64_t i = 0; i < l->requests; i++) {
-        DL_TRY(dl_buf_printf(&text, err, "%llu\t%lld\n", (unsigned long long)i,
-                             (long long)l->done_us[i]));
+    dl_buf_init(&text, LINES_LIMIT_BYTES);
+    DL_TRY(dl_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err));
+    for (size_t i = 0; i < count; i++) {
+        DL_TRY(dl_buf_printf(&text, err, "%zu\t%lld\n", i,
+                             (long long)(values[i] < 0 ? 0 : values[i])));
     }
     return dl_file_write_all(fd, text.ptr, text.len, err);
+}
+
+/* What write_lines wrote; requests without a line stay 0. */
+static dl_status read_lines(const char *path, int64_t *values, size_t count, dl_error *err)
+{
+    DL_AUTO_BUF text;
+    dl_buf_init(&text, LINES_LIMIT_BYTES);
+    DL_TRY(dl_file_read_all(path, &text, err));
+    dl_str rest = dl_buf_str(&text), line = DL_STR_NONE, number = DL_STR_NONE;
+    for (size_t i = 0; i < count && dl_str_next(&rest, '\n', &line) && line.len > 0; i++) {
+        uint64_t index = 0, value = 0;
+        if (!dl_str_next(&line, '\t', &number) || !dl_str_to_u64(number, &index) || index != i ||
+            !dl_str_to_u64(line, &value) || value > INT64_MAX) {
+            return dl_error_set(err, DL_E_INVALID, "%s: line %zu is not of --items", path, i + 1);
+        }
+        values[i] = (int64_t)value;
+    }
+    return DL_OK;
+}
+
+static int run_with_files(const options *o, load *l, int64_t *pages, worker *workers)
+{
+    dl_error err = {0};
+    dl_status status = o->pages == NULL ? DL_OK : read_lines(o->pages, pages, l->requests, &err);
+    l->target.pages = pages;
+    int code = status == DL_OK ? run_threads(o, l, workers) : 1;
+    if (status == DL_OK && o->times != NULL) {
+        status = write_lines(o->times, l->done_us, l->requests, &err);
+    }
+    if (status == DL_OK && o->items != NULL) {
+        status = write_lines(o->items, l->item_counts, l->requests, &err);
+    }
+    if (status != DL_OK) {
+        (void)fprintf(stderr, "load: %s\n", err.message);
+    }
+    return status == DL_OK ? code : 1;
 }
 
 static int run(const options *o, const dl_bench_archive *archive)
@@ -292,21 +331,18 @@ static int run(const options *o, const dl_bench_archive *archive)
     l.done_us = o->times == NULL ? NULL : dl_mem_zalloc(l.requests, sizeof *l.done_us);
     l.latency_ns = dl_mem_alloc(l.requests, sizeof *l.latency_ns);
     l.item_counts = dl_mem_alloc(l.requests, sizeof *l.item_counts);
+    int64_t *pages = o->pages == NULL ? NULL : dl_mem_zalloc(l.requests, sizeof *pages);
     worker *workers = dl_mem_zalloc(o->connections, sizeof *workers);
     int code = 1;
-    dl_error err = {0};
     if (l.latency_ns != NULL && l.item_counts != NULL && workers != NULL &&
-        (l.done_us != NULL || o->times == NULL)) {
+        (l.done_us != NULL || o->times == NULL) && (pages != NULL || o->pages == NULL)) {
         memset(l.latency_ns, 0xff, l.requests * sizeof *l.latency_ns);
         memset(l.item_counts, 0xff, l.requests * sizeof *l.item_counts);
-        code = run_threads(o, &l, workers);
-        if (o->times != NULL && write_times(o, &l, &err) != DL_OK) {
-            (void)fprintf(stderr, "load: %s\n", err.message);
-            code = 1;
-        }
+        code = run_with_files(o, &l, pages, workers);
     }
     dl_mem_free(l.done_us);
     dl_mem_free(workers);
+    dl_mem_free(pages);
     dl_mem_free(l.item_counts);
     dl_mem_free(l.latency_ns);
     return code;
@@ -369,8 +405,8 @@ static dl_status parse_option(const char *name, const char *value, options *o, d
     }
     const struct {
         const char *name, **value;
-    } texts[] = {
-        {"--root", &o->root}, {"--data", &o->data}, {"--label", &o->label}, {"--times", &o->times}};
+    } texts[] = {{"--root", &o->root},   {"--data", &o->data},   {"--label", &o->label},
+                 {"--times", &o->times}, {"--items", &o->items}, {"--pages", &o->pages}};
     for (size_t i = 0; i < DL_COUNT_OF(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
             *texts[i].value = value;

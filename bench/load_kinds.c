@@ -87,17 +87,23 @@ static dl_status append_escaped(dl_buf *out, dl_str text, bool azure, dl_error *
     return DL_OK;
 }
 
+static int page_of(const draw *d)
+{
+    const dl_bench_target *t = d->target;
+    return t->pages == NULL ? t->page : t->pages[d->index] > 0 ? (int)t->pages[d->index] : 1;
+}
+
 static dl_status search_text(dl_bench_request *r, const draw *d, const char *name, dl_str value,
                              const char *rest, dl_error *err)
 {
     DL_TRY(dl_buf_printf(&r->path, err, "/studies?%s=", name));
     DL_TRY(append_escaped(&r->path, value, d->target->azure, err));
-    return dl_buf_printf(&r->path, err, "%s&limit=%d", rest, d->target->page);
+    return dl_buf_printf(&r->path, err, "%s&limit=%d", rest, page_of(d));
 }
 
 static dl_status make_studies(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return dl_buf_printf(&r->path, err, "/studies?limit=%d", d->target->page);
+    return dl_buf_printf(&r->path, err, "/studies?limit=%d", page_of(d));
 }
 
 static size_t page_offset(draw *d, size_t count, size_t page)
@@ -149,7 +155,7 @@ static dl_status make_date(dl_bench_request *r, draw *d, dl_error *err)
     unsigned year = 2018 + draw_below(d, 8);
     unsigned month = 1 + draw_below(d, 12);
     return dl_buf_printf(&r->path, err, "/studies?StudyDate=%04u%02u01-%04u%02u07&limit=%d", year,
-                         month, year, month, d->target->page);
+                         month, year, month, page_of(d));
 }
 
 static const char *any_modality(draw *d)
@@ -168,7 +174,7 @@ static dl_status make_modality_date(dl_bench_request *r, draw *d, dl_error *err)
     unsigned year = 2018 + draw_below(d, 8);
     return dl_buf_printf(&r->path, err,
                          "/studies?ModalitiesInStudy=%s&StudyDate=%04u0101-%04u0331&limit=%d",
-                         any_modality(d), year, year, d->target->page);
+                         any_modality(d), year, year, page_of(d));
 }
 
 static dl_status make_series_of_study(dl_bench_request *r, draw *d, dl_error *err)
@@ -179,7 +185,7 @@ static dl_status make_series_of_study(dl_bench_request *r, draw *d, dl_error *er
 
 static dl_status make_series_modality(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return dl_buf_printf(&r->path, err, "/series?Modality=MR&limit=%d&offset=%u", d->target->page,
+    return dl_buf_printf(&r->path, err, "/series?Modality=MR&limit=%d&offset=%u", page_of(d),
                          draw_below(d, 10));
 }
 
@@ -201,7 +207,7 @@ static dl_status make_instances_of_study(dl_bench_request *r, draw *d, dl_error 
 
 static dl_status make_instances(dl_bench_request *r, draw *d, dl_error *err)
 {
-    return dl_buf_printf(&r->path, err, "/instances?limit=%d&offset=%zu", d->target->page,
+    return dl_buf_printf(&r->path, err, "/instances?limit=%d&offset=%zu", page_of(d),
                          page_offset(d, d->target->archive->row_count, (size_t)d->target->page));
 }
 

@@ -156,14 +156,14 @@ def fill(bench, server, data, have, want, k=20):
 
 
 def search_rounds(bench, servers, data, requests, rounds, seconds):
-    """p95 in ms of every kind at every size, a list of the rounds', and the most items at p95 of an answer: slow answers
-    are the long ones. `servers` maps sizes to servers that hold as many.
+    """p95 in ms of every kind at every size, a list of the rounds', and the items an answer has. `servers` maps sizes to
+    servers that hold as many.
 
     A round asks every kind, and at each kind one size after the other: what else the machine does, for a second or for
     ten, falls on all sizes and all kinds alike.
     """
     p95 = {size: {kind: [] for kind in SEARCHES} for size in servers}
-    items = {size: dict.fromkeys(SEARCHES, 0) for size in servers}
+    items = {size: {} for size in servers}
     for kind in SEARCHES:
         for size, server in servers.items():
             bench.load(server, kind, data, "warm", c=4, n=max(4, requests // 5), s=seconds, count=size, seed=99)
@@ -173,35 +173,39 @@ def search_rounds(bench, servers, data, requests, rounds, seconds):
                 label = f"search {size}"
                 found = bench.load(servers[size], kind, data, label, c=4, n=requests, s=seconds, count=size, seed=7 + i)
                 p95[size][kind].append(found["p95_ms"])
-                items[size][kind] = max(items[size][kind], found["p95_items"])
+                items[size][kind] = found["items"] / found["requests"]
     return p95, items
 
 
-def search_growth(bench, servers, data, requests, rounds, seconds, items):
-    """Medians of p95 in ms of every kind at the small and at the big size, over answers of equally many items: no more
-    of them are asked for than slow answers of the small archive have."""
+def search_growth(bench, servers, data, requests, rounds, seconds):
+    """Medians of p95 in ms of every kind at the small and at the big size, for the same requests with answers of the same
+    length: the small archive is asked first, and each request of a round then asks for as many items as it had there.
+    """
     small, big = min(servers), max(servers)
+    pages = bench.folder / "items-of-requests"
     found = {}
     for kind in SEARCHES:
-        page = max(1, items[small][kind])
-        p95 = {small: [], big: []}
+        p95, items = {small: [], big: []}, {}
         for i in range(rounds):
+            shape = {"c": 4, "n": requests, "s": seconds, "count": small, "seed": 7 + i}
+            bench.load(servers[small], kind, data, "growth: items", items=pages, **shape)
+            bench.load(servers[big], kind, data, "growth: warm", pages=pages, **shape)
             for size in sorted(servers, reverse=i % 2 == 1):
-                result = bench.load(
-                    servers[size], kind, data, f"growth {size}", c=4, n=requests, s=seconds, count=size, seed=7 + i, page=page
-                )
+                result = bench.load(servers[size], kind, data, f"growth {size}", pages=pages, **shape)
                 p95[size].append(result["p95_ms"])
-        found[kind] = (median(p95[small]), median(p95[big]), page)
+                items[size] = result["items"] / result["requests"]
+        found[kind] = (median(p95[small]), median(p95[big]), items[small], items[big])
     return found
 
 
 def search_rows(report, kind, p95, items, growth, peer, peer_size):
     """Two rows: the bound at the biggest size, by the best round (others' work only ever adds), and the growth."""
     small, big = min(p95), max(p95)
-    note = f"{items[big][kind]} items" + (f"; Orthanc at {peer_size:,}" if peer else "")
+    note = f"{items[big][kind]:.1f} items; {min(p95[small][kind]):.2f} ms and {items[small][kind]:.1f} at {small:,}"
+    note += f"; Orthanc at {peer_size:,}" if peer else ""
     report.below("search", f"{kind}: p95 at {big:,}", min(p95[big][kind]), "ms", 3, peer, note)
-    before, now, page = growth
-    note = f"{before:.2f} ms at {small:,}; answers of {page} items"
+    before, now, items_before, items_now = growth
+    note = f"{before:.2f} ms at {small:,}; {items_before:.1f} items, {items_now:.1f} at {big:,}"
     report.growth("search", f"{kind}: p95, {small:,} to {big:,}", now, before, "ms", 1.5, note)
 
 
@@ -239,7 +243,7 @@ def search(bench):
     fill(bench, ours[small], data, 0, small)
     requests, rounds = (200, 3) if bench.quick else (1000, 7)
     p95, items = search_rounds(bench, ours, data, requests, 3, 2)
-    growth = search_growth(bench, ours, data, requests, rounds, 2, items)
+    growth = search_growth(bench, ours, data, requests, rounds, 2)
     for kind in SEARCHES:
         search_rows(bench.report, kind, p95, items, growth[kind], min(peer_p95.get(kind, [None])), peer_size)
     if peer is None:

@@ -61,7 +61,7 @@ static block *add_block(dl_arena *arena, size_t need)
     return b;
 }
 
-void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size)
+static void *take(dl_arena *arena, size_t count, size_t size)
 {
     size_t bytes = 0;
     if (ckd_mul(&bytes, count, size) || bytes > arena->limit_bytes - arena->used_bytes) {
@@ -78,7 +78,13 @@ void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size)
     void *p = b->bytes + b->used;
     b->used += rounded;
     arena->used_bytes += bytes;
-    return memset(p, 0, rounded);
+    return p;
+}
+
+void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size)
+{
+    void *p = take(arena, count, size);
+    return p == NULL ? NULL : memset(p, 0, count * size);
 }
 
 dl_status(dl_arena_full)(const dl_arena *arena, dl_error *err)
@@ -89,13 +95,14 @@ dl_status(dl_arena_full)(const dl_arena *arena, dl_error *err)
 
 dl_status dl_arena_copy(dl_arena *arena, dl_str text, dl_str *out_copy, dl_error *err)
 {
-    char *copy = text.len == SIZE_MAX ? NULL : dl_arena_alloc(arena, text.len + 1, 1);
+    char *copy = text.len == SIZE_MAX ? NULL : take(arena, text.len + 1, 1);
     if (copy == NULL) {
         return dl_arena_full(arena, err);
     }
     if (text.len > 0) {
         memcpy(copy, text.ptr, text.len);
     }
+    copy[text.len] = '\0';
     *out_copy = (dl_str){copy, text.len};
     return DL_OK;
 }
@@ -106,7 +113,7 @@ dl_status dl_arena_printf(dl_arena *arena, dl_str *out_text, dl_error *err, cons
     va_start(args, format);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *text = n < 0 ? NULL : dl_arena_alloc(arena, (size_t)n + 1, 1);
+    char *text = n < 0 ? NULL : take(arena, (size_t)n + 1, 1);
     if (text == NULL) {
         return dl_arena_full(arena, err);
     }

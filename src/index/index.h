@@ -250,17 +250,19 @@ typedef struct dl_index_query {
 typedef struct dl_index_hit {
     int64_t study_id, series_id; /* for the functions below; series_id 0 at study level */
     int64_t watermark;           /* of the instance; 0 above instance level */
-    dl_str study_uid, series_uid, sop_uid;
-    dl_str study_attributes;  /* DICOM JSON object of the indexed study attributes, the UID among
-                                 them; ascending */
-    dl_str series_attributes; /* the same for the series; empty at study level */
-    dl_str study_modalities;  /* for dl_index_modalities */
+    dl_str sop_uid;              /* empty above instance level */
+    dl_str study_attributes;     /* DICOM JSON object of the indexed study attributes, the UID among
+                                    them; ascending, without white space */
+    dl_str series_attributes;    /* the same for the series; empty at study level */
+    dl_str study_modalities;     /* for dl_index_modalities */
 } dl_index_hit;
 
 /** Newest first (contract 7.7). Cost follows the page, not the archive. */
 DL_NODISCARD dl_status dl_index_search(dl_index_snapshot *s, const dl_index_query *query,
                                        dl_arena *arena, dl_index_hit **out_hits, size_t *out_count,
                                        dl_error *err);
+/** UID of the hit at `level`: it lies in the hit. Empty below the level of the search. */
+dl_str dl_index_hit_uid(const dl_index_hit *hit, dl_index_level level);
 /** Watermark of the newest current instance of a series, or with series_id 0 of a study. */
 DL_NODISCARD dl_status dl_index_newest(dl_index_snapshot *s, int64_t study_id, int64_t series_id,
                                        int64_t *out_watermark, dl_error *err);

@@ -1,5 +1,6 @@
 #include "index/search.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- compiling ---- */
@@ -203,9 +204,18 @@ static bool uid_matches(const dl_search *s, dl_index_level level, dl_bytes uid)
            (wanted->len == uid.len && memcmp(wanted->bytes, uid.ptr, uid.len) == 0);
 }
 
-static dl_search_verdict *slot_of(dl_search_verdict *slots, int64_t id)
+/* The slots are made when the first parent is judged: most searches judge none. */
+static dl_status slot_of(const dl_search *s, dl_search_verdict **slots, int64_t id,
+                         dl_search_verdict **out_slot, dl_error *err)
 {
-    return &slots[(uint64_t)id & (DL_SEARCH_CACHE_SLOTS - 1)];
+    if (*slots == NULL) {
+        *slots = dl_arena_alloc(s->arena, DL_SEARCH_CACHE_SLOTS, sizeof **slots);
+        if (*slots == NULL) {
+            return dl_arena_full(s->arena, err);
+        }
+    }
+    *out_slot = &(*slots)[(uint64_t)id & (DL_SEARCH_CACHE_SLOTS - 1)];
+    return DL_OK;
 }
 
 static dl_status judge_study(dl_search *s, int64_t study, dl_search_verdict *v, dl_error *err)
@@ -227,7 +237,8 @@ static dl_status judge_study(dl_search *s, int64_t study, dl_search_verdict *v, 
 dl_status dl_search_accept_study(dl_search *s, int64_t study, const dl_search_verdict **out_verdict,
                                  dl_error *err)
 {
-    dl_search_verdict *slot = slot_of(s->studies, study);
+    dl_search_verdict *slot = NULL;
+    DL_TRY(slot_of(s, &s->studies, study, &slot, err));
     if (slot->id != study) {
         dl_search_verdict v = {.id = study};
         DL_TRY(judge_study(s, study, &v, err));
@@ -262,7 +273,8 @@ static dl_status judge_series(dl_search *s, int64_t series, dl_search_verdict *v
 dl_status dl_search_accept_series(dl_search *s, int64_t series,
                                   const dl_search_verdict **out_verdict, dl_error *err)
 {
-    dl_search_verdict *slot = slot_of(s->series, series);
+    dl_search_verdict *slot = NULL;
+    DL_TRY(slot_of(s, &s->series, series, &slot, err));
     if (slot->id != series) {
         dl_search_verdict v = {.id = series};
         DL_TRY(judge_series(s, series, &v, err));
@@ -290,4 +302,29 @@ dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error *err)
     }
     s->keys[s->key_count++] = key;
     return DL_OK;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const dl_search_key *x = a, *y = b;
+    return x->place < y->place ? 1 : x->place > y->place ? -1 : 0;
+}
+
+void dl_search_cut(dl_search *s, size_t offset, size_t limit)
+{
+    size_t count = 0;
+    if (s->key_count > 1) {
+        qsort(s->keys, s->key_count, sizeof *s->keys, newest_first);
+    }
+    for (size_t i = 0; i < s->key_count; i++) { /* places are unique at a level */
+        if (count == 0 || s->keys[count - 1].place != s->keys[i].place) {
+            s->keys[count++] = s->keys[i];
+        }
+    }
+    offset = offset < count ? offset : count;
+    count -= offset;
+    s->key_count = count < limit ? count : limit;
+    if (offset > 0) {
+        memmove(s->keys, s->keys + offset, s->key_count * sizeof *s->keys);
+    }
 }

@@ -59,6 +59,7 @@ static dl_status judge(dl_search *s, const dl_db_stmt *row, dl_search_key *key, 
 static dl_status read_page(dl_search *s, dl_db_stmt *q, progress *p, dl_error *err)
 {
     int64_t left = s->budget > 0 ? s->budget : INT64_MAX;
+    s->gave_up = false;
     while (s->key_count < s->query->limit && dl_db_step(q)) {
         if (left-- == 0) {
             s->gave_up = true;

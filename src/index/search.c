@@ -1,10 +1,6 @@
 #include "index/search.h"
 
-#include "base/mem.h"
-
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ---- the plan ---- */
 
@@ -22,9 +18,12 @@ typedef struct choice {
 static dl_status weigh(dl_search *s, const dl_search_term *term, int64_t *out_limit, dl_error *err)
 {
     enum { EXACT_GAIN = 4, RANDOM_COST = 2, SCAN_PATIENCE = 4 };
-    int64_t rows = 0, parents = 0;
+    int64_t rows = 0;
     DL_TRY(dl_index_tally_total(s->conn, s->query->partition, s->query->level, &rows, err));
-    DL_TRY(dl_index_tally_total(s->conn, s->query->partition, term->level, &parents, err));
+    int64_t parents = rows;
+    if (term->level != s->query->level) {
+        DL_TRY(dl_index_tally_total(s->conn, s->query->partition, term->level, &parents, err));
+    }
     double fan_out = parents > 0 ? (double)rows / (double)parents : 1.0;
     double balance = sqrt((double)s->need * (double)rows);
     double limit = balance / (fan_out < 1.0 ? 1.0 : fan_out);
@@ -37,11 +36,28 @@ static dl_status weigh(dl_search *s, const dl_search_term *term, int64_t *out_li
     return DL_OK;
 }
 
+/** The term with the fewest matches, if they are so few that gathering needs no sums. */
+static dl_status choose_few(dl_search *s, choice *out_best, bool *out_gather, dl_error *err)
+{
+    choice best = {.count = s->conn->index->gather_always + 1};
+    for (size_t i = 0; i < s->term_count; i++) {
+        choice c = {.term = &s->terms[i]};
+        DL_TRY(dl_search_count_term(s, c.term, best.count, &c.count, &c.word, err));
+        best = c.count < best.count ? c : best;
+    }
+    *out_best = best;
+    *out_gather = best.term != NULL;
+    return DL_OK;
+}
+
 /** The term with the fewest matches, and whether they are few enough to gather. */
 static dl_status choose(dl_search *s, choice *out_best, bool *out_gather, dl_error *err)
 {
+    DL_TRY(choose_few(s, out_best, out_gather, err));
+    if (*out_gather) {
+        return DL_OK;
+    }
     choice best = {.count = INT64_MAX};
-    *out_gather = false;
     for (size_t i = 0; i < s->term_count; i++) {
         choice c = {.term = &s->terms[i]};
         int64_t limit = 0;
@@ -68,28 +84,32 @@ static const dl_search_term *ordered_term(const dl_search *s)
     return NULL;
 }
 
-static int newest_first(const void *a, const void *b)
-{
-    const dl_search_key *x = a, *y = b;
-    return x->place < y->place ? 1 : x->place > y->place ? -1 : 0;
-}
-
-/** Sort what was gathered, drop what came twice, and keep the page. */
+/** Sort what was gathered, and keep the page. */
 static void cut_page(dl_search *s)
 {
-    size_t count = 0;
-    if (s->key_count > 1) {
-        qsort(s->keys, s->key_count, sizeof *s->keys, newest_first);
-    }
-    for (size_t i = 0; i < s->key_count; i++) { /* places are unique at a level */
-        if (count == 0 || s->keys[count - 1].place != s->keys[i].place) {
-            s->keys[count++] = s->keys[i];
+    dl_search_cut(s, s->query->offset, s->query->limit);
+}
+
+/** A word or its beginning: its matches, unless they are so many that the newest rows of all have a
+ * page of them sooner. */
+static dl_status find_word(dl_search *s, dl_error *err)
+{
+    int64_t limit = 0;
+    DL_TRY(weigh(s, &s->terms[0], &limit, err));
+    int64_t patience = s->budget;
+    s->budget = limit + 1;
+    DL_TRY(dl_search_gather_word(s, err));
+    if (s->gave_up) {
+        s->budget = patience;
+        DL_TRY(dl_search_scan(s, NULL, err));
+        if (!s->gave_up) {
+            return DL_OK;
         }
+        s->budget = 0;
+        DL_TRY(dl_search_gather_word(s, err));
     }
-    size_t offset = s->query->offset < count ? s->query->offset : count;
-    size_t left = count - offset;
-    s->keys = s->keys != NULL ? s->keys + offset : NULL;
-    s->key_count = left < s->query->limit ? left : s->query->limit;
+    cut_page(s);
+    return DL_OK;
 }
 
 static dl_status find_keys(dl_search *s, dl_error *err)
@@ -109,6 +129,9 @@ static dl_status find_keys(dl_search *s, dl_error *err)
     if (ordered != NULL && dl_search_is_ordered_exact(s, ordered)) {
         return dl_search_scan(s, ordered, err); /* the index holds the answer in order */
     }
+    if (dl_search_is_word(s)) {
+        return find_word(s, err);
+    }
     choice best;
     bool gather = false;
     DL_TRY(choose(s, &best, &gather, err));
@@ -125,128 +148,6 @@ static dl_status find_keys(dl_search *s, dl_error *err)
 
 /* ---- the answer ---- */
 
-typedef struct text_slot {
-    int64_t id;
-    dl_str uid, attributes, modalities;
-    int64_t parent;
-} text_slot;
-
-enum { TEXT_SLOTS = 64 };
-
-typedef struct texts {
-    text_slot studies[TEXT_SLOTS], series[TEXT_SLOTS];
-} texts;
-
-static dl_status load_texts(dl_search *s, const char *sql, int64_t id, text_slot *slot,
-                            dl_error *err)
-{
-    dl_db_stmt *q = NULL;
-    text_slot read = {.id = id};
-    DL_TRY(dl_db_query(s->conn->db, sql, &q, err));
-    dl_db_bind_int(q, 1, id);
-    dl_status status = DL_OK;
-    bool found = dl_db_step(q);
-    if (found) {
-        status = dl_index_uid_copy(dl_db_bytes(q, 0), s->arena, &read.uid, err);
-        if (status == DL_OK) {
-            status = dl_arena_copy(s->arena, dl_db_str(q, 1), &read.attributes, err);
-        }
-        read.parent = dl_db_int(q, 2);
-        if (status == DL_OK) {
-            status = dl_arena_copy(s->arena, dl_db_str(q, 3), &read.modalities, err);
-        }
-    }
-    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
-    DL_TRY(status);
-    DL_TRY(finished);
-    if (!found) {
-        return dl_error_set(err, DL_E_CORRUPT, "index: the attributes of row %lld are missing",
-                            (long long)id);
-    }
-    *slot = read;
-    return DL_OK;
-}
-
-static dl_status study_texts(dl_search *s, texts *t, int64_t id, const text_slot **out_slot,
-                             dl_error *err)
-{
-    text_slot *slot = &t->studies[(uint64_t)id % TEXT_SLOTS];
-    if (slot->id != id) {
-        DL_TRY(load_texts(s,
-                          "SELECT s.uid, t.attributes, 0, t.modalities FROM study s"
-                          " CROSS JOIN study_text t ON t.study=s.id WHERE s.id=?1",
-                          id, slot, err));
-    }
-    *out_slot = slot;
-    return DL_OK;
-}
-
-static dl_status series_texts(dl_search *s, texts *t, int64_t id, const text_slot **out_slot,
-                              dl_error *err)
-{
-    text_slot *slot = &t->series[(uint64_t)id % TEXT_SLOTS];
-    if (slot->id != id) {
-        DL_TRY(load_texts(s,
-                          "SELECT s.uid, t.attributes, s.study, '' FROM series s"
-                          " CROSS JOIN series_text t ON t.series=s.id WHERE s.id=?1",
-                          id, slot, err));
-    }
-    *out_slot = slot;
-    return DL_OK;
-}
-
-static dl_status instance_uid(dl_search *s, int64_t id, dl_str *out_uid, dl_error *err)
-{
-    dl_db_stmt *q = NULL;
-    DL_TRY(dl_db_query(s->conn->db, "SELECT uid FROM instance WHERE id=?1", &q, err));
-    dl_db_bind_int(q, 1, id);
-    dl_status status = DL_OK;
-    if (dl_db_step(q)) {
-        status = dl_index_uid_copy(dl_db_bytes(q, 0), s->arena, out_uid, err);
-    }
-    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
-    return status != DL_OK ? status : finished;
-}
-
-static dl_status fill_hit(dl_search *s, texts *t, const dl_search_key *key, dl_index_hit *hit,
-                          dl_error *err)
-{
-    const text_slot *slot = NULL;
-    int64_t study = key->study;
-    if (s->query->level != DL_INDEX_STUDY) {
-        DL_TRY(series_texts(s, t, key->series, &slot, err));
-        hit->series_id = key->series;
-        hit->series_uid = slot->uid;
-        hit->series_attributes = slot->attributes;
-        study = slot->parent;
-    }
-    if (s->query->level == DL_INDEX_INSTANCE) {
-        hit->watermark = key->place;
-        DL_TRY(instance_uid(s, key->id, &hit->sop_uid, err));
-    }
-    DL_TRY(study_texts(s, t, study, &slot, err));
-    hit->study_id = study;
-    hit->study_uid = slot->uid;
-    hit->study_attributes = slot->attributes;
-    hit->study_modalities = slot->modalities;
-    return DL_OK;
-}
-
-static dl_status fill_hits(dl_search *s, dl_index_hit **out_hits, size_t *out_count, dl_error *err)
-{
-    texts *t = dl_arena_alloc(s->arena, 1, sizeof *t);
-    dl_index_hit *hits = dl_arena_alloc(s->arena, s->key_count, sizeof *hits);
-    if (t == NULL || hits == NULL) {
-        return dl_arena_full(s->arena, err);
-    }
-    for (size_t i = 0; i < s->key_count; i++) {
-        DL_TRY(fill_hit(s, t, &s->keys[i], &hits[i], err));
-    }
-    *out_hits = hits;
-    *out_count = s->key_count;
-    return DL_OK;
-}
-
 dl_status dl_index_search(dl_index_snapshot *snapshot, const dl_index_query *query, dl_arena *arena,
                           dl_index_hit **out_hits, size_t *out_count, dl_error *err)
 {
@@ -262,5 +163,5 @@ dl_status dl_index_search(dl_index_snapshot *snapshot, const dl_index_query *que
     }
     DL_TRY(dl_search_compile(s, err));
     DL_TRY(find_keys(s, err));
-    return fill_hits(s, out_hits, out_count, err);
+    return dl_search_fill(s, out_hits, out_count, err);
 }

@@ -58,11 +58,12 @@ typedef struct dl_search {
     size_t term_count;
     const dl_index_uid *uids[3]; /* asked for, by level; NULL: any */
     bool nothing;                /* the terms contradict each other or the rules */
-    int64_t budget;              /* rows a scan may read; 0: any number */
-    bool gave_up;                /* the scan read as many and the page is not full */
+    int64_t budget;              /* rows that may be read; 0: any number */
+    bool gave_up;                /* as many were read and the page is not full */
     dl_search_key *keys;
     size_t key_count, key_cap;
-    dl_search_verdict studies[DL_SEARCH_CACHE_SLOTS], series[DL_SEARCH_CACHE_SLOTS];
+    /* DL_SEARCH_CACHE_SLOTS each; NULL until a parent is judged */
+    dl_search_verdict *studies, *series;
 } dl_search;
 
 /** Columns in the order of the enumerations of internal.h. */
@@ -85,6 +86,8 @@ DL_NODISCARD dl_status dl_search_accept_series(dl_search *s, int64_t series,
                                                const dl_search_verdict **out_verdict,
                                                dl_error *err);
 DL_NODISCARD dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error *err);
+/** Sort the keys newest first, drop what came twice, and keep `limit` of them from `offset` on. */
+void dl_search_cut(dl_search *s, size_t offset, size_t limit);
 
 /* gather.c */
 DL_NODISCARD dl_status dl_search_gather_uids(dl_search *s, dl_error *err);
@@ -95,9 +98,18 @@ bool dl_search_is_ordered_exact(const dl_search *s, const dl_search_term *term);
 /** List what matches one term, `word` of it for a phrase. */
 DL_NODISCARD dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
                                              dl_error *err);
+/** Whether dl_search_gather_word answers the query: its one term is a phrase of one word. */
+bool dl_search_is_word(const dl_search *s);
+/** The newest that have a word which begins with that of the one term; gives up as a scan does. */
+DL_NODISCARD dl_status dl_search_gather_word(dl_search *s, dl_error *err);
 /** How many rows match the term, at most `cap`; for a phrase through its rarest word. */
 DL_NODISCARD dl_status dl_search_count_term(dl_search *s, const dl_search_term *term, int64_t cap,
                                             int64_t *out_count, dl_str *out_word, dl_error *err);
+
+/* hit.c */
+/** What the keys stand for, in the search's arena. */
+DL_NODISCARD dl_status dl_search_fill(dl_search *s, dl_index_hit **out_hits, size_t *out_count,
+                                      dl_error *err);
 
 /* scan.c */
 /** In order through `term`'s index, or with NULL through all; keys come out cut to the page. When

@@ -41,7 +41,7 @@ void dl_json_int(dl_json_writer *w, int64_t value);
 void dl_json_double(dl_json_writer *w, double value);
 void dl_json_bool(dl_json_writer *w, bool value);
 void dl_json_null(dl_json_writer *w);
-/** Text that is one JSON value already. */
+/** Text that is one JSON value already, or in an object one member. */
 void dl_json_raw(dl_json_writer *w, dl_str json);
 DL_NODISCARD dl_status dl_json_writer_status(const dl_json_writer *w);
 

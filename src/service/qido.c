@@ -45,6 +45,14 @@ static const uint32_t v1_study[] = {0x00080005, 0x00080020, 0x00080030, 0x000800
 static const uint32_t v1_series[] = {0x00080005, 0x00080060, 0x00080201, 0x0008103E, 0x0020000E,
                                      0x00400244, 0x00400245, 0x00400275, 0};
 
+/* Where a field of a hit comes from. */
+typedef enum source {
+    FROM_STUDY,    /* the indexed attributes of the study, its UID among them */
+    FROM_SERIES,   /* the same of the series */
+    FROM_INSTANCE, /* the metadata of an instance */
+    COMPUTED,
+} source;
+
 typedef struct search {
     dl_service_request *r;
     dl_arena *arena;
@@ -53,9 +61,12 @@ typedef struct search {
     dl_index_query query;
     dl_index_filter filters[64];
     uint32_t fields[FIELD_LIMIT]; /* ascending, each once */
+    source sources[FIELD_LIMIT];
     size_t field_count;
     bool all;
     bool needs_metadata;
+    bool whole_study; /* a hit shows all that the index keeps of its study, else only computed
+                         fields */
 } search;
 
 static dl_status add_field(search *s, uint32_t tag, dl_error *err)
@@ -266,49 +277,65 @@ static dl_status add_defaults(search *s, dl_error *err)
     return DL_OK;
 }
 
-static bool is_computed(const search *s, uint32_t tag)
-{
-    switch (tag) {
-    case TAG_STUDY_UID:
-    case TAG_RETRIEVE_URL:
-        return true;
-    case TAG_SERIES_UID:
-        return s->level != DL_INDEX_STUDY;
-    case TAG_SOP_UID:
-        return s->level == DL_INDEX_INSTANCE;
-    case TAG_MODALITIES:
-    case TAG_STUDY_SERIES:
-    case TAG_STUDY_INSTANCES:
-        return s->shows_study;
-    case TAG_SERIES_INSTANCES:
-        return s->level != DL_INDEX_STUDY;
-    default:
-        return false;
-    }
-}
-
-static bool is_indexed(const search *s, uint32_t tag)
+static source source_of(const search *s, uint32_t tag)
 {
     const dl_index_attribute *a = dl_index_attribute_find(tag);
-    return a != NULL && (a->level == DL_INDEX_STUDY ||
-                         (a->level == DL_INDEX_SERIES && s->level != DL_INDEX_STUDY));
+    switch (tag) {
+    case TAG_RETRIEVE_URL:
+        return COMPUTED;
+    case TAG_SOP_UID:
+        return s->level == DL_INDEX_INSTANCE ? COMPUTED : FROM_INSTANCE;
+    case TAG_MODALITIES: /* never what an instance says of it */
+        return s->shows_study ? COMPUTED : FROM_STUDY;
+    case TAG_STUDY_SERIES:
+    case TAG_STUDY_INSTANCES:
+        return s->shows_study ? COMPUTED : FROM_INSTANCE;
+    case TAG_SERIES_INSTANCES:
+        return s->level != DL_INDEX_STUDY ? COMPUTED : FROM_INSTANCE;
+    default:
+        break;
+    }
+    if (a != NULL && a->level == DL_INDEX_STUDY) {
+        return FROM_STUDY;
+    }
+    return a != NULL && a->level == DL_INDEX_SERIES && s->level != DL_INDEX_STUDY ? FROM_SERIES
+                                                                                  : FROM_INSTANCE;
 }
 
-static void decide_source(search *s)
+static void decide_sources(search *s)
 {
+    size_t of_study = 0, computed = 0, kept = 0;
     for (size_t i = 0; i < s->field_count; i++) {
-        s->needs_metadata =
-            s->needs_metadata || (!is_computed(s, s->fields[i]) && !is_indexed(s, s->fields[i]));
+        s->sources[i] = source_of(s, s->fields[i]);
+        of_study += s->sources[i] == FROM_STUDY;
+        computed += s->sources[i] == COMPUTED;
+        s->needs_metadata = s->needs_metadata || s->sources[i] == FROM_INSTANCE;
     }
+    for (size_t i = 0; i < dl_index_attribute_count(); i++) {
+        kept += source_of(s, dl_index_attribute_at(i)->tag) == FROM_STUDY;
+    }
+    s->whole_study =
+        s->level == DL_INDEX_STUDY && of_study == kept && of_study + computed == s->field_count;
 }
 
 /* ---- one hit ---- */
+
+enum { INDEXED_LIMIT = 16 }; /* attributes that the index keeps of a study or a series */
+
+/* The members of a study or a series, taken apart once for all hits that lie in it. */
+typedef struct indexed {
+    dl_str text; /* as the hit has it */
+    uint32_t tags[INDEXED_LIMIT];
+    dl_str members[INDEXED_LIMIT];
+    size_t count, at;
+} indexed;
 
 typedef struct hit_writer {
     search *s;
     dl_index_snapshot *snapshot;
     dl_buf *out;
     dl_buf *metadata; /* of the instance that shows; empty when not needed */
+    indexed study, series;
     dl_str base;
     dl_error *err;
 } hit_writer;
@@ -360,10 +387,10 @@ static dl_status put_url(const hit_writer *h, dl_json_writer *w, const dl_index_
     dl_str url = DL_STR_NONE;
     dl_arena *arena = h->s->arena;
     DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/studies/%.*s", DL_STR_ARG(h->base),
-                           DL_STR_ARG(hit->study_uid)));
+                           DL_STR_ARG(dl_index_hit_uid(hit, DL_INDEX_STUDY))));
     if (h->s->level != DL_INDEX_STUDY) {
         DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/series/%.*s", DL_STR_ARG(url),
-                               DL_STR_ARG(hit->series_uid)));
+                               DL_STR_ARG(dl_index_hit_uid(hit, DL_INDEX_SERIES))));
     }
     if (h->s->level == DL_INDEX_INSTANCE) {
         DL_TRY(dl_arena_printf(arena, &url, h->err, "%.*s/instances/%.*s", DL_STR_ARG(url),
@@ -390,12 +417,6 @@ static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_i
     dl_str *list = NULL;
     size_t count = 0;
     switch (tag) {
-    case TAG_STUDY_UID:
-        put_text(w, tag, "UI", &hit->study_uid, 1);
-        return DL_OK;
-    case TAG_SERIES_UID:
-        put_text(w, tag, "UI", &hit->series_uid, 1);
-        return DL_OK;
     case TAG_SOP_UID:
         put_text(w, tag, "UI", &hit->sop_uid, 1);
         return DL_OK;
@@ -413,26 +434,65 @@ static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_i
 /* A cursor over the members of a DICOM JSON object, whose keys ascend. */
 typedef struct members {
     dl_json_iter iter;
-    dl_str key, value;
+    uint32_t tag;
+    dl_str member; /* with its key, as it stands */
     bool there;
 } members;
+
+static void next_member(members *m)
+{
+    dl_str key = DL_STR_NONE, value = DL_STR_NONE;
+    m->there = dl_json_next_member(&m->iter, &key, &value);
+    m->tag = 0;
+    for (size_t i = 0; m->there && i < key.len; i++) { /* upper case, as all that we write */
+        char c = key.ptr[i];
+        m->tag = m->tag << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'A' + 10);
+    }
+    if (m->there) {
+        m->member = (dl_str){key.ptr - 1, (size_t)(value.ptr + value.len - key.ptr) + 1};
+    }
+}
 
 static members members_of(dl_str object)
 {
     members m = {.iter = dl_json_iter_of(object)};
-    m.there = dl_json_next_member(&m.iter, &m.key, &m.value);
+    next_member(&m);
     return m;
 }
 
-static bool seek(members *m, dl_str key, dl_str *out_value)
+static bool seek_member(members *m, uint32_t tag, dl_str *out_member)
 {
-    while (m->there && dl_str_compare(m->key, key) < 0) {
-        m->there = dl_json_next_member(&m->iter, &m->key, &m->value);
+    while (m->there && m->tag < tag) {
+        next_member(m);
     }
-    if (!m->there || !dl_str_eq(m->key, key)) {
+    *out_member = m->member;
+    return m->there && m->tag == tag;
+}
+
+static void set_indexed(indexed *x, dl_str text)
+{
+    x->at = 0;
+    if (x->text.ptr == text.ptr) {
+        return;
+    }
+    x->text = text;
+    x->count = 0;
+    for (members m = members_of(text); m.there; next_member(&m)) {
+        DL_ASSERT(x->count < INDEXED_LIMIT);
+        x->tags[x->count] = m.tag;
+        x->members[x->count++] = m.member;
+    }
+}
+
+static bool seek_indexed(indexed *x, uint32_t tag, dl_str *out_member)
+{
+    while (x->at < x->count && x->tags[x->at] < tag) {
+        x->at++;
+    }
+    if (x->at == x->count || x->tags[x->at] != tag) {
         return false;
     }
-    *out_value = m->value;
+    *out_member = x->members[x->at];
     return true;
 }
 
@@ -449,27 +509,69 @@ static dl_status load_metadata(const hit_writer *h, const dl_index_hit *hit)
     return dl_index_metadata(h->snapshot, watermark, h->metadata, h->err);
 }
 
-static dl_status put_hit(const hit_writer *h, const dl_index_hit *hit)
+static bool seek_field(hit_writer *h, members *instance, size_t field, dl_str *out_member)
+{
+    uint32_t tag = h->s->fields[field];
+    switch (h->s->sources[field]) {
+    case FROM_STUDY:
+        return seek_indexed(&h->study, tag, out_member);
+    case FROM_SERIES:
+        return seek_indexed(&h->series, tag, out_member);
+    case FROM_INSTANCE:
+        return seek_member(instance, tag, out_member);
+    case COMPUTED:
+        break;
+    }
+    return false;
+}
+
+/* The text of the study as it is kept, cut open where a computed field belongs. */
+static dl_status put_whole_study(const hit_writer *h, const dl_index_hit *hit)
+{
+    dl_str left = hit->study_attributes;
+    members m = {0};
+    bool begun = false;
+    for (size_t i = 0; i < h->s->field_count; i++) {
+        if (h->s->sources[i] != COMPUTED) {
+            continue;
+        }
+        m = begun ? m : members_of(left);
+        begun = true;
+        while (m.there && m.tag < h->s->fields[i]) {
+            next_member(&m);
+        }
+        size_t cut = m.there ? (size_t)(m.member.ptr - left.ptr) : left.len - 1;
+        DL_TRY(dl_buf_append(h->out, left.ptr, cut, h->err));
+        left = dl_str_slice(left, cut, left.len);
+        DL_TRY(m.there ? DL_OK : dl_buf_append_char(h->out, ',', h->err)); /* behind the UID */
+        dl_json_writer w = {0};
+        dl_json_writer_init(&w, h->out, h->err);
+        DL_TRY(put_computed(h, &w, hit, h->s->fields[i]));
+        DL_TRY(dl_json_writer_status(&w));
+        DL_TRY(m.there ? dl_buf_append_char(h->out, ',', h->err) : DL_OK);
+    }
+    return dl_buf_append_str(h->out, left, h->err);
+}
+
+static dl_status put_hit(hit_writer *h, const dl_index_hit *hit)
 {
     const search *s = h->s;
+    if (s->whole_study) {
+        return put_whole_study(h, hit);
+    }
     DL_TRY(load_metadata(h, hit));
-    members study = members_of(hit->study_attributes);
-    members series = members_of(hit->series_attributes);
+    set_indexed(&h->study, hit->study_attributes);
+    set_indexed(&h->series, hit->series_attributes);
     members instance = members_of(dl_buf_str(h->metadata));
     dl_json_writer w = {0};
     dl_json_writer_init(&w, h->out, h->err);
     dl_json_object_begin(&w);
     for (size_t i = 0; i < s->field_count; i++) {
-        uint32_t tag = s->fields[i];
-        char text[8];
-        dl_str key = tag_text(tag, text);
-        dl_str value = DL_STR_NONE;
-        if (is_computed(s, tag)) {
-            DL_TRY(put_computed(h, &w, hit, tag));
-        } else if (seek(&study, key, &value) || seek(&series, key, &value) ||
-                   (!is_indexed(s, tag) && seek(&instance, key, &value))) {
-            dl_json_key(&w, key);
-            dl_json_raw(&w, value);
+        dl_str member = DL_STR_NONE;
+        if (s->sources[i] == COMPUTED) {
+            DL_TRY(put_computed(h, &w, hit, s->fields[i]));
+        } else if (seek_field(h, &instance, i, &member)) {
+            dl_json_raw(&w, member);
         }
     }
     dl_json_object_end(&w);
@@ -600,7 +702,7 @@ static dl_status run_search(dl_service_request *r, dl_index_level level, dl_erro
         .level = level, .partition = r->partition, .study_uid = r->study, .series_uid = r->series};
     DL_TRY(read_params(s, err));
     DL_TRY(add_defaults(s, err));
-    decide_source(s);
+    decide_sources(s);
     dl_index_snapshot *snapshot = NULL;
     DL_TRY(dl_index_snapshot_begin(r->service->index, &snapshot, err));
     dl_status status = answer(s, snapshot, err);

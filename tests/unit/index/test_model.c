@@ -435,8 +435,8 @@ static void ask(model *m, dl_index_snapshot *s)
     for (size_t i = 0; i < count; i++) {
         char study[32], series[32], sop[32];
         place_uids(want[offset + i].cell, study, series, sop);
-        TAP_EQ_STR(hits[i].study_uid, study);
-        TAP_EQ_STR(hits[i].series_uid, q.query.level > 0 ? series : "");
+        TAP_EQ_STR(dl_index_hit_uid(&hits[i], DL_INDEX_STUDY), study);
+        TAP_EQ_STR(dl_index_hit_uid(&hits[i], DL_INDEX_SERIES), q.query.level > 0 ? series : "");
         TAP_EQ_STR(hits[i].sop_uid, q.query.level > 1 ? sop : "");
         TAP_EQ_INT(hits[i].watermark, q.query.level > 1 ? want[offset + i].place : 0);
     }
