@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+pytest.register_assert_rewrite("support")  # its assertions show their values as well
 from support import server  # noqa: E402
 
 
@@ -53,9 +54,8 @@ class Services:
             if code != 0:
                 problems.append(f"exit code {code} after SIGTERM")
         log = s.log()
-        for sign in ("runtime error:", "Sanitizer", "assertion"):
-            if sign in log:
-                problems.append(f"log has {sign!r}:\n{log[-4000:]}")
+        if found := server.defects(log):
+            problems.append(f"log has {found}:\n{log[-4000:]}")
         if s.check and (s.home / "state").exists():
             code, found = s.verify()
             if code != 0 or found["problems"]:

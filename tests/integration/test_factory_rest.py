@@ -1,12 +1,11 @@
 """Connections, pipelines, triggers and runs over HTTP: every route, its errors, and who is kept out."""
 
-import http.server
 import json
-import threading
 
 import pytest
 from support import dicom
 from support.http import Client
+from support.peer import Peer
 from support.server import wait_for
 
 JSON = {"Content-Type": "application/json"}
@@ -672,62 +671,50 @@ def test_the_service_beside_it_is_as_it_was(ro):
 # -- the webhook --
 
 
-class Peer:
-    """A loopback address that remembers what it was told; refuses the first `fails` times."""
+class Hook(Peer):
+    """Remembers what it was told; refuses the first `fails` times."""
 
     def __init__(self, fails=0):
-        self.told, self.asked = [], 0
-        peer = self
+        self.told, self.fails = [], fails
+        super().__init__(self.take)
+        self.url = f"{self.base}/hook?key=geheim"
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                peer.asked += 1
-                if peer.asked > fails:
-                    peer.told.append(json.loads(body))
-                self.send_response(204 if peer.asked > fails else 500)
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?key=geheim"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, handler):
+        body = handler.body()
+        good = len(self.asked) > self.fails
+        if good:
+            self.told.append(json.loads(body))
+        handler.say(204 if good else 500)
 
     def events(self, kind):
         return [t for t in self.told if t["event"] == kind]
 
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
 
 @pytest.fixture
-def peer():
-    made = Peer(fails=1)
+def hook():
+    made = Hook(fails=1)
     yield made
     made.close()
 
 
-def test_failures_and_lateness_are_told(serve, peer, tmp_path):
+def test_failures_and_lateness_are_told(serve, hook, tmp_path):
     home = tmp_path / "home"
     (home / "config/factory").mkdir(parents=True)
     secret = tmp_path / "hook"
-    secret.write_text(peer.url + "\n")
+    secret.write_text(hook.url + "\n")
     settings = {"webhook": {"type": "File", "path": str(secret)}, "lateAfter": "00:00:01"}
     (home / "config/factory/settings.json").write_text(json.dumps(settings))
     service = serve(home=home)
     factory = set_up(Factory(service.base), "http://127.0.0.1:1/%zz")
     assert factory.post("/triggers/hourly/start").status == 200
-    late = wait_for(lambda: peer.events("late"), 60, "a late window told")
+    late = wait_for(lambda: hook.events("late"), 60, "a late window told")
     assert late[0]["pipelineName"] == "copy" and late[0]["lateInSeconds"] > 0
     assert late[0]["windowEnd"].startswith("2026-01-05T01:00:00"), late
-    failed = wait_for(lambda: peer.events("failed"), 120, "a failure told")
+    failed = wait_for(lambda: hook.events("failed"), 120, "a failure told")
     assert failed[0]["run"]["status"] == "Failed" and failed[0]["run"]["cause"], failed
-    assert len(peer.events("late")) == 1  # once, though all five are late
+    assert len(hook.events("late")) == 1  # once, though all five are late
     assert service.stop() == 0
-    assert "geheim" not in service.log() and "geheim" not in json.dumps(peer.told)
+    assert "geheim" not in service.log() and "geheim" not in json.dumps(hook.told)
 
 
 def test_a_bad_setting_of_the_webhook_is_said_at_the_start(serve, tmp_path):

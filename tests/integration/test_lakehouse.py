@@ -7,36 +7,17 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
 import time
 
 import pydicom
 import pytest
-from support.server import program
+from support import cli
+from support.cli import DONE, FAILED, PARTLY, USAGE, start
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 IMAGES = ["CT_small.dcm", "MR_small.dcm", "waveform_ecg.dcm"]
 
 
-class Home:
-    """A home, and the program run on it."""
-
-    def __init__(self, path):
-        self.path = path
-        self.env = {**os.environ, "DICOMLAKE_HOME": str(path)}
-
-    def __call__(self, *words, code=DONE, cwd=None):
-        done = subprocess.run(
-            [program(), *map(str, words)], capture_output=True, text=True, env=self.env, timeout=120, cwd=cwd
-        )
-        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
-        for sign in ("runtime error:", "Sanitizer", "assertion"):
-            assert sign not in done.stderr, done.stderr
-        return done
-
-    def facts(self, *words, code=DONE):
-        return json.loads(self(*words, "--json", code=code).stdout)
-
+class Home(cli.Home):
     def document(self, name):
         return json.loads((self.path / "config" / "lakehouse" / f"{name}.json").read_text())
 
@@ -323,15 +304,13 @@ def test_documents_edited_by_hand(research):
 def test_several_at_once_lose_nothing(home):
     home("lakehouse", "create", "shared")
     running = [
-        subprocess.Popen(
-            [
-                *(program(), "shortcut", "add", "shared", "--to", "files", "--name", f"s{i}"),
-                *("--connection", "home:", "--path", "/dicom/AHDS"),
-            ],
-            env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start(
+            *("shortcut", "add", "shared", "--to", "files", "--name", f"s{i}"),
+            *("--connection", "home:", "--path", "/dicom/AHDS"),
+            env=home.env,
         )
         for i in range(16)
-    ]  # fmt: skip
+    ]
     for process in running:
         _, said = process.communicate(timeout=120)
         assert process.returncode == DONE, said
@@ -342,16 +321,14 @@ def test_killed_on_the_way_leaves_the_old_or_the_new_one(home):
     home("lakehouse", "create", "shared")
     have = set()
     for i in range(20):
-        process = subprocess.Popen(
-            [
-                *(program(), "shortcut", "add", "shared", "--to", "files", "--name", f"s{i}"),
-                *("--connection", "home:", "--path", "/dicom/AHDS"),
-            ],
-            env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = start(
+            *("shortcut", "add", "shared", "--to", "files", "--name", f"s{i}"),
+            *("--connection", "home:", "--path", "/dicom/AHDS"),
+            env=home.env,
+        )
         time.sleep(0.002 * i)
         process.send_signal(signal.SIGKILL)
-        process.wait(30)
+        process.communicate(timeout=30)
         now = {s["name"] for s in home.document("shared")["shortcuts"]}
         assert have <= now <= have | {f"s{i}"}
         have = now

@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 
+from support.cli import RUN_SECONDS
 from support.feed import FeedServer, Generator
-from support.lake import RUN_SECONDS, Lake, run
+from support.lake import Lake, run
 from support.server import program
 
 # Of one state: each series and study counts its instances, and there is none that has no row.

@@ -15,16 +15,10 @@ import time
 import pyarrow.parquet
 import pydicom.data
 import pytest
+from support.cli import DONE, FAILED, USAGE, run
 from support.server import program, wait_for
 
-DONE, FAILED, USAGE = 0, 1, 2
 FILES = [pydicom.data.get_testdata_file(n) for n in ("CT_small.dcm", "MR_small.dcm", "examples_palette.dcm")]
-
-
-def run(*words, input=None, env=None, cwd=None):
-    return subprocess.run(
-        [program(), *map(str, words)], input=input, capture_output=True, text=True, timeout=120, cwd=cwd,
-        env={**{k: v for k, v in os.environ.items() if k != "DICOMLAKE_HOME"}, **(env or {})})
 
 
 @pytest.fixture(scope="module")

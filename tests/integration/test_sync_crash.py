@@ -11,9 +11,10 @@ import subprocess
 import time
 
 import pytest
+from support.cli import RUN_SECONDS
 from support.feed import FeedServer, Generator
 from support.fold import KEYS, differences, read_table
-from support.lake import RUN_SECONDS, Lake, run
+from support.lake import Lake, run
 from support.server import program, sanitized
 
 KILLS = int(os.environ.get("CRASH_KILLS", 20 if sanitized() else 300))

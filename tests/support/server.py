@@ -39,6 +39,11 @@ def sanitized():
         return False
 
 
+def defects(text):
+    """The signs of a defect in what the program says or logs."""
+    return [sign for sign in ("runtime error:", "Sanitizer", "assertion") if sign in text]
+
+
 def wait_for(condition, seconds=20, what="condition", every=0.02):
     """Poll until `condition` is true; returns what it gave."""
     end = time.monotonic() + seconds
