@@ -14,7 +14,7 @@ import zipfile
 import pytest
 from support import http, template
 from support.feed import EPOCH, FeedServer, Generator
-from support.fold import differences
+from support.readers import lake_differences
 from support.server import ROOT, Server, program, wait_for
 
 TOKEN = "walkthrough-token-of-the-test"
@@ -125,7 +125,7 @@ def judge(runs, env, feed):
     assert feed_hours <= windows, sorted(feed_hours - windows)
     assert len(windows - feed_hours) <= 1  # "trigger now" is of the hour that ended last
     assert sum(run["counts"]["changes"] for run in runs) >= len(feed.rows)
-    assert not differences(env["LAKE"], feed)
+    assert not lake_differences(env["LAKE"], feed)
 
 
 def finish_the_rest(env):

@@ -13,8 +13,9 @@ import time
 import pytest
 from support.cli import RUN_SECONDS
 from support.feed import FeedServer, Generator
-from support.fold import KEYS, differences, read_table
+from support.fold import KEYS
 from support.lake import Lake, run
+from support.readers import lake_differences, read_table
 from support.server import program, sanitized
 
 KILLS = int(os.environ.get("CRASH_KILLS", 20 if sanitized() else 300))
@@ -62,9 +63,9 @@ def test_kill_sync(tmp_path, mode):
                 no_duplicates(lake)
             if n % 5 == 0:
                 lake.sync()
-                assert not differences(lake.folder, generator.feed), f"after kill {n}"
+                assert not lake_differences(lake.folder, generator.feed), f"after kill {n}"
         lake.sync()
-        assert not differences(lake.folder, generator.feed)
+        assert not lake_differences(lake.folder, generator.feed)
         for name in KEYS:
             assert lake.table("check", name) == []
             newest = lake.table("show", name)["version"]
@@ -90,7 +91,7 @@ def test_kill_maintenance(tmp_path, mode):
                 words = ["table", "vacuum", name, "--lake", lake.folder, "--RetentionHours", "0",
                          "--allow-short-retention"]
                 killed(words, rng.uniform(0.002, 0.03))
-            assert not differences(lake.folder, generator.feed)
+            assert not lake_differences(lake.folder, generator.feed)
         run("table", "optimize", "instance", "--full", "--lake", lake.folder)
         lake.sync()
-        assert not differences(lake.folder, generator.feed)
+        assert not lake_differences(lake.folder, generator.feed)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 from support.feed import FeedServer, Generator
-from support.fold import differences
 from support.lake import Lake
+from support.readers import lake_differences, read_table
 from support.server import program
 
 
@@ -67,7 +67,7 @@ def test_passing_faults_are_retried(world, fault):
     server.faults.append(once(fault, 2))
     out = lake.sync()
     assert out["retries"] >= 2
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -117,7 +117,7 @@ def test_wrong_rows_name_the_sequence(world, name):
     assert {n: lake.table("show", n)["version"] for n in before} == before
     server.faults.clear()
     lake.sync()
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 def test_not_json_for_ever(world):
@@ -156,7 +156,7 @@ def test_two_syncs_exclude_each_other(world):
     server.faults.clear()
     lake.sync("--wait", 60)
     assert first.wait(60) == 0
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 def test_parameters_are_checked(world, tmp_path):
@@ -193,7 +193,7 @@ def test_follow(world):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         generator.step(10)
-        while differences(lake.folder, generator.feed):
+        while lake_differences(lake.folder, generator.feed):
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
@@ -221,7 +221,7 @@ def test_a_window_that_changes_while_it_is_read(world):
     server.faults.append(pages_only(fault))
     lake.sync("--BatchSize", 50)
     assert changed
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 def test_a_feed_that_goes_backwards(world):
@@ -240,13 +240,11 @@ def test_a_feed_that_goes_backwards(world):
     assert "sequence" in said, said
     server.faults.clear()
     lake.sync()
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 def test_rebuild(world):
     """Emptied and taken in again: the same rows, old versions still read, and the sync after it goes on."""
-    from support.fold import read_table
-
     generator, server, lake = world
     lake.sync()
     old = lake.table("show", "instance")["version"]
@@ -254,12 +252,12 @@ def test_rebuild(world):
     generator.step(10)
     out = lake.sync("--rebuild")
     assert out["changes"] == len(generator.feed.rows)
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
     order = lambda r: (r["partitionName"], r["studyinstanceuid"], r["seriesinstanceuid"], r["sopinstanceuid"])  # noqa: E731
     assert sorted(read_table(lake.path("instance"), old), key=order) == sorted(before, key=order)
     generator.step(10)
     assert lake.sync()["changes"] < len(generator.feed.rows)
-    assert not differences(lake.folder, generator.feed)
+    assert not lake_differences(lake.folder, generator.feed)
 
 
 def test_full_disk(world, tmp_path):
@@ -288,7 +286,7 @@ def test_full_disk(world, tmp_path):
         filler.unlink()
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         small.sync()
-        assert not differences(small.folder, generator.feed)
+        assert not lake_differences(small.folder, generator.feed)
         for name in ("instance", "series", "study"):
             assert small.table("check", name) == []
     finally:

@@ -4,8 +4,8 @@ import random
 
 import pytest
 from support.feed import FeedServer, Generator
-from support.fold import differences
 from support.lake import Lake
+from support.readers import lake_differences, read_table
 
 
 def test_state_from_the_tables(tmp_path):
@@ -28,15 +28,13 @@ def test_state_from_the_tables(tmp_path):
                 state.write_bytes(next((tmp_path / "other" / ".dicomlake").glob("*/lake.db")).read_bytes())
             generator.step(40)
             lake.sync()
-            assert not differences(tmp_path / "lake", generator.feed), damage
+            assert not lake_differences(tmp_path / "lake", generator.feed), damage
         run_tables = {t["table"]: t for t in lake.table("list")}
         assert set(run_tables) == {"instance", "series", "study"}
 
 
 def test_profile_r2_and_columns(tmp_path):
     """The article's profile, and typed columns that come later without a file being rewritten."""
-    from support.fold import read_table
-
     generator = Generator(5)
     generator.step(40)
     with FeedServer(generator.feed) as server:
@@ -88,7 +86,7 @@ def test_many_partitions(mode, tmp_path):
     with FeedServer(generator.feed) as server:
         lake = Lake(tmp_path / "lake", url=server.url, mode=mode)
         lake.sync()
-        assert not differences(lake.folder, generator.feed)
+        assert not lake_differences(lake.folder, generator.feed)
         generator.step(300)
         lake.sync()
-        assert not differences(lake.folder, generator.feed)
+        assert not lake_differences(lake.folder, generator.feed)

@@ -7,8 +7,9 @@ import time
 
 import pytest
 from support.feed import Feed, FeedServer, Generator, at
-from support.fold import KEYS, differences
+from support.fold import KEYS
 from support.lake import Lake, run
+from support.readers import lake_differences
 from support.server import program
 
 
@@ -58,7 +59,7 @@ def test_restored_tables_go_on(tmp_path, mode, kind):
             for name in rng.sample(list(KEYS), rng.randrange(1, 4)):
                 restore(lake, name, rng.randrange(lake.table("show", name)["version"] + 1))
             lake.sync("--batch-changes", rng.choice([3, 100]))
-            assert not differences(lake.folder, generator.feed), f"turn {turn}"
+            assert not lake_differences(lake.folder, generator.feed), f"turn {turn}"
             for name in KEYS:
                 assert lake.table("check", name) == []
 
@@ -76,12 +77,12 @@ def test_restored_under_a_follower(tmp_path, mode):
             deadline = time.monotonic() + 60
             for version in (1, 3):
                 generator.step(5)
-                while differences(lake.folder, generator.feed):
+                while lake_differences(lake.folder, generator.feed):
                     assert time.monotonic() < deadline and process.poll() is None
                     time.sleep(0.2)
                 restore(lake, "instance", version)
                 generator.step(5)
-            while differences(lake.folder, generator.feed):
+            while lake_differences(lake.folder, generator.feed):
                 assert time.monotonic() < deadline and process.poll() is None
                 time.sleep(0.2)
         finally:
@@ -137,10 +138,10 @@ def test_a_page_older_than_anothers_commit(tmp_path, mode):
         server.meanwhile = meanwhile
         summary = lake.sync()
         assert server.meanwhile is None and summary["replans"] > 0
-        assert not differences(lake.folder, feed)
+        assert not lake_differences(lake.folder, feed)
         for each in (other, lake):
             each.sync()
-            assert not differences(lake.folder, feed)
+            assert not lake_differences(lake.folder, feed)
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -175,4 +176,4 @@ def test_two_at_once_without_a_lock(tmp_path, way, kind):
             process.wait(30)
         for lake in lakes:
             lake.sync()
-            assert not differences(lake.folder, generator.feed)
+            assert not lake_differences(lake.folder, generator.feed)

@@ -64,8 +64,17 @@ def refused(folder, *options):
 # ---- tables by hand ----
 
 
+def ids(*numbers):
+    return pa.array(numbers, pa.int64())
+
+
 def field(name, kind, metadata=None, nullable=True):
     return {"name": name, "type": kind, "nullable": nullable, "metadata": metadata or {}}
+
+
+def mapped(name, kind, number, physical):
+    """A field of a table with column mapping."""
+    return field(name, kind, {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": physical})
 
 
 def schema(*fields):

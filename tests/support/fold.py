@@ -3,7 +3,7 @@
 import datetime
 import json
 
-from .feed import Feed, at
+from .feed import at
 
 R4 = {  # column -> attribute
     "studydate": "00080020", "studydescription": "00081030", "issuerofpatientid": "00100021",
@@ -17,6 +17,11 @@ R4 = {  # column -> attribute
     "instancenumber": "00200013", "documenttitle": "00420010",
 }  # fmt: skip
 NAMES = {"00100010", "00080090"}
+KEYS = {
+    "instance": ("partitionName", "studyinstanceuid", "seriesinstanceuid", "sopinstanceuid"),
+    "series": ("partitionName", "studyInstanceUid", "seriesInstanceUid"),
+    "study": ("partitionName", "studyInstanceUid"),
+}
 
 
 def compact(value):
@@ -91,51 +96,3 @@ def shown(key, group, is_series):
     else:
         row.update(seriesCount=group["seriesCount"])
     return row
-
-
-# ---- reading what we wrote, through delta-rs ----
-
-KEYS = {
-    "instance": ("partitionName", "studyinstanceuid", "seriesinstanceuid", "sopinstanceuid"),
-    "series": ("partitionName", "studyInstanceUid", "seriesInstanceUid"),
-    "study": ("partitionName", "studyInstanceUid"),
-}
-
-
-def read_table(path, version=None):
-    """Rows of a table as lists of dicts, by delta-rs' own scan (it applies deletion vectors)."""
-    import deltalake
-
-    table = deltalake.DeltaTable(str(path), version=version)
-    result = deltalake.QueryBuilder().register("t", table).execute("select * from t")
-    import pyarrow
-
-    rows = pyarrow.table(result).to_pylist()
-    for row in rows:
-        for key, value in row.items():
-            if isinstance(value, datetime.datetime):
-                row[key] = value.astimezone(datetime.timezone.utc)
-            elif key == "metadata" and value is not None:
-                row[key] = {t: (a["vr"], a["Value"]) for t, a in value}
-    return rows
-
-
-def differences(lake, feed, container="dicom", limit=5, **model):
-    """What is not as the model says, in words; empty when all three tables are right."""
-    found = []
-    for name, want in zip(KEYS, fold(feed, **model)):
-        rows = read_table(f"{lake}/{container}/{name}")
-        have = {}
-        for row in rows:
-            key = tuple(row[c] for c in KEYS[name])
-            if key in have:
-                found.append(f"{name} {key}: two rows")
-            have[key] = row
-        found += [f"{name} {k}: no row" for k in want.keys() - have.keys()]
-        found += [f"{name} {k}: a row too many" for k in have.keys() - want.keys()]
-        for key in want.keys() & have.keys():
-            for column, value in want[key].items():
-                if have[key][column] != value:
-                    found.append(f"{name} {key} {column}: {have[key][column]!r}, not {value!r}")
-            found += [f"{name} {key}: column {c} unknown" for c in have[key].keys() - want[key].keys()]
-    return found[:limit]

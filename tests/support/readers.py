@@ -154,6 +154,21 @@ def differences(name, rows, want, limit=5):
     return found[:limit]
 
 
+# ---- whole lakes, by delta-rs ----
+
+
+def read_table(path, version=None):
+    return rows_of(by_delta_rs(path, version))
+
+
+def lake_differences(lake, feed, container="dicom", limit=5, **options):
+    """What of its three tables is not as the feed folds (fold.py; `options` are for it), in words; empty when all is."""
+    found = []
+    for name, want in zip(KEYS, fold(feed, **options), strict=True):
+        found += differences(name, read_table(f"{lake}/{container}/{name}"), want, limit)
+    return found[:limit]
+
+
 # ---- the log, by itself ----
 
 

@@ -5,7 +5,7 @@ import random
 import tempfile
 
 from .feed import FeedServer, Generator, at
-from .fold import differences
+from .readers import lake_differences
 from .lake import Lake
 from .server import sanitized
 
@@ -35,7 +35,7 @@ def run_seed(seed, folder):
                 window = ["--StartTime", at(start).isoformat(), "--EndTime", at(end).isoformat()]
                 lake.sync(*sizes, *window)
             lake.sync(*sizes)
-            found = differences(folder, generator.feed)
+            found = lake_differences(folder, generator.feed)
             assert not found, f"seed {seed}, turn {turn}: {found}"
 
 

@@ -6,18 +6,11 @@ import json
 import pyarrow as pa
 
 from . import delta
+from .delta import ids
 
 LONG = pa.int64()
 ID = delta.field("id", "long")
 ROWS = [{"id": n} for n in (1, 2, 3)]
-
-
-def ids(*numbers):
-    return pa.array(numbers, LONG)
-
-
-def mapped(name, kind, number, physical):
-    return delta.field(name, kind, {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": physical})
 
 
 def plain(folder):
@@ -35,7 +28,7 @@ def deletion_vectors(folder):
 
 
 def mapping(folder, mode, partitioned):
-    fields = [mapped("id", "long", 1, "col-1"), mapped("part", "string", 2, "col-2")]
+    fields = [delta.mapped("id", "long", 1, "col-1"), delta.mapped("part", "string", 2, "col-2")]
     table = delta.Table(
         folder, fields, partitions=["part"] if partitioned else [], reader=["columnMapping"],
         configuration={"delta.columnMapping.mode": mode, "delta.columnMapping.maxColumnId": "2"},

@@ -9,8 +9,9 @@ import deltalake
 import pyarrow
 import pytest
 from support.feed import FeedServer, Generator
-from support.fold import KEYS, differences, read_table
+from support.fold import KEYS
 from support.lake import Lake
+from support.readers import lake_differences, read_table
 
 
 @pytest.fixture(params=["dv", "compat"])
@@ -30,7 +31,7 @@ def opened(lake, name="instance"):
 def go_on(generator, lake):
     generator.step(30)
     lake.sync("--batch-changes", 9)
-    return differences(lake.folder, generator.feed)
+    return lake_differences(lake.folder, generator.feed)
 
 
 @pytest.mark.parametrize("name", KEYS)

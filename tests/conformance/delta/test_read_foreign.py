@@ -4,45 +4,22 @@ import datetime as dt
 import decimal
 import json
 import os
-import pathlib
 import uuid
 
+import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from support import delta
-
-UTC = dt.timezone.utc
-ID = [delta.field("id", "long")]
-ODD = ["ward 7/ä%", "a=b:c", "x", None, "%41", "é#?", "a+b", "q\"uote", "tab\there", "{z}"]
-
-
-def value(v):
-    """A value of pyarrow as delta_dump shows it."""
-    if isinstance(v, dt.datetime):
-        text = v.astimezone(UTC).replace(tzinfo=None) if v.tzinfo else v
-        return text.isoformat(timespec="microseconds") + ("Z" if v.tzinfo else "")
-    if isinstance(v, dt.date):
-        return v.isoformat()
-    if isinstance(v, decimal.Decimal):
-        return str(v)
-    if isinstance(v, bytes):
-        return v.hex()
-    if isinstance(v, dict):
-        return {k: value(w) for k, w in v.items()}
-    if isinstance(v, (list, tuple)):
-        return [value(w) for w in v]
-    return v
-
-
-def expected(table):
-    return delta.in_order([value(row) for row in table.to_pylist()])
+from support import delta, foreign
+from support.delta import ids
+from support.foreign import ID, UTC, rows_of
+from support.readers import by_pyarrow, duckdb_extension
 
 
 def same_as_delta_rs(folder, version=None):
-    theirs = DeltaTable(folder, version=version).to_pyarrow_table()
     ours = delta.read(folder, *([] if version is None else ["-v", version]))
-    assert ours == expected(theirs)
+    assert ours == rows_of(by_pyarrow(folder, version))
+    return ours
 
 
 def check(folder):
@@ -51,86 +28,30 @@ def check(folder):
     return got.findings
 
 
-def every_type(first, count, parts):
-    at = range(first, first + count)
-    pick = lambda make: [None if i % 7 == 6 else make(i) for i in at]  # noqa: E731
-    z = pa.struct([("z", pa.string())])
-    return pa.table({
-        "id": pa.array(at, pa.int64()),
-        "p": pa.array([parts[i % len(parts)] for i in at]),
-        "i": pa.array(pick(lambda i: i), pa.int32()),
-        "h": pa.array(pick(lambda i: i), pa.int16()),
-        "y": pa.array(pick(lambda i: i % 100), pa.int8()),
-        "f": pa.array(pick(lambda i: i / 4), pa.float32()),
-        "g": pa.array(pick(lambda i: i / 3), pa.float64()),
-        "b": pa.array(pick(lambda i: i % 2 == 0)),
-        "x": pa.array(pick(lambda i: bytes([i % 256, 0, 255]))),
-        "d": pa.array(pick(lambda i: dt.date(1960, 1, 1) + dt.timedelta(300 * i))),
-        "t": pa.array(
-            pick(lambda i: dt.datetime(1969, 12, 31, tzinfo=UTC) + dt.timedelta(microseconds=i * 34567891234)),
-            pa.timestamp("us", "UTC"),
-        ),
-        "c": pa.array(pick(lambda i: decimal.Decimal(i - 20) / 4), pa.decimal128(10, 2)),
-        "e": pa.array(pick(lambda i: decimal.Decimal(10**25 + i)), pa.decimal128(38, 3)),
-        "l": pa.array(pick(lambda i: [str(k) if k else None for k in range(i % 4)]), pa.list_(pa.string())),
-        "s": pa.array(
-            pick(lambda i: {"x": i, "y": {"z": str(i)} if i % 2 else None}),
-            pa.struct([("x", pa.int32()), ("y", z)]),
-        ),
-        "m": pa.array(
-            pick(lambda i: [(f"k{k}", k if k != 1 else None) for k in range(i % 3)]),
-            pa.map_(pa.string(), pa.int64()),
-        ),
-    })  # fmt: skip
-
-
 # ---- delta-rs ----
 
 
 def test_types_partitions_checkpoint_and_time_travel(tmp_path):
     folder = tmp_path / "t"
-    for k in range(6):
-        rows = every_type(k * 20, 20, ODD)
-        write_deltalake(folder, rows, mode="append", partition_by=["p"])
-        if k == 3:
-            DeltaTable(folder).create_checkpoint()
-    DeltaTable(folder).delete("id = 3 or id >= 110")
-    DeltaTable(folder).optimize.compact()
-    newest = DeltaTable(folder).version()
-    assert newest == 7
-    for version in range(newest + 1):
-        same_as_delta_rs(folder, version)
+    foreign.with_a_past(folder)
+    for version, count in foreign.PAST.items():
+        assert len(same_as_delta_rs(folder, version)) == count
     assert check(folder) == []
 
 
 def test_partition_columns_of_every_type(tmp_path):
-    at = [dt.datetime(2020, 2, 3, 4, 5, 6, 789012, tzinfo=UTC), dt.datetime(1965, 1, 1, tzinfo=UTC), None]
-    table = pa.table({
-        "id": pa.array(range(9), pa.int64()),
-        "i": pa.array([1, -7, None] * 3, pa.int32()),
-        "d": pa.array([dt.date(2020, 2, 29), dt.date(1900, 1, 1), None] * 3),
-        "t": pa.array(at * 3, pa.timestamp("us", "UTC")),
-        "b": pa.array([True, False, None] * 3),
-        "c": pa.array([decimal.Decimal("1.50"), decimal.Decimal("0.25"), None] * 3, pa.decimal128(8, 2)),
-        "g": pa.array([1.5, -0.25, None] * 3, pa.float64()),
-    })  # fmt: skip
-    write_deltalake(tmp_path, table, partition_by=["i", "d", "t", "b", "c", "g"])
-    assert delta.read(tmp_path) == expected(table)
+    written = foreign.partitioned_by_every_type(tmp_path)
+    assert delta.read(tmp_path) == written
     DeltaTable(tmp_path).create_checkpoint()
-    assert delta.read(tmp_path) == expected(table)
+    assert delta.read(tmp_path) == written
     assert check(tmp_path) == []
 
 
 def test_schema_evolution_merge_and_restore(tmp_path):
-    write_deltalake(tmp_path, pa.table({"id": pa.array([1, 2], pa.int64())}))
-    more = pa.table({"id": pa.array([3], pa.int64()), "new": ["n"]})
-    write_deltalake(tmp_path, more, mode="append", schema_mode="merge")
-    source = pa.table({"id": pa.array([2, 9], pa.int64()), "new": ["two", "nine"]})
-    merge = DeltaTable(tmp_path).merge(source, "t.id = s.id", source_alias="s", target_alias="t")
-    merge.when_matched_update_all().when_not_matched_insert_all().execute()
-    same_as_delta_rs(tmp_path)
+    foreign.evolved_and_merged(tmp_path)
+    assert len(same_as_delta_rs(tmp_path)) == 4
     DeltaTable(tmp_path).restore(1)
-    same_as_delta_rs(tmp_path)
+    assert len(same_as_delta_rs(tmp_path)) == 3
     got = delta.Dump(tmp_path, "-h")
     done = [info["operation"] for info in got.history]
     assert done == ["RESTORE", "MERGE", "WRITE", "WRITE"]
@@ -138,10 +59,8 @@ def test_schema_evolution_merge_and_restore(tmp_path):
 
 
 def test_vacuumed_files_are_named_so(tmp_path):
-    write_deltalake(tmp_path, pa.table({"id": [1, 2, 3]}))
-    DeltaTable(tmp_path).delete("id = 2")
-    DeltaTable(tmp_path).vacuum(0, dry_run=False, enforce_retention_duration=False)
-    same_as_delta_rs(tmp_path)
+    foreign.vacuumed(tmp_path)
+    assert len(same_as_delta_rs(tmp_path)) == 2
     error = delta.refused(tmp_path, "-v", 0)
     assert error["status"] == "not_found" and "vacuumed" in error["message"]
 
@@ -162,13 +81,11 @@ def test_applications_and_properties(tmp_path):
 
 
 def test_tables_of_the_duckdb_writer(tmp_path):
-    extension = pytest.importorskip("duckdb_extension_delta", reason="no duckdb-extension-delta")
-    import duckdb
-
-    file = next(pathlib.Path(extension.__file__).parent.rglob("delta.duckdb_extension"))
+    if duckdb_extension() is None:
+        pytest.skip("the package duckdb-extension-delta is not installed")
     write_deltalake(tmp_path / "t", pa.table({"id": [1, 2], "p": ["x", "y"]}), partition_by=["p"])
     con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-    con.execute(f"LOAD '{file}'")
+    con.execute(f"LOAD '{duckdb_extension()}'")
     con.execute(f"ATTACH '{tmp_path / 't'}' AS t (TYPE delta)")
     # 1.5.5 does not encode paths in the log, so that nobody, itself included, reads odd partitions
     con.execute("INSERT INTO t SELECT range + 10, 'zw' FROM range(50)")
@@ -198,8 +115,8 @@ def test_deletion_vectors_in_files(tmp_path, prefix, runs):
     table = delta.Table(tmp_path / "t", ID, reader=["deletionVectors"])
     made, _ = delta.vectors(table.folder, *SETS.values(), prefix=prefix, runs=runs)
     for name, vector in zip(SETS, made, strict=True):
-        ids = pa.array(range(ROWS), pa.int64())
-        table.commit(table.write({"id": ids}, path=f"{name}.parquet", deletionVector=vector))
+        numbers = pa.array(range(ROWS), pa.int64())
+        table.commit(table.write({"id": numbers}, path=f"{name}.parquet", deletionVector=vector))
     got = delta.Dump(table.folder)
     assert got.error is None
     assert got.table["deleted_rows"] == sum(map(len, SETS.values()))
@@ -250,50 +167,17 @@ def test_damaged_vectors_are_refused(tmp_path, harm):
 # ---- column mapping ----
 
 
-def mapped(name, kind, number, physical):
-    names = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": physical}
-    return delta.field(name, kind, names)
-
-
-INNER = {"type": "struct", "fields": [mapped("x y", "long", 4, "col-4"), mapped("z", "string", 5, "col-5")]}
-
-
 @pytest.mark.parametrize("mode", ["name", "id"])
 def test_column_mapping(tmp_path, mode):
-    """A renamed column, a dropped one, a nested one, a mapped partition column."""
-    table = delta.Table(
-        tmp_path / "t",
-        [mapped("id", "long", 1, "col-1"), mapped("new, name", "string", 2, "col-2"),
-         mapped("s", INNER, 3, "col-3"), mapped("part", "integer", 6, "col-6")],
-        partitions=["part"], reader=["columnMapping"],
-        configuration={"delta.columnMapping.mode": mode, "delta.columnMapping.maxColumnId": "7"},
-    )  # fmt: skip
-
-    def column(name, kind, number):
-        # by id, the names in the files say nothing
-        return pa.field(
-            name if mode == "name" else f"other-{number}", kind,
-            metadata={"PARQUET:field_id": str(number)},
-        )  # fmt: skip
-
-    inner = pa.struct([column("col-4", pa.int64(), 4), column("col-5", pa.string(), 5)])
-    fields = pa.schema([
-        column("col-7", pa.string(), 7),  # dropped from the table
-        column("col-2", pa.string(), 2), column("col-1", pa.int64(), 1), column("col-3", inner, 3),
-    ])  # fmt: skip
-    names = inner.field(0).name, inner.field(1).name
-    rows = [{names[0]: 10, names[1]: "a"}, None]
-    data = pa.table([["gone", "gone"], ["b", None], [1, 2], rows], schema=fields)
-    table.commit(table.write(data, values={"col-6": "42"}))
-    old = pa.table([[3]], schema=pa.schema([column("col-1", pa.int64(), 1)]))
-    table.commit(table.write(old, values={"col-6": None}))
+    table = foreign.with_mapped_columns(tmp_path / "t", mode)
     got = delta.Dump(table.folder, "-r")
     assert got.error is None, got.error
     physical = {"col-4": 10, "col-5": "a"}
     assert delta.in_order(got.rows) == delta.in_order([
-        {"id": 1, "new, name": "b", "s": physical, "part": 42},
-        {"id": 2, "new, name": None, "s": None, "part": 42},
-        {"id": 3, "new, name": None, "s": None, "part": None},
+        {"id": 1, "new, name": "b", "s": physical, "part": 42,
+         "l": [physical, None], "m": [["k", physical], ["n", None]]},
+        {"id": 2, "new, name": None, "s": None, "part": 42, "l": [], "m": None},
+        {"id": 3, "new, name": None, "s": None, "part": None, "l": None, "m": None},
     ])  # fmt: skip
 
 
@@ -301,29 +185,11 @@ def test_column_mapping(tmp_path, mode):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "want"),
-    [
-        ("timestamp", "2020-02-03 04:05:06", "2020-02-03T04:05:06.000000Z"),
-        ("timestamp", "2020-02-03 04:05:06.5", "2020-02-03T04:05:06.500000Z"),
-        ("timestamp", "2020-02-03T04:05:06.123456Z", "2020-02-03T04:05:06.123456Z"),
-        ("timestamp_ntz", "1969-12-31 23:59:59.999999", "1969-12-31T23:59:59.999999"),
-        ("string", "", None),
-        ("binary", "abc", "616263"),
-        ("byte", "-128", -128),
-        ("short", "32767", 32767),
-        ("decimal(5,2)", "-1.5", "-1.50"),
-        ("decimal(5,2)", "7", "7.00"),
-        ("float", "0.1", 0.10000000149011612),
-        ("double", "NaN", "NaN"),
-        ("boolean", "false", False),
-        ("date", "0001-01-01", "0001-01-01"),
-        ("integer", None, None),
-    ],
+    ("kind", "text", "want"), [*foreign.PARTITION_VALUES, ("double", "NaN", "NaN")]
 )
 def test_partition_values(tmp_path, kind, text, want):
-    reader = ["timestampNtz"] if kind == "timestamp_ntz" else []
-    table = delta.Table(tmp_path / "t", [*ID, delta.field("p", kind)], ["p"], reader=reader)
-    columns = {"id": pa.array([1], pa.int64())}
+    table = foreign.partitioned(tmp_path / "t", kind)
+    columns = {"id": ids(1)}
     action = table.write(columns, values={"p": text})
     table.commit(action)
     assert delta.read(table.folder) == [{"id": 1, "p": want}]
@@ -339,38 +205,25 @@ def test_partition_values(tmp_path, kind, text, want):
      ("timestamp", "yesterday"), ("decimal(5,2)", "1.234"), ("double", "1.5x")],
 )  # fmt: skip
 def test_partition_values_that_are_none(tmp_path, kind, text):
-    table = delta.Table(tmp_path / "t", [*ID, delta.field("p", kind)], ["p"])
-    table.commit(table.write({"id": pa.array([1], pa.int64())}, values={"p": text}))
+    table = foreign.partitioned(tmp_path / "t", kind)
+    table.commit(table.write({"id": ids(1)}, values={"p": text}))
     error = delta.refused(table.folder)
     assert error["status"] == "corrupt" and "'p'" in error["message"]
 
 
 def test_odd_names_and_paths(tmp_path):
-    table = delta.Table(tmp_path / "t", ID)
-    odd = ["a b.parquet", "c%20d.parquet", "ä#?.parquet", "e+f&g=h.parquet", 'q"u.parquet']
-    want = []
-    for i, name in enumerate(odd):
-        table.commit(table.write({"id": pa.array([i], pa.int64())}, path=f"p=1%2F2/{name}"))
-        want.append({"id": i})
-    assert delta.read(table.folder) == want
-    # an absolute path below the table is the same file
-    last = table.write({"id": pa.array([99], pa.int64())}, path="z.parquet")
-    absolute = (table.folder / "z.parquet").as_uri()
-    for form in (absolute, absolute.replace("file://", "file:"), str(table.folder / "z.parquet")):
-        table.commit({"add": {**last["add"], "path": form}})
-        assert delta.read(table.folder)[-1] == {"id": 99}
-        table.commit(delta.remove(last))
-        assert delta.read(table.folder) == want
+    table, rows = foreign.oddly_named(tmp_path / "t")
+    assert delta.read(table.folder) == rows
+    for form in foreign.with_absolute_path(table):  # the same file
+        assert delta.read(table.folder)[-1] == {"id": 99}, form
+    assert delta.read(table.folder) == rows
 
 
 def test_files_of_another_place_are_refused(tmp_path):
     table = delta.Table(tmp_path / "t", ID)
-    action = table.write({"id": pa.array([1], pa.int64())}, path="z.parquet")
-    for path in ("s3://bucket/z.parquet", "file:/elsewhere/z.parquet", "../z.parquet"):
-        table.commit({"add": {**action["add"], "path": path}})
+    for path in foreign.with_file_elsewhere(table):
         error = delta.refused(table.folder)
-        assert error["status"] in ("unsupported", "invalid", "corrupt"), error
-        table.commit({"remove": {**delta.remove(action)["remove"], "path": path}})
+        assert error["status"] in ("unsupported", "invalid", "corrupt"), (path, error)
     assert delta.read(table.folder) == []
 
 
@@ -378,33 +231,19 @@ def test_files_of_another_place_are_refused(tmp_path):
 
 
 def test_columns_by_name_missing_extra_and_void(tmp_path):
-    fields = [*ID, delta.field("Name", "string"), delta.field("nothing", "void"), delta.field("late", "date")]
-    table = delta.Table(tmp_path / "t", fields)
-    table.commit(table.write({"NAME": ["a"], "extra": [5], "ID": pa.array([1], pa.int64())}))
-    want = {"id": 1, "Name": "a", "nothing": None, "late": None}
-    assert delta.read(table.folder) == [want]
+    table, rows = foreign.columns_by_name(tmp_path / "t")
+    assert delta.read(table.folder) == rows
 
 
-WIDER = [
-    (pa.int8(), 5, "short", 5), (pa.int8(), 5, "integer", 5), (pa.int16(), 5, "long", 5),
-    (pa.int32(), -5, "long", -5), (pa.float32(), 0.25, "double", 0.25), (pa.int32(), 3, "double", 3),
-    (pa.date32(), dt.date(2020, 1, 2), "timestamp_ntz", "2020-01-02T00:00:00.000000"),
-    (pa.decimal128(6, 2), decimal.Decimal("1.25"), "decimal(12,4)", "1.2500"),
-    (pa.int32(), 7, "decimal(12,2)", "7.00"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "old", "wide", "want"), WIDER, ids=[f"{w[0]}-{w[2]}" for w in WIDER])
+@pytest.mark.parametrize(("kind", "old", "wide", "want"), foreign.WIDENED, ids=foreign.WIDENED_IDS)
 def test_type_widening(tmp_path, kind, old, wide, want):
-    features = ["typeWidening"] + (["timestampNtz"] if wide == "timestamp_ntz" else [])
-    table = delta.Table(tmp_path / "t", [*ID, delta.field("v", wide)], reader=features)
-    table.commit(table.write({"id": pa.array([1], pa.int64()), "v": pa.array([old], kind)}))
+    table = foreign.widened(tmp_path / "t", kind, old, wide)
     assert delta.read(table.folder) == [{"id": 1, "v": want}]
 
 
 def test_types_that_differ_are_refused(tmp_path):
     table = delta.Table(tmp_path / "t", [*ID, delta.field("v", "long")])
-    table.commit(table.write({"id": pa.array([1], pa.int64()), "v": ["text"]}))
+    table.commit(table.write({"id": ids(1), "v": ["text"]}))
     assert delta.refused(table.folder)["status"] == "unsupported"
 
 
@@ -421,7 +260,7 @@ def test_unknown_reader_features_are_named(tmp_path, name):
 
 def test_unknown_writer_features_and_actions_do_not_matter_to_readers(tmp_path):
     table = delta.Table(tmp_path / "t", ID, writer=["someNewThing", "rowTracking", "domainMetadata"])
-    action = table.write({"id": pa.array([1], pa.int64())})
+    action = table.write({"id": ids(1)})
     action["add"]["futureField"] = {"a": [1]}
     table.commit(action, {"futureAction": {"x": 1}}, {"cdc": {"path": "_change_data/x", "size": 1}})
     assert delta.read(table.folder) == [{"id": 1}]
@@ -442,7 +281,7 @@ def five_commits(folder, **options):
     table = delta.Table(folder, ID, **options)
     adds = []
     for i in range(5):
-        adds.append(table.write({"id": pa.array([i], pa.int64())}))
+        adds.append(table.write({"id": ids(i)}))
         gone = [delta.remove(adds[0])] if i == 4 else []
         table.commit(adds[-1], {"txn": {"appId": "a", "version": i}}, *gone)
     quiet = [{"add": {**a["add"], "dataChange": False}} for a in adds[1:]]
@@ -462,7 +301,7 @@ TXN = {"txn": {"appId": "a", "version": 4}}
 def checked(table, rows=LEFT):
     assert delta.read(table.folder) == rows
     assert delta.Dump(table.folder).table["apps"] == {"a": 4}
-    table.commit(table.write({"id": pa.array([7], pa.int64())}))
+    table.commit(table.write({"id": ids(7)}))
     assert delta.read(table.folder) == [*rows, {"id": 7}]
 
 
@@ -550,7 +389,7 @@ def test_struct_statistics_only(tmp_path):
         delta.field("p", "date"),
     ]  # fmt: skip
     table = delta.Table(tmp_path / "t", fields, ["p"])
-    action = table.write({"id": pa.array([1, 2, 3], pa.int64())}, values={"p": "2021-05-06"})
+    action = table.write({"id": ids(1, 2, 3)}, values={"p": "2021-05-06"})
     table.commit(action)
     at = dt.datetime(2020, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
     inner = pa.struct([("x", pa.string())])
@@ -648,7 +487,7 @@ def touch(table, version, second):
 def test_time_travel_by_file_times(tmp_path):
     table = delta.Table(tmp_path / "t", ID)
     for i in range(4):
-        table.commit(table.write({"id": pa.array([i], pa.int64())}))
+        table.commit(table.write({"id": ids(i)}))
     for version, second in enumerate([100, 200, 150, 300]):  # 2 counts as 200.001
         touch(table, version, second)
     for us, version in [(100_000_000, 0), (199_999_999, 0), (200_000_999, 1), (200_001_000, 2),
@@ -666,7 +505,7 @@ def test_time_travel_by_in_commit_timestamps(tmp_path):
     )  # fmt: skip
     for i in range(6):
         info = {"inCommitTimestamp": 250_000 + 100_000 * (i - 2)} if i >= 2 else None
-        table.commit(table.write({"id": pa.array([i], pa.int64())}), info=info)
+        table.commit(table.write({"id": ids(i)}), info=info)
         touch(table, i, [100, 200, 900, 900, 900, 900][i])
     for ms, version in [(100_000, 0), (249_999, 1), (250_000, 2), (349_999, 2), (350_000, 3),
                         (549_999, 4), (550_000, 5), (10**12, 5)]:  # fmt: skip
@@ -680,7 +519,7 @@ def test_time_travel_by_in_commit_timestamps(tmp_path):
 
 def test_check_finds_what_is_wrong(tmp_path):
     table = delta.Table(tmp_path / "t", [*ID, delta.field("s", "string")], reader=["deletionVectors"])
-    columns = {"id": pa.array([1, 2, 3], pa.int64()), "s": ["a", None, "c"]}
+    columns = {"id": ids(1, 2, 3), "s": ["a", None, "c"]}
     good = {"numRecords": 3, "minValues": {"id": 1, "s": "a"}, "maxValues": {"id": 3, "s": "c"},
             "nullCount": {"id": 0, "s": 1}}  # fmt: skip
     wrong = [

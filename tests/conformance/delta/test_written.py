@@ -4,7 +4,6 @@ that the program says live, with and without conditions that prune files by our 
 import datetime
 import decimal
 import json
-import pathlib
 import subprocess
 
 import deltalake
@@ -12,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from support import delta
+from support.readers import duckdb_extension
 
 COMMITS = 27
 START = datetime.datetime.fromtimestamp(1600000000, datetime.timezone.utc)
@@ -63,24 +63,13 @@ class DeltaRs:
         return pa.table(self.builder.execute(f"select {text} from t where {where}")).to_pylist()
 
 
-def extension():
-    """DuckDB's delta extension as its package has it; None: not installed. Nothing is fetched."""
-    try:
-        import duckdb_extension_delta  # noqa: PLC0415
-    except ImportError:
-        return None
-    found = pathlib.Path(duckdb_extension_delta.__file__).parent.rglob("delta.duckdb_extension")
-    return next(found, None)
-
-
 class DuckDb:
     def __init__(self, folder):
-        path = extension()
-        if path is None:
+        if duckdb_extension() is None:
             pytest.skip("the package duckdb-extension-delta is not installed")
         self.con = duckdb.connect(config={"threads": 1})
         self.con.execute("set timezone = 'UTC'")
-        self.con.execute(f"load '{path}'")
+        self.con.execute(f"load '{duckdb_extension()}'")
         self.con.execute(f"attach '{folder}' as t (type delta)")
 
     def rows(self, where="true"):

@@ -11,13 +11,12 @@ import subprocess
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from support import delta
+from support import delta, foreign
+from support.delta import ids
+from support.foreign import ID, UTC, rows_of
 from support.readers import by_delta_rs, by_duckdb, duckdb_extension
 from support.server import program
 
-UTC = dt.timezone.utc
-ID = [delta.field("id", "long")]
-ODD = ["ward 7/ä%", "a=b:c", "x", None, "%41", "é#?", "a+b", "q\"uote", "tab\there", "{z}", "[a-z]*", "it's"]
 SECONDS = 120
 
 
@@ -55,104 +54,33 @@ def skipped(lake, statement):
     return 0 if said[1] is None else int(said[2]) - int(said[1])
 
 
-def value(v):
-    if isinstance(v, dt.datetime):
-        text = v.astimezone(UTC).replace(tzinfo=None) if v.tzinfo else v
-        return text.isoformat(timespec="microseconds") + ("Z" if v.tzinfo else "")
-    if isinstance(v, dt.date):
-        return v.isoformat()
-    if isinstance(v, decimal.Decimal):
-        return str(v)
-    if isinstance(v, bytes):
-        return v.hex()
-    if isinstance(v, dict):
-        return {k: value(w) for k, w in v.items()}
-    if isinstance(v, (list, tuple)):
-        return [value(w) for w in v]
-    return v
-
-
-def rows(table):
-    return delta.in_order([value(row) for row in table.to_pylist()])
-
-
 def same_as_others(lake, version=None, duckdb=True):
     """Ours, delta-rs' and DuckDB's rows are the same; returns them. `duckdb` False: its extension is known to read
     this table wrongly."""
     at = "" if version is None else f" VERSION AS OF {version}"
-    ours = rows(ask(lake, f"SELECT * FROM t{at}"))
+    ours = rows_of(ask(lake, f"SELECT * FROM t{at}"))
     folder = lake / "dicom" / "t"
-    assert ours == rows(by_delta_rs(folder, version))
+    assert ours == rows_of(by_delta_rs(folder, version))
     if duckdb and duckdb_extension() is not None:
-        assert ours == rows(by_duckdb(folder, version))
+        assert ours == rows_of(by_duckdb(folder, version))
     return ours
-
-
-def every_type(first, count, parts):
-    at = range(first, first + count)
-    pick = lambda make: [None if i % 7 == 6 else make(i) for i in at]  # noqa: E731
-    z = pa.struct([("z", pa.string())])
-    return pa.table({
-        "id": pa.array(at, pa.int64()),
-        "p": pa.array([parts[i % len(parts)] for i in at]),
-        "i": pa.array(pick(lambda i: i), pa.int32()),
-        "h": pa.array(pick(lambda i: i), pa.int16()),
-        "y": pa.array(pick(lambda i: i % 100), pa.int8()),
-        "f": pa.array(pick(lambda i: i / 4), pa.float32()),
-        "g": pa.array(pick(lambda i: i / 3), pa.float64()),
-        "b": pa.array(pick(lambda i: i % 2 == 0)),
-        "x": pa.array(pick(lambda i: bytes([i % 256, 0, 255]))),
-        "d": pa.array(pick(lambda i: dt.date(1960, 1, 1) + dt.timedelta(300 * i))),
-        "t": pa.array(
-            pick(lambda i: dt.datetime(1969, 12, 31, tzinfo=UTC) + dt.timedelta(microseconds=i * 34567891234)),
-            pa.timestamp("us", "UTC"),
-        ),
-        "c": pa.array(pick(lambda i: decimal.Decimal(i - 20) / 4), pa.decimal128(10, 2)),
-        "e": pa.array(pick(lambda i: decimal.Decimal(10**25 + i)), pa.decimal128(38, 3)),
-        "l": pa.array(pick(lambda i: [str(k) if k else None for k in range(i % 4)]), pa.list_(pa.string())),
-        "s": pa.array(
-            pick(lambda i: {"x": i, "y": {"z": str(i)} if i % 2 else None}),
-            pa.struct([("x", pa.int32()), ("y", z)]),
-        ),
-        "m": pa.array(
-            pick(lambda i: [(f"k{k}", k if k != 1 else None) for k in range(i % 3)]),
-            pa.map_(pa.string(), pa.int64()),
-        ),
-    })  # fmt: skip
 
 
 # ---- delta-rs ----
 
 
 def test_types_partitions_checkpoint_and_versions(lake):
-    folder = lake / "dicom" / "t"
-    for k in range(6):
-        write_deltalake(folder, every_type(k * 24, 24, ODD), mode="append", partition_by=["p"])
-        if k == 3:
-            DeltaTable(folder).create_checkpoint()
-    DeltaTable(folder).delete("id = 3 or id >= 110")
-    DeltaTable(folder).optimize.compact()
-    newest = DeltaTable(folder).version()
-    assert newest == 7
-    for version in (0, 3, 4, 6, None):
-        assert len(same_as_others(lake, version)) == {0: 24, 3: 96, 4: 120, 6: 109, None: 109}[version]
+    foreign.with_a_past(lake / "dicom" / "t")
+    for version in (0, 3, 4, 6):
+        assert len(same_as_others(lake, version)) == foreign.PAST[version]
+    assert len(same_as_others(lake)) == foreign.PAST[7]
     error = refused(lake, "SELECT * FROM t VERSION AS OF 8")
     assert "version 8" in error and "newest version is 7" in error
 
 
 def test_partition_columns_of_every_type(lake):
-    at = [dt.datetime(2020, 2, 3, 4, 5, 6, 789012, tzinfo=UTC), dt.datetime(1965, 1, 1, tzinfo=UTC), None]
-    table = pa.table({
-        "id": pa.array(range(9), pa.int64()),
-        "i": pa.array([1, -7, None] * 3, pa.int32()),
-        "d": pa.array([dt.date(2020, 2, 29), dt.date(1900, 1, 1), None] * 3),
-        "t": pa.array(at * 3, pa.timestamp("us", "UTC")),
-        "b": pa.array([True, False, None] * 3),
-        "c": pa.array([decimal.Decimal("1.50"), decimal.Decimal("0.25"), None] * 3, pa.decimal128(8, 2)),
-        "g": pa.array([1.5, -0.25, None] * 3, pa.float64()),
-    })  # fmt: skip
-    write_deltalake(lake / "dicom" / "t", table, partition_by=["i", "d", "t", "b", "c", "g"])
-    assert same_as_others(lake) == rows(table)
+    written = foreign.partitioned_by_every_type(lake / "dicom" / "t")
+    assert same_as_others(lake) == written
     one = "SELECT count(*) AS n FROM t WHERE i = 1 AND d = DATE '2020-02-29' AND b AND c = 1.5 AND t > '2020-01-01'"
     assert ask(lake, one).to_pylist() == [{"n": 3}]
     assert skipped(lake, "SELECT count(*) FROM t WHERE i = 1") == 2
@@ -160,12 +88,7 @@ def test_partition_columns_of_every_type(lake):
 
 def test_schema_evolution_merge_and_restore(lake):
     folder = lake / "dicom" / "t"
-    write_deltalake(folder, pa.table({"id": pa.array([1, 2], pa.int64())}))
-    more = pa.table({"id": pa.array([3], pa.int64()), "new": ["n"]})
-    write_deltalake(folder, more, mode="append", schema_mode="merge")
-    source = pa.table({"id": pa.array([2, 9], pa.int64()), "new": ["two", "nine"]})
-    merge = DeltaTable(folder).merge(source, "t.id = s.id", source_alias="s", target_alias="t")
-    merge.when_matched_update_all().when_not_matched_insert_all().execute()
+    foreign.evolved_and_merged(folder)
     assert len(same_as_others(lake)) == 4
     DeltaTable(folder).restore(1)
     assert len(same_as_others(lake)) == 3
@@ -185,10 +108,7 @@ def test_a_time_is_the_newest_version_before_it(lake):
 
 
 def test_vacuumed_files_are_named_so(lake):
-    folder = lake / "dicom" / "t"
-    write_deltalake(folder, pa.table({"id": [1, 2, 3]}))
-    DeltaTable(folder).delete("id = 2")
-    DeltaTable(folder).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    foreign.vacuumed(lake / "dicom" / "t")
     assert len(same_as_others(lake)) == 2
     assert "vacuumed" in refused(lake, "SELECT * FROM t VERSION AS OF 0")
 
@@ -227,10 +147,10 @@ DEAD = {"one": [7], "many": list(range(0, 4000, 3)), "far": [0, 65535, 65536, 13
 def test_deletion_vectors(lake, runs):
     table = delta.Table(lake / "dicom" / "t", ID, reader=["deletionVectors"])
     made, _ = delta.vectors(table.folder, *DEAD.values(), runs=runs)
-    ids = pa.array(range(200_000), pa.int64())
+    numbers = pa.array(range(200_000), pa.int64())
     for name, vector in zip(DEAD, made, strict=True):
-        table.commit(table.write({"id": ids}, path=f"{name}.parquet", deletionVector=vector))
-    table.commit(table.write({"id": pa.array([-1], pa.int64())}, path="without.parquet"))
+        table.commit(table.write({"id": numbers}, path=f"{name}.parquet", deletionVector=vector))
+    table.commit(table.write({"id": ids(-1)}, path="without.parquet"))
     dead = sum(map(len, DEAD.values()))
     assert ask(lake, "SELECT count(*) AS n FROM t").to_pylist() == [{"n": 600_001 - dead}]
     assert ask(lake, "SELECT count(*) AS n FROM t WHERE id = 7").to_pylist() == [{"n": 2}]
@@ -255,49 +175,11 @@ def test_damaged_deletion_vectors_are_named(lake):
     assert "deletion vector" in refused(lake)
 
 
-def mapped(name, kind, number, physical):
-    names = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": physical}
-    return delta.field(name, kind, names)
-
-
-INNER = {"type": "struct", "fields": [mapped("x y", "long", 4, "col-4"), mapped("z", "string", 5, "col-5")]}
-LIST = {"type": "array", "elementType": INNER, "containsNull": True}
-DICT = {"type": "map", "keyType": "string", "valueType": INNER, "valueContainsNull": True}
-
-
 @pytest.mark.parametrize("mode", ["name", "id"])
 def test_column_mapping(lake, mode):
-    """A renamed column, a dropped one, nested ones in structs, lists and maps, a mapped partition column."""
-    table = delta.Table(
-        lake / "dicom" / "t",
-        [mapped("id", "long", 1, "col-1"), mapped("new, name", "string", 2, "col-2"),
-         mapped("s", INNER, 3, "col-3"), mapped("part", "integer", 6, "col-6"),
-         mapped("l", LIST, 8, "col-8"), mapped("m", DICT, 9, "col-9")],
-        partitions=["part"], reader=["columnMapping"],
-        configuration={"delta.columnMapping.mode": mode, "delta.columnMapping.maxColumnId": "9"},
-    )  # fmt: skip
-
-    def column(name, kind, number):
-        return pa.field(name, kind, metadata={"PARQUET:field_id": str(number)})
-
-    inner = pa.struct([column("col-4", pa.int64(), 4), column("col-5", pa.string(), 5)])
-    # by id, the names in the files say nothing
-    name = lambda n: f"col-{n}" if mode == "name" else f"other-{n}"  # noqa: E731
-    fields = pa.schema([
-        column(name(7), pa.string(), 7),  # dropped from the table
-        column(name(2), pa.string(), 2), column(name(1), pa.int64(), 1), column(name(3), inner, 3),
-        column(name(8), pa.list_(inner), 8), column(name(9), pa.map_(pa.string(), inner), 9),
-    ])  # fmt: skip
-    one = {"col-4": 10, "col-5": "a"}
-    data = pa.table(
-        [["gone", "gone"], ["b", None], [1, 2], [one, None], [[one, None], []], [[("k", one), ("n", None)], None]],
-        schema=fields,
-    )
-    table.commit(table.write(data, values={"col-6": "42"}))
-    old = pa.table([[3]], schema=pa.schema([column(name(1), pa.int64(), 1)]))
-    table.commit(table.write(old, values={"col-6": None}))
+    foreign.with_mapped_columns(lake / "dicom" / "t", mode, nested=False)
     shown = {"x y": 10, "z": "a"}
-    assert rows(ask(lake)) == delta.in_order([
+    assert rows_of(ask(lake)) == delta.in_order([
         {"id": 1, "new, name": "b", "s": shown, "part": 42, "l": [shown, None], "m": [["k", shown], ["n", None]]},
         {"id": 2, "new, name": None, "s": None, "part": 42, "l": [], "m": None},
         {"id": 3, "new, name": None, "s": None, "part": None, "l": None, "m": None},
@@ -307,98 +189,55 @@ def test_column_mapping(lake, mode):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "want"),
-    [
-        ("timestamp", "2020-02-03 04:05:06", "2020-02-03T04:05:06.000000Z"),
-        ("timestamp", "2020-02-03T04:05:06.123456Z", "2020-02-03T04:05:06.123456Z"),
-        ("timestamp_ntz", "1969-12-31 23:59:59.999999", "1969-12-31T23:59:59.999999"),
-        ("string", "", None),
-        ("string", "it's \"q\" %41 {}", "it's \"q\" %41 {}"),
-        ("binary", "abc", "616263"),
-        ("byte", "-128", -128),
-        ("short", "32767", 32767),
-        ("decimal(5,2)", "-1.5", "-1.50"),
-        ("float", "0.1", 0.10000000149011612),
-        ("double", "-Infinity", float("-inf")),
-        ("boolean", "false", False),
-        ("date", "0001-01-01", "0001-01-01"),
-        ("integer", None, None),
-    ],
+    ("kind", "text", "want"), [*foreign.PARTITION_VALUES, ("double", "-Infinity", float("-inf"))]
 )
 @pytest.mark.parametrize("mixed", [False, True], ids=["one", "two"])
 def test_partition_values(lake, kind, text, want, mixed):
-    reader = ["timestampNtz"] if kind == "timestamp_ntz" else []
-    table = delta.Table(lake / "dicom" / "t", [*ID, delta.field("p", kind)], ["p"], reader=reader)
+    table = foreign.partitioned(lake / "dicom" / "t", kind)
     # the log's value wins over a column of that name in the file
-    table.commit(table.write({"id": pa.array([1], pa.int64()), "p": ["other"]}, values={"p": text}))
+    table.commit(table.write({"id": ids(1), "p": ["other"]}, values={"p": text}))
     rest = []
     if mixed:
-        table.commit(table.write({"id": pa.array([2], pa.int64())}, values={"p": None}))
+        table.commit(table.write({"id": ids(2)}, values={"p": None}))
         rest = [{"id": 2, "p": None}]
-    assert rows(ask(lake)) == [{"id": 1, "p": want}, *rest]
+    assert rows_of(ask(lake)) == [{"id": 1, "p": want}, *rest]
 
 
 def test_partition_values_that_are_none(lake):
-    table = delta.Table(lake / "dicom" / "t", [*ID, delta.field("p", "date")], ["p"])
-    table.commit(table.write({"id": pa.array([1], pa.int64())}, values={"p": "2020-02-30"}))
+    table = foreign.partitioned(lake / "dicom" / "t", "date")
+    table.commit(table.write({"id": ids(1)}, values={"p": "2020-02-30"}))
     error = refused(lake)
     assert "'p'" in error and "2020-02-30" not in error
 
 
 def test_odd_names_and_paths(lake):
-    table = delta.Table(lake / "dicom" / "t", ID)
-    odd = ["a b.parquet", "c%20d.parquet", "ä#?.parquet", "e+f&g=h.parquet", 'q"u.parquet', "it's.parquet",
-           "[a-z].parquet", "x*y.parquet", "p{1,2}.parquet", "w\\d.parquet"]  # fmt: skip
-    (table.folder / "x_y.parquet").write_bytes(b"what a pattern would find")
-    for i, name in enumerate(odd):
-        table.commit(table.write({"id": pa.array([i], pa.int64())}, path=f"p=1%2F2/{name}"))
-    assert rows(ask(lake)) == [{"id": i} for i in range(len(odd))]
-    last = table.write({"id": pa.array([99], pa.int64())}, path="z.parquet")
-    for form in ((table.folder / "z.parquet").as_uri(), str(table.folder / "z.parquet")):
-        table.commit({"add": {**last["add"], "path": form}})
-        assert {"id": 99} in rows(ask(lake))
-        table.commit(delta.remove(last))
+    table, rows = foreign.oddly_named(lake / "dicom" / "t", "w\\d.parquet")
+    assert rows_of(ask(lake)) == rows
+    for form in foreign.with_absolute_path(table):
+        assert {"id": 99} in rows_of(ask(lake)), form
 
 
 def test_files_of_another_place_are_refused(lake):
     table = delta.Table(lake / "dicom" / "t", ID)
-    action = table.write({"id": pa.array([1], pa.int64())}, path="z.parquet")
-    for path in ("s3://bucket/z.parquet", "file:/elsewhere/z.parquet", "../z.parquet"):
-        table.commit({"add": {**action["add"], "path": path}})
+    for path in foreign.with_file_elsewhere(table):
         assert "z.parquet" in refused(lake), path
-        table.commit({"remove": {**delta.remove(action)["remove"], "path": path}})
     assert ask(lake).num_rows == 0
 
 
 def test_columns_by_name_missing_extra_and_void(lake):
-    fields = [*ID, delta.field("Name", "string"), delta.field("nothing", "void"), delta.field("late", "date"),
-              delta.field("file_index", "long"), delta.field("filename", "string")]  # fmt: skip
-    table = delta.Table(lake / "dicom" / "t", fields)
-    table.commit(table.write({"NAME": ["a"], "extra": [5], "ID": pa.array([1], pa.int64()), "file_index": pa.array([7], pa.int64())}))
-    want = {"id": 1, "Name": "a", "nothing": None, "late": None, "file_index": 7, "filename": None}
-    assert rows(ask(lake)) == [want]
+    _, rows = foreign.columns_by_name(lake / "dicom" / "t")
+    assert rows_of(ask(lake)) == rows
 
 
-WIDER = [
-    (pa.int8(), 5, "short", 5), (pa.int8(), 5, "integer", 5), (pa.int16(), 5, "long", 5),
-    (pa.int32(), -5, "long", -5), (pa.float32(), 0.25, "double", 0.25), (pa.int32(), 3, "double", 3),
-    (pa.date32(), dt.date(2020, 1, 2), "timestamp_ntz", "2020-01-02T00:00:00.000000"),
-    (pa.decimal128(6, 2), decimal.Decimal("1.25"), "decimal(12,4)", "1.2500"),
-    (pa.int32(), 7, "decimal(12,2)", "7.00"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "old", "wide", "want"), WIDER, ids=[f"{w[0]}-{w[2]}" for w in WIDER])
+@pytest.mark.parametrize(("kind", "old", "wide", "want"), foreign.WIDENED, ids=foreign.WIDENED_IDS)
 def test_type_widening(lake, kind, old, wide, want):
-    features = ["typeWidening"] + (["timestampNtz"] if wide == "timestamp_ntz" else [])
-    table = delta.Table(lake / "dicom" / "t", [*ID, delta.field("v", wide)], reader=features)
-    table.commit(table.write({"id": pa.array([1], pa.int64()), "v": pa.array([old], kind)}))
-    assert rows(ask(lake)) == [{"id": 1, "v": want}]
+    foreign.widened(lake / "dicom" / "t", kind, old, wide)
+    assert rows_of(ask(lake)) == [{"id": 1, "v": want}]
 
 
 def test_types_that_differ_are_refused(lake):
     table = delta.Table(lake / "dicom" / "t", [*ID, delta.field("v", "long")])
-    table.commit(table.write({"id": pa.array([1], pa.int64()), "v": ["secret"]}))
+    table.commit(table.write({"id": ids(1), "v": ["secret"]}))
     assert "secret" not in refused(lake)
 
 
@@ -480,10 +319,10 @@ def test_tables_of_spark(spark, lake):
         spark.sql(f"alter table delta.`{folder}` add column (s.c double, late decimal(20,3))")
         spark.sql(f"alter table delta.`{folder}` drop column day")
         spark.sql(f"insert into delta.`{folder}` select 1000, null, named_struct('first one', 1, 'b', 'y', 'c', 2.5D), null, 'odd %/', 1.5")
-        theirs = rows(spark.read(folder))
-        assert rows(ask(lake, f"SELECT * FROM {mode}")) == theirs and len(theirs) == 451
+        theirs = rows_of(spark.read(folder))
+        assert rows_of(ask(lake, f"SELECT * FROM {mode}")) == theirs and len(theirs) == 451
         for version in (0, 4, 6):
-            assert rows(ask(lake, f"SELECT * FROM {mode} VERSION AS OF {version}")) == rows(spark.read(folder, version))
+            assert rows_of(ask(lake, f"SELECT * FROM {mode} VERSION AS OF {version}")) == rows_of(spark.read(folder, version))
         got = ask(lake, f"SELECT count(*) AS n FROM {mode} WHERE number = 142 AND s.\"first one\" = 42")
         assert got.to_pylist() == [{"n": 1}]
 
@@ -500,7 +339,7 @@ def test_statistics_and_old_timestamps_of_spark(spark, lake):
             ).coalesce(1).write.format("delta").mode("append").save(str(folder))
     finally:
         spark.session.conf.unset("spark.sql.parquet.outputTimestampType")
-    assert rows(ask(lake)) == rows(spark.read(folder))
+    assert rows_of(ask(lake)) == rows_of(spark.read(folder))
     for condition, count, files in (
         ("id = 2500", 1, 3), ("moment = TIMESTAMPTZ '1970-01-01 00:00:00.000999'", 1, 3),
         ("s = 'a text longer than thirty-two characters 01234'", 1, 0),
