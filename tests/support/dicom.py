@@ -245,7 +245,15 @@ class Instance:
     @property
     def path(self):
         """Below /v2: the instance's resource."""
-        return f"/studies/{self.study}/series/{self.series}/instances/{self.sop}"
+        return f"{self.series_path}/instances/{self.sop}"
+
+    @property
+    def series_path(self):
+        return f"{self.study_path}/series/{self.series}"
+
+    @property
+    def study_path(self):
+        return f"/studies/{self.study}"
 
     def with_(self, tags=None, syntax=None, preamble=None, undefined=None, **changes):
         """A changed copy with the same UIDs. `tags`: {tag: Element or None} for what has no keyword."""

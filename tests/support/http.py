@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
+SINGLE = {**DICOM_JSON, "Content-Type": "application/dicom"}
 ANY_DICOM = {"Accept": "application/dicom; transfer-syntax=*"}
 ANY_MULTIPART = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 TIMEOUT_SECONDS = 60
@@ -93,6 +94,11 @@ def multipart(*parts, boundary=None, part_type="application/dicom", close=True):
     if close:
         out.append(f"--{boundary}--\r\n".encode())
     return boundary, b"".join(out)
+
+
+def related(boundary, rest='; type="application/dicom"'):
+    """The headers of a multipart store."""
+    return {**DICOM_JSON, "Content-Type": f"multipart/related; boundary={boundary}{rest}"}
 
 
 class Client:
@@ -255,6 +261,12 @@ def read_all(s):
     return b"".join(out)
 
 
+def nothing_stored(web):
+    """No instance is found, and the feed tells of none."""
+    assert web.search("/instances") == []
+    assert web.feed() == []
+
+
 # -- reading DICOM JSON --
 
 
@@ -270,6 +282,15 @@ def stored_items(answer):
 
 def failed_items(answer):
     return answer.json().get("00081198", {}).get("Value", [])
+
+
+def reason(item):
+    """Why an instance was refused."""
+    return value(item, "00081197")
+
+
+def warning(item):
+    return value(item, "00081196")
 
 
 def comments(item):
