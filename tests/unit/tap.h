@@ -48,7 +48,7 @@ static inline DL_UNUSED void tap_skip(const char *name, const char *why)
 static inline DL_UNUSED int tap_done(void)
 {
     printf("1..%d\n", tap_count);
-    return tap_failed != 0;
+    return tap_failed != 0 || tap_case_failed != 0; /* also what failed after the last case */
 }
 
 #define TAP_FAIL(...)                                                                              \

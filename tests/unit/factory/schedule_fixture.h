@@ -4,15 +4,11 @@
 #ifndef DL_TESTS_FACTORY_SCHEDULE_FIXTURE_H
 #define DL_TESTS_FACTORY_SCHEDULE_FIXTURE_H
 
-#include "tap.h"
-
 #include "factory/catalog.h"
 #include "factory/scheduler_internal.h"
 
-#include <ftw.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "support/folder.h"
+#include "tap.h"
 
 #define MINUTE_US (60LL * 1000000)
 #define HOUR_US (3600LL * 1000000)
@@ -20,7 +16,7 @@
 #define START_US (1767225600LL * 1000000) /* 2026-01-01T00:00:00Z */
 
 typedef struct home {
-    char folder[64];
+    char folder[FOLDER_SIZE];
     _Atomic int64_t now_us;
     dl_factory *factory;
     dl_arena *arena;
@@ -44,22 +40,10 @@ static inline void home_close(home *h)
     h->factory = NULL;
 }
 
-static inline int home_remove(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-/* In memory: what a sync to disk costs is the benchmarks' affair. */
 static inline void home_begin(home *h)
 {
     *h = (home){.now_us = START_US};
-    bool memory = access("/dev/shm", W_OK) == 0;
-    (void)snprintf(h->folder, sizeof h->folder, "%s/dl-test-factory-XXXXXX",
-                   memory ? "/dev/shm" : "/tmp");
-    TAP_TRUE(mkdtemp(h->folder) != NULL);
+    folder_make_in_memory(h->folder, "factory");
     h->arena = dl_arena_create((size_t)1 << 30);
     home_open(h);
 }
@@ -68,7 +52,7 @@ static inline void home_end(home *h)
 {
     home_close(h);
     dl_arena_destroy(h->arena);
-    TAP_EQ_INT(nftw(h->folder, home_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+    folder_remove(h->folder);
 }
 
 static inline void home_save(home *h, dl_factory_kind kind, const dl_buf *json)

@@ -6,9 +6,9 @@
 #include "factory/catalog.h"
 #include "factory/runs.h"
 
+#include "support/folder.h"
 #include "tap.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -36,19 +36,13 @@ static void open_again(void)
     TAP_OK(dl_factory_open(&options, &factory, &err), err);
 }
 
-static char root[] = "/tmp/dl-catalog-XXXXXX";
-
-static int remove_entry(const char *path, DL_UNUSED const struct stat *facts, DL_UNUSED int type,
-                        DL_UNUSED struct FTW *at)
-{
-    return remove(path);
-}
+static char root[FOLDER_SIZE];
 
 /** A home of its own for each case. */
 static void begin(void)
 {
-    if (home_count++ == 0 && mkdtemp(root) == NULL) {
-        TAP_FAIL("no folder");
+    if (home_count++ == 0) {
+        folder_make(root, "catalog");
     }
     (void)snprintf(home, sizeof home, "%s/%d", root, home_count);
     dl_arena_destroy(arena);
@@ -731,7 +725,6 @@ int main(void)
     TAP_RUN(each_allocation_that_fails);
     dl_factory_close(factory);
     dl_arena_destroy(arena);
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-    (void)nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(root);
     return tap_done();
 }

@@ -1,10 +1,11 @@
 /* The test of a connection: each failure named at its step, with what to do. */
-#include "tap.h"
-
 #include "base/file.h"
 #include "base/log.h"
 #include "factory/probe.h"
 #include "http/server.h"
+
+#include "support/folder.h"
+#include "tap.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 
 /* ---- a place for everything ---- */
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static dl_factory *factory;
 static dl_arena *arena;
 static dl_error err;
@@ -31,14 +32,6 @@ static int64_t now_us(void *context)
     (void)context;
     dl_clock clock = dl_clock_system();
     return dl_clock_now_us(&clock) + clock_shift_us;
-}
-
-static int remove_path(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info;
-    (void)kind;
-    (void)walk;
-    return remove(path);
 }
 
 /* ---- a service that is as it is told ---- */
@@ -624,8 +617,7 @@ TAP_CASE(where_the_state_is)
 int main(void)
 {
     dl_log_set_level(DL_LOG_OFF);
-    (void)snprintf(folder, sizeof folder, "/tmp/dl-test-probe-XXXXXX");
-    TAP_TRUE(mkdtemp(folder) != NULL);
+    folder_make(folder, "probe");
     dl_factory_options options = {.home = folder, .clock = {now_us, NULL}};
     TAP_OK(dl_factory_open(&options, &factory, &err), err);
     arena = dl_arena_create(1 << 20);
@@ -648,7 +640,6 @@ int main(void)
     TAP_RUN(where_the_state_is);
     dl_arena_destroy(arena);
     dl_factory_close(factory);
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-    TAP_EQ_INT(nftw(folder, remove_path, 16, FTW_DEPTH | FTW_PHYS), 0);
+    folder_remove(folder);
     return tap_done();
 }
