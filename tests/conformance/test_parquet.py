@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import decimal
 import math
-import pathlib
 import random
 import struct
 import subprocess
@@ -17,7 +16,7 @@ import subprocess
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from support import server
+from support.server import unit_program
 
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -163,15 +162,6 @@ def plain_bound(value):
 # ---- writing and reading ----
 
 
-def write_script():
-    folder = pathlib.Path(server.program()).parent
-    for above in (folder, *folder.parents):
-        found = above / "tests" / "unit" / "columnar" / "write_script"
-        if found.exists():
-            return str(found)
-    raise FileNotFoundError("no write_script beside the program: build it")
-
-
 class File:
     """A file of ours: what was put in, and what readers say."""
 
@@ -200,7 +190,7 @@ class File:
         script = folder / "t.script"
         script.write_text("\n".join(lines) + "\n")
         self.run = subprocess.run(
-            [write_script(), script, self.path], capture_output=True, text=True, check=False
+            [unit_program("columnar/write_script"), script, self.path], capture_output=True, text=True, check=False
         )
         script.unlink()
 

@@ -7,7 +7,6 @@ Python values what it has to be.
 import datetime
 import decimal
 import json
-import pathlib
 import random
 import struct
 import subprocess
@@ -17,10 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import parquet
+from support.server import unit_program
 from support.shred import shred_row
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DUMP = ROOT / "build" / "tests" / "unit" / "columnar" / "dump_parquet"
 EPOCH = datetime.datetime(1970, 1, 1)
 UTC = datetime.timezone.utc
 
@@ -35,7 +33,7 @@ def string(name):
 
 def run(path, *words):
     return subprocess.run(
-        [DUMP, str(path), *words], capture_output=True, text=True, errors="surrogateescape"
+        [unit_program("columnar/dump_parquet"), str(path), *words], capture_output=True, text=True, errors="surrogateescape"
     )
 
 

@@ -1,7 +1,8 @@
-"""What tests of the contract start from."""
+"""What tests of the service start from."""
 
 import pytest
 from support import dicom
+from support.disk import SmallDisk
 
 
 @pytest.fixture
@@ -17,3 +18,17 @@ def full(shared_serve):
     web.trio = dicom.trio()
     assert web.store(*web.trio).status == 200
     return web
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Makes a disk of that size: small_disk("3m")."""
+    made = []
+
+    def make(size):
+        made.append(SmallDisk(tmp_path / "disk", size))
+        return made[-1]
+
+    yield make
+    for disk in made:
+        disk.unmount()

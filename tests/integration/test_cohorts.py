@@ -3,29 +3,22 @@
 import hashlib
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import time
 
 import pydicom
-import pydicom.data
 import pytest
-
-from support.lake import run
+from support.cli import DONE, FAILED, PARTLY, USAGE
+from support.lake import home_of_files, run
 from support.server import program
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 ALL = "SELECT studyInstanceUid, seriesInstanceUid, sopInstanceUid, filePath FROM instance"
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cohorts") / "home"
-    files = pathlib.Path(pydicom.data.__file__).parent / "test_files"
-    assert run("import", "--home", folder, files, check=False).returncode in (DONE, PARTLY)
-    run("sync", "--home", folder)
-    return folder
+    return home_of_files(tmp_path_factory.mktemp("cohorts") / "home")
 
 
 @pytest.fixture

@@ -7,16 +7,15 @@ call that changes a file, for every n until the request comes through.
 
 import http.client
 import os
+import pathlib
 import random
-import shutil
-import subprocess
 import threading
 import time
 
 import pytest
 from support import dicom
 from support.http import ANY_MULTIPART
-from support.server import sanitized, wait_for
+from support.server import preloadable, sanitized, wait_for
 
 GONE = None
 DISCONNECTED = (OSError, http.client.HTTPException)
@@ -205,14 +204,7 @@ def test_two_thousand_random_kills(serve):
 @pytest.fixture(scope="module")
 def crashpoint(tmp_path_factory):
     """The library that kills at a call, built for this run."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler to build crashpoint.c with")
-    out = tmp_path_factory.mktemp("crashpoint") / "crashpoint.so"
-    source = os.path.join(os.path.dirname(__file__), "crashpoint.c")
-    words = ["-std=gnu17", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(out), source, "-ldl"]
-    subprocess.run([compiler, *words], check=True)
-    return str(out)
+    return preloadable(pathlib.Path(__file__).with_name("crashpoint.c"), tmp_path_factory.mktemp("crashpoint"))
 
 
 def before_nothing(web, g):

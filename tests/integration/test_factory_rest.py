@@ -4,45 +4,20 @@ import json
 
 import pytest
 from support import dicom
-from support.http import Client
 from support.peer import Peer
+from support.rest import JSON, Rest, problem
 from support.server import wait_for
+from support.template import reference
 
-JSON = {"Content-Type": "application/json"}
 MIB = 1 << 20
 START, END = "@trigger().outputs.windowStartTime", "@trigger().outputs.windowEndTime"
 
 
-class Factory(Client):
+class Factory(Rest):
     """A client of the routes below /factory."""
 
     def __init__(self, base):
         super().__init__(base, "/factory")
-
-    def send(self, method, path, body=None, headers=None, **more):
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {**({} if data is None else JSON), **(headers or {})}
-        return self.request(method, path, sent, data, **more)
-
-    def put(self, path, body, headers=None):
-        return self.send("PUT", path, body, headers)
-
-    def post(self, path, body=None, headers=None):
-        return self.send("POST", path, body, headers)
-
-    def value(self, path):
-        answer = self.get(path, {})
-        assert answer.status == 200, answer
-        return answer.json()
-
-    def all(self, path):
-        """Every page of a list."""
-        found, token, join = [], "", "&" if "?" in path else "?"
-        while token is not None:
-            page = self.value(path + (f"{join}continuationToken={token}" if token else ""))
-            found += page["value"]
-            token = page["continuationToken"]
-        return found
 
     def ended(self, run, seconds=60):
         """The run once it has ended."""
@@ -62,9 +37,6 @@ def lake(folder="home:"):
 
 
 def pipeline(source="feed", into="lake", **parameters):
-    def reference(name):
-        return {"referenceName": name, "type": "LinkedServiceReference"}
-
     activity = {
         "name": "Sync",
         "type": "SyncDicomTables",
@@ -100,18 +72,6 @@ def set_up(factory, url="home:"):
     assert factory.put("/triggers/hourly", hourly()).status == 201
     assert factory.post("/publish").json() == {"published": 2}
     return factory
-
-
-def problem(answer, status, *words):
-    """The answer is a problem of that status that says these words."""
-    assert answer.status == status, answer
-    assert answer.type == "application/problem+json", answer
-    found = answer.json()
-    assert found["status"] == status and found["title"] and found["detail"], found
-    text = found["detail"] + " " + found.get("hint", "")
-    for word in words:
-        assert word in text, (word, found)
-    return found
 
 
 @pytest.fixture

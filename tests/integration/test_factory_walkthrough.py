@@ -6,16 +6,15 @@ the model folds from the feed, made of 50 hourly windows.
 
 import datetime
 import json
-import os
-import re
 import subprocess
 import zipfile
 
 import pytest
-from support import http, template
+from support import http, template, walkthrough
 from support.feed import EPOCH, FeedServer, Generator
 from support.readers import lake_differences
-from support.server import ROOT, Server, program, wait_for
+from support.server import Server, program, wait_for
+from support.walkthrough import environment, steps
 
 TOKEN = "walkthrough-token-of-the-test"
 HOUR_US = 3600 * 10**6
@@ -24,14 +23,7 @@ STEPS += [f"S{i}" for i in range(1, 10)] + ["M1", "M2"]
 
 
 def table():
-    """Rows of the table: (step, commands, calls)."""
-    text = (ROOT / "docs" / "pipelines.md").read_text()
-    rows = []
-    for line in text.split("## The article's steps")[1].splitlines():
-        cells = [c.strip() for c in line.strip().strip("|").split(" | ")]
-        if len(cells) == 4 and re.fullmatch(r"[LPSM]\d", cells[0]):
-            rows.append((cells[0], re.findall(r"`([^`]*)`", cells[2]), re.findall(r"`([^`]*)`", cells[3])))
-    return rows
+    return steps("pipelines.md", r"[LPSM]\d")
 
 
 def spread_feed(hours=50):
@@ -75,19 +67,11 @@ def place(tmp_path, feed):
     """What the table's variables stand for, with the service behind it."""
     with FeedServer(feed) as service:
         service.faults.append(needs_token)
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "dicomlake").symlink_to(program())
         (tmp_path / "lake").mkdir()
-        yield {
-            **os.environ,
-            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-            "DICOMLAKE_HOME": str(tmp_path / "home"),
-            "DICOM_URL": service.url,
-            "DICOM_TOKEN": TOKEN,
-            "LAKE": str(tmp_path / "lake"),
-            "TEMPLATE": str(template_zip(tmp_path / "template.zip")),
-            "RUN": "",
-        }
+        zipped = template_zip(tmp_path / "template.zip")
+        yield environment(
+            tmp_path, DICOM_URL=service.url, DICOM_TOKEN=TOKEN, LAKE=tmp_path / "lake", TEMPLATE=zipped, RUN=""
+        )
 
 
 def test_the_table_has_every_step():
@@ -97,8 +81,7 @@ def test_the_table_has_every_step():
 
 
 def shell(command, env):
-    """A command of the table, as a person would type it."""
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env, timeout=170)
+    done = walkthrough.shell(command, env)
     assert TOKEN not in done.stdout + done.stderr, "the token is printed"
     return done
 

@@ -1,26 +1,17 @@
 """What only happens between two calls, or when one fails: a preloaded library (faultpoint.c) makes it so."""
 
-import os
-import shutil
-import subprocess
+import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import dicom
 from support.http import ANY_DICOM, ANY_MULTIPART
-from support.server import sanitized, wait_for
+from support.server import preloadable, sanitized, wait_for
 
 
 @pytest.fixture(scope="module")
 def faultpoint(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler to build faultpoint.c with")
-    out = tmp_path_factory.mktemp("faultpoint") / "faultpoint.so"
-    source = os.path.join(os.path.dirname(__file__), "faultpoint.c")
-    words = ["-std=gnu17", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(out), source, "-ldl"]
-    subprocess.run([compiler, *words], check=True)
-    return str(out)
+    return preloadable(pathlib.Path(__file__).with_name("faultpoint.c"), tmp_path_factory.mktemp("faultpoint"))
 
 
 @pytest.fixture

@@ -1,34 +1,16 @@
 """A full disk: stores fail cleanly, reading goes on, and with space again all is well."""
 
 import http.client
-import os
-import subprocess
 
 import pytest
 from support import dicom
 from support.http import failed_items, value
 from support.server import wait_for
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 12 MB; call it with another size to grow it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True
-    )
-    if done.returncode != 0:
-        pytest.skip("this machine lets nobody mount: " + done.stderr.decode().strip())
-
-    def grow(size):
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
-
-    grow.folder = folder
-    yield grow
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(small_disk):
+    return small_disk("12m")
 
 
 def one_store(web, instance):
@@ -43,16 +25,14 @@ def one_store(web, instance):
 
 
 @pytest.mark.parametrize("rows", [300, 8], ids=["large files", "small files"])
-def test_full_disk(serve, small_disk, rows):
-    server = serve(home=small_disk.folder / "home", check=False)
+def test_full_disk(serve, disk, rows):
+    server = serve(home=disk.folder / "home", check=False)
     web = server.http
     base = dicom.capture(rows, 1000)
     stored = []
     refused = []
     if rows == 8:  # fill with ballast, so that small ones meet the end soon
-        with open(small_disk.folder / "ballast", "wb") as f:
-            free = os.statvfs(small_disk.folder).f_bavail * 4096
-            f.write(bytes(max(0, free - (1 << 20))))
+        disk.fill(leave=1 << 20)
     for _ in range(400):
         instance = base.fresh()
         (stored if one_store(web, instance) else refused).append(instance)
@@ -67,7 +47,7 @@ def test_full_disk(serve, small_disk, rows):
     assert {value(i, "00080018") for i in listed} == {i.sop for i in stored}
     assert len(web.feed("?limit=200")) == len(stored)
 
-    small_disk("64m")
+    disk.grow("64m")
     wait_for(lambda: one_store(web, refused[0]), 30, "a store with space again")
     for instance in refused[1:]:
         assert one_store(web, instance)
@@ -86,19 +66,13 @@ def test_full_disk(serve, small_disk, rows):
     assert (code, found["problemCount"]) == (0, 0), found
 
 
-def test_disk_full_at_start(serve, small_disk):
+def test_disk_full_at_start(serve, disk):
     """It says why it cannot start, or starts and refuses stores; then space, then all is well."""
-    server = serve(home=small_disk.folder / "home", check=False)
+    server = serve(home=disk.folder / "home", check=False)
     g = dicom.capture()
     assert server.http.store(g).status == 200
     assert server.stop() == 0
-    with open(small_disk.folder / "ballast", "wb") as f:
-        try:
-            while True:
-                f.write(bytes(65536))
-                f.flush()
-        except OSError:
-            pass
+    disk.fill()
     server.launch()
     line = server.first_line()
     if line:
@@ -107,14 +81,14 @@ def test_disk_full_at_start(serve, small_disk):
     server.process.stdout.close()
     server.process = None
     assert line or code == 1
-    (small_disk.folder / "ballast").unlink()
+    disk.ballast.unlink()
     server.start()
     assert server.http.retrieve(g) == g.bytes
     assert server.http.store(g.fresh()).status == 200
 
 
-def test_full_disk_in_the_middle_of_a_big_upload(serve, small_disk):
-    server = serve(home=small_disk.folder / "home", check=False)
+def test_full_disk_in_the_middle_of_a_big_upload(serve, disk):
+    server = serve(home=disk.folder / "home", check=False)
     web = server.http
     big = dicom.capture(2000, 4000)  # 24 MB
     try:

@@ -2,30 +2,23 @@
 
 import datetime
 import json
-import pathlib
 import re
 import subprocess
 
 import pydicom
-import pydicom.data
 import pytest
 from pydicom.datadict import dictionary_VR
-
-from support.lake import run
+from support.cli import DONE, FAILED, USAGE
+from support.lake import home_of_files, run
 from support.server import program
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """An archive of the files that pydicom ships, with its tables."""
-    folder = tmp_path_factory.mktemp("files") / "home"
-    files = pathlib.Path(pydicom.data.__file__).parent / "test_files"
-    assert run("import", "--home", folder, files, check=False).returncode in (DONE, PARTLY)
-    run("sync", "--home", folder)
-    return folder
+    return home_of_files(tmp_path_factory.mktemp("files") / "home")
 
 
 def rows(home, statement):

@@ -13,11 +13,10 @@ import urllib.parse
 
 import pytest
 from support import dicom
-from support.http import Client
 from support.lake import run
+from support.rest import JSON, Rest, problem
 from support.server import sanitized, wait_for
 
-JSON = {"Content-Type": "application/json"}
 MIB = 1 << 20
 STUDIES = 3
 FILES = 6
@@ -26,37 +25,11 @@ ENDLESS = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE a.ran
 MANY_ROWS = "SELECT range AS n, md5(range::VARCHAR) AS text FROM range(%d)"
 
 
-class Lakehouse(Client):
+class Lakehouse(Rest):
     """A client of the routes below /lakehouse."""
 
     def __init__(self, base):
         super().__init__(base, "/lakehouse")
-
-    def send(self, method, path, body=None, headers=None):
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {**({} if data is None else JSON), **(headers or {})}
-        return self.request(method, path, sent, data)
-
-    def put(self, path, body, headers=None):
-        return self.send("PUT", path, body, headers)
-
-    def post(self, path, body=None, headers=None):
-        return self.send("POST", path, body, headers)
-
-    def value(self, path):
-        answer = self.get(path, {})
-        assert answer.status == 200, answer
-        return answer.json()
-
-    def all(self, path):
-        """Every page of a list."""
-        found, token, join = [], "", "&" if "?" in path else "?"
-        while token is not None:
-            more = f"{join}continuationToken={urllib.parse.quote(token)}" if token else ""
-            page = self.value(path + more)
-            found += page["value"]
-            token = page["continuationToken"]
-        return found
 
     def sql(self, statement, lake="home", headers=None, **more):
         body = {"statement": statement, **more}
@@ -76,18 +49,6 @@ class Lakehouse(Client):
 
     def running(self):
         return self.value("/statements")["value"]
-
-
-def problem(answer, status, *words):
-    """The answer is a problem of that status that says these words."""
-    assert answer.status == status, answer
-    assert answer.type == "application/problem+json", answer
-    found = answer.json()
-    assert found["status"] == status and found["title"] and found["detail"], found
-    text = found["detail"] + " " + found.get("hint", "")
-    for word in words:
-        assert word in text, (word, found)
-    return found
 
 
 def fill(server):

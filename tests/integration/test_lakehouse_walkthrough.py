@@ -2,16 +2,14 @@
 empty home to pixels. Once the commands are run, without a service; once the REST calls, against one."""
 
 import json
-import os
 import pathlib
-import re
 import shutil
-import subprocess
 
 import pydicom
 import pytest
-from support import http
-from support.server import ROOT, Server, program, wait_for
+from support import http, walkthrough
+from support.server import Server, wait_for
+from support.walkthrough import environment, steps
 
 STEPS = ["0", *(f"H{i}" for i in range(1, 6)), "N1", "N2", "N3"]
 # The article's own two statements, to the letter.
@@ -21,34 +19,20 @@ PREFIX = "/lakehouse/lakehouses/research"
 
 
 def table():
-    """Rows of the table: (step, commands, calls)."""
-    text = (ROOT / "docs" / "lakehouse.md").read_text()
-    rows = []
-    for line in text.split("## The article's steps")[1].splitlines():
-        cells = [c.strip() for c in line.strip().strip("|").split(" | ")]
-        if len(cells) == 4 and re.fullmatch(r"0|[HN]\d", cells[0]):
-            rows.append((cells[0], re.findall(r"`([^`]*)`", cells[2]), re.findall(r"`([^`]*)`", cells[3])))
-    return rows
+    return steps("lakehouse.md", r"0|[HN]\d")
 
 
 @pytest.fixture
 def place(tmp_path):
     """An empty home, and what the table's variables stand for."""
     source = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
-    for folder in ("bin", "files", "out"):
+    for folder in ("files", "out"):
         (tmp_path / folder).mkdir()
     found = [name for name in IMAGES if (source / name).exists()]
     assert len(found) >= 3
     for name in found:
         shutil.copy(source / name, tmp_path / "files")
-    (tmp_path / "bin" / "dicomlake").symlink_to(program())
-    return {
-        **os.environ,
-        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-        "DICOMLAKE_HOME": str(tmp_path / "home"),
-        "FILES": str(tmp_path / "files"),
-        "OUT": str(tmp_path / "out"),
-    }
+    return environment(tmp_path, FILES=tmp_path / "files", OUT=tmp_path / "out")
 
 
 def images(place):
@@ -67,8 +51,7 @@ def test_the_table_has_every_step():
 
 
 def shell(command, place, code=0):
-    """A command of the table, as a person would type it."""
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=place, timeout=170)
+    done = walkthrough.shell(command, place)
     assert done.returncode == code, (command, done.stdout, done.stderr)
     return done.stdout
 

@@ -8,35 +8,24 @@ import stat
 import subprocess
 import time
 
-import pydicom.data
 import pytest
-
-from support.lake import run
+from support.cli import FAILED, PARTLY, USAGE
+from support.lake import REAL_FILES, home_of_files, run
 from support.server import program
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 READY = ["first-look", "metadata-quality", "cohort"]  # those that need nothing but this program
-
-
-def make_home(folder, *paths):
-    done = run("import", "--home", folder, *paths, check=False)
-    assert done.returncode in (DONE, PARTLY), done.stderr  # not all of pydicom's files can be stored
-    run("sync", "--home", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """An archive of the files that pydicom ships, with its tables."""
-    files = pathlib.Path(pydicom.data.__file__).parent / "test_files"
-    return make_home(tmp_path_factory.mktemp("notebooks") / "home", files)
+    return home_of_files(tmp_path_factory.mktemp("notebooks") / "home")
 
 
 @pytest.fixture(scope="module")
 def emptied(tmp_path_factory):
     """An archive whose tables are there and have no rows."""
-    files = pathlib.Path(pydicom.data.__file__).parent / "test_files"
-    folder = make_home(tmp_path_factory.mktemp("emptied") / "home", files / "CT_small.dcm")
+    folder = home_of_files(tmp_path_factory.mktemp("emptied") / "home", REAL_FILES / "CT_small.dcm")
     study = json.loads(run("search", "--home", folder, "--json").stdout)[0]["0020000D"]["Value"][0]
     run("delete", "--home", folder, "--yes", study)
     run("sync", "--home", folder)

@@ -9,9 +9,9 @@ import subprocess
 
 import pydicom
 import pytest
+from support.cli import DONE, FAILED, USAGE
 from support.server import program
 
-DONE, FAILED, USAGE = 0, 1, 2
 SECRET = "canary-of-the-machine"
 MEMORY_BYTES = 900 << 20  # twice the 128 MB that a statement gets, and what the seal leaves besides
 

@@ -18,19 +18,10 @@ Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&
 # ---- what the program says ----
 
 
-def unit_program(name):
-    """A program that the build left in tests/unit."""
-    at = pathlib.Path(server.program()).resolve()
-    for folder in at.parents:
-        if (folder / "tests/unit" / name).exists():
-            return str(folder / "tests/unit" / name)
-    raise FileNotFoundError(f"no {name}: build the tests")
-
-
 class Dump:
     def __init__(self, folder, *options):
         done = subprocess.run(
-            [unit_program("delta/delta_dump"), *map(str, options), str(folder)],
+            [server.unit_program("delta/delta_dump"), *map(str, options), str(folder)],
             capture_output=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr.decode()

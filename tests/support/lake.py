@@ -1,6 +1,9 @@
 """Running `dicomlake sync` and `dicomlake table` on a lake of one's own."""
 
 import json
+import pathlib
+
+import pydicom.data
 
 from . import cli
 
@@ -11,6 +14,17 @@ def run(*words, check=True):
     if check:
         assert done.returncode == 0, f"exit {done.returncode}: {done.stderr}{done.stdout}"
     return done
+
+
+REAL_FILES = pathlib.Path(pydicom.data.__file__).parent / "test_files"  # what pydicom ships
+
+
+def home_of_files(folder, *paths):
+    """A home with these files, all of pydicom's if none is named, and their tables; those that cannot be stored are not
+    in it."""
+    assert run("import", "--home", folder, *(paths or [REAL_FILES]), check=False).returncode in (cli.DONE, cli.PARTLY)
+    run("sync", "--home", folder)
+    return folder
 
 
 class Lake:

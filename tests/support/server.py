@@ -7,9 +7,12 @@ import pathlib
 import re
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import time
+
+import pytest
 
 from . import http
 
@@ -29,6 +32,14 @@ def program():
     raise FileNotFoundError("no dicomlake: set DICOMLAKE, or build into build/")
 
 
+def unit_program(name):
+    """A program that the build left in tests/unit: "delta/delta_dump"."""
+    for folder in pathlib.Path(program()).resolve().parents:
+        if (folder / "tests/unit" / name).exists():
+            return str(folder / "tests/unit" / name)
+    raise FileNotFoundError(f"no {name} beside the program: build the tests")
+
+
 @functools.cache
 def sanitized():
     """Whether the program is a sanitizer build: its memory figures then mean nothing."""
@@ -42,6 +53,17 @@ def sanitized():
 def defects(text):
     """The signs of a defect in what the program says or logs."""
     return [sign for sign in ("runtime error:", "Sanitizer", "assertion") if sign in text]
+
+
+def preloadable(source, folder):
+    """A library made of a C file for LD_PRELOAD, in this folder."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip(f"no C compiler to build {source.name} with")
+    out = folder / source.with_suffix(".so").name
+    words = ["-std=gnu17", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(out), str(source), "-ldl"]
+    subprocess.run([compiler, *words], check=True)
+    return str(out)
 
 
 def wait_for(condition, seconds=20, what="condition", every=0.02):

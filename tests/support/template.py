@@ -57,8 +57,8 @@ def script(revision, extra=()):
     ]
 
 
-def reference(name):
-    return {"referenceName": name, "type": "LinkedServiceReference"}
+def reference(name, kind="LinkedServiceReference"):
+    return {"referenceName": name, "type": kind}
 
 
 def dataflow(revision, dicom="[parameters('dicomWeb')]", lake="[parameters('dicomLakeStorage')]", extra=()):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import delta
 from support.readers import by_delta_rs, by_duckdb, duckdb_extension
+from support.server import unit_program
 
 UTC = datetime.timezone.utc
 
@@ -19,7 +20,7 @@ UTC = datetime.timezone.utc
 def write(folder, mode, commits):
     """A table of ours; its live ids with their partitions."""
     done = subprocess.run(
-        [delta.unit_program("delta/delta_write"), str(folder), mode, str(commits)],
+        [unit_program("delta/delta_write"), str(folder), mode, str(commits)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -34,7 +35,7 @@ def write(folder, mode, commits):
 def maintain(folder, *verbs, fails=False):
     """What each verb said."""
     done = subprocess.run(
-        [delta.unit_program("delta/delta_maintain"), str(folder), *map(str, verbs)],
+        [unit_program("delta/delta_maintain"), str(folder), *map(str, verbs)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout + done.stderr

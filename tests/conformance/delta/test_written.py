@@ -10,8 +10,8 @@ import deltalake
 import duckdb
 import pyarrow as pa
 import pytest
-from support import delta
 from support.readers import duckdb_extension
+from support.server import unit_program
 
 COMMITS = 27
 START = datetime.datetime.fromtimestamp(1600000000, datetime.timezone.utc)
@@ -34,7 +34,7 @@ class Written:
     def __init__(self, folder, mode):
         self.folder, self.mode = folder, mode
         done = subprocess.run(
-            [delta.unit_program("delta/delta_write"), str(folder), mode, str(COMMITS)],
+            [unit_program("delta/delta_write"), str(folder), mode, str(COMMITS)],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

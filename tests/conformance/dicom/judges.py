@@ -14,6 +14,7 @@ import warnings
 import pydicom
 from pydicom import config
 from pydicom.datadict import dictionary_VR
+from support.server import unit_program
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DATA = pathlib.Path(pydicom.__file__).resolve().parent / "data"
@@ -21,11 +22,8 @@ BULK = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 
 
 def dump_program():
-    """$DICOM_DUMP, else what a build in build/ left."""
-    path = os.environ.get("DICOM_DUMP") or ROOT / "build/tests/unit/dicom/dicom_dump"
-    if not pathlib.Path(path).exists():
-        raise FileNotFoundError("no dicom_dump: set DICOM_DUMP, or build into build/")
-    return str(path)
+    """$DICOM_DUMP, else what the build of the program left."""
+    return os.environ.get("DICOM_DUMP") or unit_program("dicom/dicom_dump")
 
 
 def dump(mode, *paths):

@@ -1,15 +1,14 @@
 """GET /metrics, read by Prometheus' own Python parser."""
 
-import json
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import dicom
-from support.http import Client
+from support.rest import Rest
 from support.server import wait_for
+from support.template import reference
 
-JSON = {"Content-Type": "application/json"}
 KINDS = {
     "dicomlake_runs": "counter",
     "dicomlake_run_duration_seconds": "summary",
@@ -32,13 +31,8 @@ KINDS = {
 }
 
 
-def reference(name, kind="LinkedServiceReference"):
-    return {"referenceName": name, "type": kind}
-
-
 def save(web, path, properties):
-    body = json.dumps({"properties": properties}).encode()
-    answer = web.request("PUT", path, JSON, body)
+    answer = web.put(path, {"properties": properties})
     assert answer.status in (200, 201), answer
 
 
@@ -79,7 +73,7 @@ def run(web, name="copy"):
 
 @pytest.fixture
 def web(service):
-    return Client(service.base, "/factory")
+    return Rest(service.base, "/factory")
 
 
 def test_an_empty_home(web):

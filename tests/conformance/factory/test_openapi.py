@@ -1,18 +1,12 @@
 """The OpenAPI document of pipelines and runs: schemathesis asks whether the routes keep to it."""
 
-import json
-
 import pytest
 from support import openapi
-from support.http import Client
+from support.rest import Rest
 from support.server import wait_for
+from support.template import reference
 
-JSON = {"Content-Type": "application/json"}
 EXAMPLES = 12  # of each operation, of what fits and of what does not
-
-
-def reference(name, kind="LinkedServiceReference"):
-    return {"referenceName": name, "type": kind}
 
 
 def documents():
@@ -39,12 +33,11 @@ def documents():
 @pytest.fixture(scope="module")
 def web(shared_serve):
     """A factory with one of each document, and runs that ended."""
-    client = Client(shared_serve().base, "/factory")
+    client = Rest(shared_serve().base, "/factory")
     for path, properties in documents().items():
-        body = json.dumps({"properties": properties}).encode()
-        assert client.request("PUT", path, JSON, body).status == 201
-    assert client.request("POST", "/publish").status == 200
-    assert client.request("POST", "/triggers/hourly/start").status == 200
+        assert client.put(path, {"properties": properties}).status == 201
+    assert client.post("/publish").status == 200
+    assert client.post("/triggers/hourly/start").status == 200
     wait_for(
         lambda: len(client.get("/runs?status=Succeeded", {}).json()["value"]) == 3, 60, "runs"
     )

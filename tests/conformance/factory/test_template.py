@@ -3,7 +3,6 @@ and files that mean harm. What they hold is described in tests/support/template.
 
 import io
 import json
-import pathlib
 import random
 import struct
 import subprocess
@@ -16,19 +15,10 @@ FIT = template.TITLE.replace(" ", "-")
 TRIGGER = template.resource("triggers", "hourly", template.trigger()["properties"])
 
 
-def program():
-    folder = pathlib.Path(server.program()).parent
-    for above in (folder, *folder.parents):
-        found = above / "tests" / "unit" / "factory" / "gallery_dump"
-        if found.exists():
-            return str(found)
-    raise FileNotFoundError("no gallery_dump beside the program: build it")
-
-
 def load(path, *names):
     """What came of it, and whether it was taken."""
     done = subprocess.run(
-        [program(), str(path), *names], capture_output=True, text=True, timeout=60, check=False
+        [server.unit_program("factory/gallery_dump"), str(path), *names], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode in (0, 1), done.stderr
     return json.loads(done.stdout), done.returncode == 0

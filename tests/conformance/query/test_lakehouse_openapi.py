@@ -1,14 +1,12 @@
 """The OpenAPI document of the lakehouse: schemathesis asks whether the routes keep to it."""
 
-import json
 import re
 
 import pytest
 from support import dicom, openapi
-from support.http import Client
 from support.lake import run
+from support.rest import Rest
 
-JSON = {"Content-Type": "application/json"}
 EXAMPLES = 8  # of each operation, of what fits and of what does not
 
 
@@ -18,10 +16,9 @@ def web(shared_serve):
     server = shared_serve({"lakehouse.seconds": 5})
     assert server.http.store(dicom.capture()).status == 200
     run("sync", "--home", server.home, "--source", server.base)
-    client = Client(server.base, "/lakehouse")
+    client = Rest(server.base, "/lakehouse")
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}
-    body = json.dumps(notebook).encode()
-    assert client.request("PUT", "/lakehouses/home/notebooks/first", JSON, body).status == 201
+    assert client.put("/lakehouses/home/notebooks/first", notebook).status == 201
     return client
 
 

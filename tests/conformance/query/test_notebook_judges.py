@@ -7,10 +7,9 @@ import random
 
 import nbclient
 import nbformat
-import pydicom.data
 import pytest
 
-from support.lake import run
+from support.lake import home_of_files, run
 from support.spark import JARS
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -21,11 +20,7 @@ IN_PYTHON = ["spark-delta", "python-deltalake"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("notebooks") / "home"
-    files = pathlib.Path(pydicom.data.__file__).parent / "test_files"
-    assert run("import", "--home", folder, files, check=False).returncode in (0, PARTLY)
-    run("sync", "--home", folder)
-    return folder
+    return home_of_files(tmp_path_factory.mktemp("notebooks") / "home")
 
 
 def judged(path):

@@ -287,15 +287,6 @@ def test_checkpoint_with_struct_statistics_alone(lake):
 # ---- Spark ----
 
 
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory):
-    from support.spark import Spark
-
-    session = Spark(tmp_path_factory.mktemp("spark"))
-    yield session
-    session.stop()
-
-
 @pytest.mark.slow
 def test_tables_of_spark(spark, lake):
     """Deletion vectors, both kinds of column mapping, renames, nested additions, v2 checkpoints, clustering."""

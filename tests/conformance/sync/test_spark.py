@@ -5,16 +5,8 @@ from support import readers
 from support.past import judge_history
 from support.readers import KEYS, differences, rows_of
 from support.shapes import SHAPES
-from support.spark import Spark
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory):
-    made = Spark(tmp_path_factory.mktemp("spark"))
-    yield made
-    made.stop()
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -15,16 +15,8 @@ from support.fold import KEYS, shown
 from support.lake import Lake, run
 from support.past import PARTITIONS
 from support.readers import differences, rows_of
-from support.spark import Spark
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory):
-    made = Spark(tmp_path_factory.mktemp("spark"))
-    yield made
-    made.stop()
 
 
 class World:
