@@ -5,6 +5,7 @@
 #include "tap.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -566,23 +567,29 @@ TAP_CASE(memory_ends_and_temporary_files_go_further)
 }
 
 static dl_cancel cancel;
+static atomic_bool cancelled;
 
+/* Until it has ended: a stop before the statement has begun is for none. */
 static void *ask_to_cancel(void *context)
 {
-    (void)usleep(100000);
-    if (context == NULL) {
-        dl_cancel_ask(&cancel);
-    } else {
-        dl_query_stop(context);
-    }
+    do {
+        (void)usleep(100000);
+        if (context == NULL) {
+            dl_cancel_ask(&cancel);
+        } else {
+            dl_query_stop(context);
+        }
+    } while (!atomic_load(&cancelled));
     return NULL;
 }
 
 static void expect_cancel(void *context)
 {
     pthread_t thread;
+    atomic_store(&cancelled, false);
     TAP_EQ_INT(pthread_create(&thread, NULL, ask_to_cancel, context), 0);
     TAP_STATUS(ask_for(endless), DL_E_CANCELED);
+    atomic_store(&cancelled, true);
     TAP_EQ_INT(pthread_join(thread, NULL), 0);
 }
 
