@@ -13,7 +13,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { SUMMARY_LIMIT_BYTES = 1 << 20, WATCH_MS = 100 };
+enum {
+    SUMMARY_LIMIT_BYTES = 1 << 20,
+    WATCH_MS = 100,
+    FOLLOW_HOME_MS = 2000, /* each look opens the home anew */
+};
 
 typedef struct sync_options {
     dl_cli_lake_where where;
@@ -238,10 +242,58 @@ static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_
     return dl_feed_http_open(&http, &out->source, err);
 }
 
-static dl_status run_pipeline(const sync_options *o, watcher *w,
-                              const dl_pipeline_options *options_, origin *from,
+/** What opening the source anew takes. */
+typedef struct reach {
+    const dl_cli *cli;
+    const sync_options *o;
+    const dl_cli_lake *lake;
+    watcher *w;
+} reach;
+
+/** Leave the home to others for a while: the changes to wait for come from them. */
+static dl_status look_again(const reach *r, origin *from, dl_error *err)
+{
+    dl_status status = DL_OK;
+    origin_close(from);
+    *from = (origin){0};
+    do {
+        dl_error_clear(err);
+        if (!dl_cli_sleep_ms(FOLLOW_HOME_MS, r->cli->stop)) {
+            return dl_error_set(err, DL_E_CANCELED, "stopped");
+        }
+        status = open_source(r->cli, r->o, r->lake, r->w, from, err);
+    } while (status == DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
+    return status;
+}
+
+/** Syncs of a home that nobody serves, until somebody does; then as of any service. */
+static dl_status follow(const reach *r, dl_pipeline *pipeline, origin *from,
+                        dl_pipeline_counts *out_counts, dl_error *err)
+{
+    dl_status status = DL_OK;
+    while (status == DL_OK && from->peer != NULL && dl_cli_peer_service(from->peer) != NULL) {
+        dl_pipeline_counts more = {0};
+        status = dl_pipeline_sync(pipeline, from->source, &more, err);
+        dl_pipeline_counts_add(out_counts, &more);
+        status = status == DL_OK ? look_again(r, from, err) : status;
+    }
+    if (status == DL_OK) {
+        dl_pipeline_counts more = {0};
+        status = dl_pipeline_follow(pipeline, from->source, &more, err);
+        dl_pipeline_counts_add(out_counts, &more);
+    }
+    if (status == DL_E_CANCELED) { /* Ctrl-C is how following ends */
+        dl_error_clear(err);
+        return DL_OK;
+    }
+    return status;
+}
+
+static dl_status run_pipeline(const reach *r, const dl_pipeline_options *options_, origin *from,
                               dl_pipeline_counts *out_counts, dl_error *err)
 {
+    const sync_options *o = r->o;
+    watcher *w = r->w;
     dl_pipeline *pipeline = NULL;
     DL_TRY(dl_pipeline_open(options_, &pipeline, err));
     w->pipeline = pipeline;
@@ -249,7 +301,7 @@ static dl_status run_pipeline(const sync_options *o, watcher *w,
         dl_cli_progress_watched(w->progress) && pthread_create(&w->thread, NULL, watch, w) == 0;
     dl_status status = o->rebuild ? dl_pipeline_empty(pipeline, err) : DL_OK;
     if (status == DL_OK) {
-        status = o->follow ? dl_pipeline_follow(pipeline, from->source, out_counts, err)
+        status = o->follow ? follow(r, pipeline, from, out_counts, err)
                            : dl_pipeline_sync(pipeline, from->source, out_counts, err);
     }
     atomic_store(&w->done, true);
@@ -284,7 +336,8 @@ static dl_status sync(dl_cli *cli, const sync_options *o, dl_cli_lake *lake, dl_
     DL_TRY(open_source(cli, o, lake, &w, &from, err));
     dl_pipeline_counts counts = {0};
     int64_t begin = dl_clock_monotonic_us();
-    dl_status status = run_pipeline(o, &w, &p, &from, &counts, err);
+    const reach r = {cli, o, lake, &w};
+    dl_status status = run_pipeline(&r, &p, &from, &counts, err);
     int64_t took_us = dl_clock_monotonic_us() - begin;
     dl_cli_progress_clear(progress);
     DL_TRY(status);

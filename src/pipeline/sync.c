@@ -587,6 +587,9 @@ dl_status dl_pipeline_follow(dl_pipeline *p, dl_feed_source *source, dl_pipeline
 {
     dl_error local = {0};
     run r = {.p = p, .source = source, .time_us = INT64_MIN};
+    (void)pthread_mutex_lock(&p->lock);
+    p->counts = (dl_pipeline_counts){0}; /* a sync before this one has its own */
+    (void)pthread_mutex_unlock(&p->lock);
     dl_status status = follow(&r, err == NULL ? &local : err);
     dl_fold_clear(&r.fold);
     dl_pipeline_counts_now(p, out_counts);

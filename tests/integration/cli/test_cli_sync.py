@@ -263,6 +263,29 @@ def test_sync_follows_and_a_second_one_waits_its_turn(serve, tmp_path):
     assert (patient.returncode, err) == (DONE, "")
 
 
+def test_sync_follows_a_home_that_nobody_serves(serve, home, tmp_path):
+    """Changes come from other commands and servers on that home: it must leave them room."""
+    where = ["--home", home]
+    save(tmp_path / "in", *many(2))
+    assert facts("import", *where, tmp_path / "in")["stored"] == 2
+    follower = start("sync", *where, "--follow", "--json")
+    rows = lambda: facts("table", "show", "instance", *where)["rows"]  # noqa: E731
+    table = home / "tables/dicom/instance/_delta_log"
+    try:
+        wait_for(lambda: table.is_dir() and rows() == 2, what="the first rows")
+        save(tmp_path / "more", *many(3))
+        assert facts("import", *where, tmp_path / "more")["stored"] == 3
+        wait_for(lambda: rows() == 5, what="rows of an import")
+        service = serve(home=home)
+        assert service.http.store(dicom.capture()).status == 200
+        wait_for(lambda: rows() == 6, what="a row of a service")
+    finally:
+        follower.send_signal(signal.SIGINT)
+        out, err = follower.communicate(timeout=30)
+    assert (follower.returncode, err) == (DONE, "")
+    assert json.loads(out)["changes"] == 6
+
+
 def test_the_bar_of_a_sync_shows_on_a_terminal_only(home, tmp_path):
     save(tmp_path / "in", *many(1500))
     facts("import", "--home", home, tmp_path / "in")
