@@ -353,7 +353,8 @@ static dl_status answer(stow *s, const dl_stored *list, dl_error *err)
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
     if (t.multiple_values) {
-        dl_str host = dl_http_header(r->x, "Host");
+        dl_str origin = dl_http_base_url(r->x);
+        dl_str host = dl_str_slice(origin, strlen("http://"), origin.len);
         dl_str warning = DL_STR_NONE;
         DL_TRY(dl_arena_printf(s->arena, &warning, err,
                                "299 %.*s: \"An indexed attribute has more than one value; only "

@@ -227,6 +227,24 @@ def test_T060_two_patient_ids(web, g):
     assert "00100020" not in web.metadata(g.path)[0]
 
 
+def test_warning_header_names_the_host_of_the_urls(web, g):
+    """Also without a Host header, and with another one than the target's."""
+    body = g.with_(StudyDescription="A\\B").bytes
+    rest = (
+        b"Accept: application/dicom+json\r\nContent-Type: application/dicom\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+    own = f"{web.host}:{web.port}".encode()
+    for start, host in (
+        (b"PUT /v2/studies HTTP/1.0\r\n", own),
+        (b"PUT http://a.example:99/v2/studies HTTP/1.1\r\nHost: b.example\r\n", b"a.example:99"),
+        (b"PUT /v2/studies HTTP/1.1\r\nHost: b.example\r\n", b"b.example"),
+    ):
+        answer = web.raw(start + rest)
+        assert b"\r\nWarning: 299 " + host + b': "' in answer, answer
+        assert b"http://" + host + b"/v2/studies/" in answer, answer
+
+
 def test_warning_header_for_any_indexed_attribute(web, g):
     answer = web.store(g.with_(AccessionNumber="A\\B"))
     assert answer.status == 202
