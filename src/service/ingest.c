@@ -3,7 +3,6 @@
 #include "service/internal.h"
 
 #include "base/file.h"
-#include "base/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,118 +16,11 @@ enum {
     WARNING_ATTRIBUTES = 1,
     WARNING_IMPLICIT_VR = 45063,
     TEXT_LIMIT_CHARACTERS = 64, /* LO */
-    PREAMBLE_BYTES = 128,
 };
 
 #define HEADER_ARENA_BYTES ((size_t)64 << 20)
 #define COMMENT_BYTES ((size_t)16 << 20)        /* of one request; further ones are left out */
 #define GROUP_METADATA_BYTES ((size_t)16 << 20) /* held in memory before a group is committed */
-
-/* ---- uploads ---- */
-
-static void log_failure(const char *op, const dl_error *cause)
-{
-    dl_log_line line;
-    dl_log_begin(&line, DL_LOG_WARN, "service", op);
-    dl_log_error(&line, cause);
-    dl_log_end(&line);
-}
-
-void dl_upload_begin(dl_service *service, dl_upload *upload)
-{
-    *upload = (dl_upload){0};
-    dl_error cause = {0};
-    if (dl_store_spool_create(service->store, &upload->spool, &cause) != DL_OK) {
-        upload->failed = true;
-        log_failure("spool", &cause);
-    }
-}
-
-static void spool(dl_upload *upload, dl_bytes bytes)
-{
-    dl_error cause = {0};
-    if (upload->failed || bytes.len == 0) {
-        return;
-    }
-    if (dl_store_spool_write(upload->spool, bytes, &cause) != DL_OK) {
-        upload->failed = true;
-        log_failure("spool", &cause);
-    }
-}
-
-/* Whether a preamble would make the file run or open as something else (PS3.10 section 7.1). */
-static bool is_dangerous(const uint8_t *preamble)
-{
-    static const struct {
-        const char *magic;
-        size_t len;
-    } magics[] = {
-        {"MZ", 2},
-        {"\x7f"
-         "ELF",
-         4},
-        {"#!", 2},
-        {"II*\0", 4},
-        {"MM\0*", 4},
-        {"II+\0", 4},
-        {"MM\0+", 4},
-        {"%PDF", 4},
-        {"PK\3\4", 4},
-        {"\xcf\xfa\xed\xfe", 4},
-        {"\xca\xfe\xba\xbe", 4},
-    };
-    for (size_t i = 0; i < DL_COUNT_OF(magics); i++) {
-        if (memcmp(preamble, magics[i].magic, magics[i].len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void release_head(const dl_service *service, dl_upload *upload)
-{
-    bool whole = upload->head_len == sizeof upload->head;
-    if (whole && service->settings.zero_preamble &&
-        memcmp(upload->head + PREAMBLE_BYTES, "DICM", 4) == 0 && is_dangerous(upload->head)) {
-        memset(upload->head, 0, PREAMBLE_BYTES);
-    }
-    spool(upload, (dl_bytes){upload->head, upload->head_len});
-}
-
-dl_status dl_upload_write(dl_service *service, dl_upload *upload, dl_bytes bytes, dl_error *err)
-{
-    upload->received_bytes += bytes.len;
-    if (upload->received_bytes > service->settings.body_limit_bytes) {
-        return dl_error_set(err, DL_E_LIMIT, "a part is larger than %llu bytes",
-                            (unsigned long long)service->settings.body_limit_bytes);
-    }
-    if (upload->head_len < sizeof upload->head) {
-        size_t room = sizeof upload->head - upload->head_len;
-        size_t n = bytes.len < room ? bytes.len : room;
-        memcpy(upload->head + upload->head_len, bytes.ptr, n);
-        upload->head_len += n;
-        bytes = (dl_bytes){bytes.ptr + n, bytes.len - n};
-        if (upload->head_len < sizeof upload->head) {
-            return DL_OK;
-        }
-        release_head(service, upload);
-    }
-    spool(upload, bytes);
-    return DL_OK;
-}
-
-void dl_upload_end(dl_service *service, dl_upload *upload)
-{
-    if (upload->head_len < sizeof upload->head) {
-        release_head(service, upload);
-    }
-}
-
-void dl_upload_clear(dl_upload *upload)
-{
-    dl_store_spool_destroy(upload->spool);
-    upload->spool = NULL;
-}
 
 /* ---- one instance: from spool to what the committer needs ---- */
 
@@ -414,7 +306,7 @@ static void sync_alone(dl_commit_item *item)
 {
     dl_error cause = {0};
     if (dl_store_spool_sync(item->spool, &cause) != DL_OK) {
-        log_failure("sync", &cause);
+        dl_log_failure("sync", &cause);
     }
 }
 
@@ -575,7 +467,7 @@ static void refuse_unreadable(ingest *in, dl_stored *s, dl_status status, const 
     bool theirs = status == DL_E_INVALID || status == DL_E_LIMIT || status == DL_E_UNSUPPORTED;
     s->failure = theirs ? FAILURE_INVALID : FAILURE_PROCESSING;
     if (!theirs) {
-        log_failure("store", cause);
+        dl_log_failure("store", cause);
         return;
     }
     dl_str *text = dl_arena_alloc(in->arena, 1, sizeof *text);
@@ -610,7 +502,7 @@ static void take_one(ingest *in, dl_upload *upload, dl_stored *s)
     status = admit(in, one, &cause);
     if (status != DL_OK) {
         s->failure = FAILURE_PROCESSING;
-        log_failure("store", &cause);
+        dl_log_failure("store", &cause);
     }
 }
 

@@ -175,7 +175,10 @@ enum { DL_PIECE_LIMIT_BYTES = 256 << 20 };
 dl_status dl_respond_pieces(dl_service_request *r, unsigned status, const char *type,
                             uint64_t length_bytes, const dl_pieces *take_pieces, dl_error *err);
 
-/* ---- storing (ingest.c, commit.c) ---- */
+/* ---- storing (upload.c, ingest.c, commit.c) ---- */
+
+/** A warning with its cause, of what a client sees as 272 alone. */
+void dl_log_failure(const char *op, const dl_error *cause);
 
 /** What happened to one instance of a store request; strings live in the request's own arena. */
 typedef struct dl_stored {
