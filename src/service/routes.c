@@ -115,8 +115,8 @@ static bool bind_segment(dl_service_request *r, dl_str name, dl_str segment)
                   {"{frames}", &r->frames}, {"{tag}", &r->tag},       {"{id}", &r->tag}};
     for (size_t i = 0; i < DL_COUNT_OF(places); i++) {
         if (dl_str_eq(name, dl_str_of(places[i].name)) &&
-            segment.len > 0 &&                      /* nothing would name more than the path does */
-            !dl_str_starts(segment, DL_STR("$"))) { /* $bulkUpdate is no study */
+            segment.len > 0 && /* nothing would name more than the path does */
+            !dl_str_eq_nocase(segment, DL_STR("$bulkUpdate"))) { /* no study in v1 either */
             *places[i].field = segment;
             return true;
         }
