@@ -84,21 +84,19 @@ static void put_cohort(dl_json_writer *w, const dl_cohort *c)
 
 /* ---- save ---- */
 
-/** From here on the process writes nowhere but to the cohorts and the home's state. */
+/** From here on the process writes nowhere but to the cohorts. */
 static dl_status seal(const dl_cli_factory *f, const dl_lakehouse *lakehouse, dl_query *query,
                       dl_error *err)
 {
-    char cohorts[PATH_SIZE], state[PATH_SIZE];
+    char cohorts[PATH_SIZE];
     const char *home = dl_factory_home(f->factory);
-    const char *const write[] = {cohorts, state};
+    const char *const write[] = {cohorts};
     dl_query_sealed sealed = {0};
     if (snprintf(cohorts, sizeof cohorts, "%s/lakehouse/%.*s/cohorts", home,
-                 DL_STR_ARG(lakehouse->name)) >= PATH_SIZE ||
-        snprintf(state, sizeof state, "%s/state", home) >= PATH_SIZE) {
+                 DL_STR_ARG(lakehouse->name)) >= PATH_SIZE) {
         return dl_error_set(err, DL_E_INVALID, "the home's path is too long");
     }
     DL_TRY(dl_file_make_dirs(cohorts, err));
-    DL_TRY(dl_file_make_dirs(state, err));
     const dl_query_seal_options options_ = {.write = write, .write_count = DL_COUNT_OF(write)};
     return dl_query_seal(query, &options_, &sealed, err);
 }

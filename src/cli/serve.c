@@ -69,6 +69,7 @@ typedef struct serving {
     dl_service *service;
     dl_cli_home_feed feed;
     dl_factory *factory;
+    dl_status fault; /* of the factory's database, as the log was told */
     dl_cli_engine engine;
     dl_factory_routes *routes;
     dl_children *children;
@@ -101,6 +102,42 @@ static dl_status put_statement_metrics(void *context, dl_buf *out, dl_error *err
     return dl_children_put_metrics(s->children, out, err);
 }
 
+/* ---- the database of pipelines and runs: the archive serves without it ---- */
+
+static bool has_pipelines(void *context)
+{
+    const serving *s = context;
+    return dl_factory_fault(s->factory, NULL) == DL_OK;
+}
+
+static void log_fault(serving *s)
+{
+    dl_error err = {0};
+    dl_status fault = dl_factory_fault(s->factory, &err);
+    if (fault == s->fault) {
+        return;
+    }
+    s->fault = fault;
+    dl_log_line line;
+    dl_log_begin(&line, fault == DL_OK ? DL_LOG_INFO : DL_LOG_ERROR, "factory", "database");
+    dl_log_str(&line, "home", dl_str_of(s->options.home));
+    dl_log_str(&line, "status", fault == DL_OK ? DL_STR("usable") : DL_STR("unusable"));
+    if (fault != DL_OK) {
+        dl_log_error(&line, &err);
+    }
+    dl_log_end(&line);
+}
+
+/** Looks, also after a fault, at what is there: it may have been put right. */
+static void look_at_factory(serving *s)
+{
+    dl_db *db = NULL;
+    if (dl_factory_lock(s->factory, DL_FACTORY_WRITE, &db, NULL) == DL_OK) {
+        dl_factory_unlock(s->factory);
+    }
+    log_fault(s);
+}
+
 static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
 {
     dl_cli_home_feed_init(&s->feed, s->options.home, cli->stop);
@@ -109,6 +146,7 @@ static dl_status open_factory(dl_cli *cli, serving *s, dl_error *err)
                                         .open_home_feed = dl_cli_home_feed_open,
                                         .context = &s->feed};
     DL_TRY(dl_factory_open(&factory, &s->factory, err));
+    look_at_factory(s);
     DL_TRY(dl_cli_engine_open(&s->engine, s->factory, err));
     /* Without the scheduler: it may come later, and goes before the routes; it looks each second.
      */
@@ -180,6 +218,11 @@ static dl_status start_service(const dl_cli *cli, serving *s, dl_error *err)
     dl_service_options mounted = s->options;
     mounted.mounts = mounts;
     mounted.mount_count = DL_COUNT_OF(mounts);
+    mounted.check =
+        (dl_service_check){.name = "PipelinesHealthCheck",
+                           .description = "the database of pipelines and runs can be used",
+                           .is_healthy = has_pipelines,
+                           .context = s};
     DL_TRY(start_when_free(cli, s, &mounted, &s->service, err));
     (void)pthread_mutex_lock(&s->feed.lock);
     s->feed.service = s->service;
@@ -191,6 +234,11 @@ static dl_status start_service(const dl_cli *cli, serving *s, dl_error *err)
 static void try_schedule(serving *s, bool *told)
 {
     dl_error err = {0};
+    look_at_factory(s);
+    if (s->fault != DL_OK) {
+        dl_cli_engine_stop(&s->engine); /* nothing is due that anybody could know of */
+        return;
+    }
     if (!s->options.settings.factory_schedule || s->engine.scheduler != NULL) {
         return;
     }

@@ -98,13 +98,11 @@ static dl_status save_cohort(worker *w, dl_error *err)
 {
     char below[PATH_SIZE];
     char cohorts[PATH_SIZE];
-    char state[PATH_SIZE]; /* the home's database is open */
-    const char *const write[] = {cohorts, state};
+    const char *const write[] = {cohorts};
     dl_cohort cohort = {0};
     DL_TRY(open_query(w, err));
     (void)snprintf(below, sizeof below, "lakehouse/%.*s/cohorts", DL_STR_ARG(w->lakehouse.name));
     DL_TRY(folder_of(w, below, cohorts, err));
-    DL_TRY(folder_of(w, "state", state, err));
     DL_TRY(seal(w, write, DL_COUNT_OF(write), err));
     DL_TRY(dl_cohort_save(w->factory, &w->lakehouse, dl_str_of(w->o->name), dl_buf_str(&w->input),
                           w->query, w->arena, &cohort, &w->place, err));

@@ -3,13 +3,15 @@
 #include "base/mem.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
     DEFAULT_BUSY_MS = 10000,
     DEFAULT_CACHE_KIB = 2048,
     LOG_KEPT_BYTES = 16 * 1024 * 1024, /* a longer log file is cut when it is next reset */
-    PRAGMA_SIZE = 96
+    PRAGMA_SIZE = 96,
+    URI_SIZE = 3 * 4096 + 64,
 };
 
 static dl_status status_of(int rc)
@@ -36,9 +38,11 @@ static dl_status status_of(int rc)
     }
 }
 
-dl_status dl_db_fail(sqlite3 *handle, int rc, const char *what, dl_error *err)
+dl_status dl_db_fail(dl_db *db, int rc, const char *what, dl_error *err)
 {
     dl_status status = status_of(rc);
+    sqlite3 *handle = db->handle;
+    db->damaged = db->damaged || status == DL_E_CORRUPT;
     /* Neither text holds values: SQLite names tables and columns only. */
     const char *text = handle != NULL && (sqlite3_extended_errcode(handle) & 0xff) == (rc & 0xff)
                            ? sqlite3_errmsg(handle)
@@ -107,6 +111,28 @@ static void start_library(void)
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* refused, and fine, when it runs already */
 }
 
+/* Only a URI can say that a file does not change. */
+static dl_status unchanging_uri(const char *path, char out[URI_SIZE], dl_error *err)
+{
+    static const char end[] = "?immutable=1";
+    static const char digits[] = "0123456789abcdef";
+    size_t len = (size_t)snprintf(out, URI_SIZE, "file:");
+    for (; *path != '\0'; path++) {
+        if (len + 3 + sizeof end > URI_SIZE) {
+            return dl_error_set(err, DL_E_INVALID, "database: the path is too long");
+        }
+        if (strchr("%?#", *path) != NULL) {
+            out[len++] = '%';
+            out[len++] = digits[(unsigned char)*path >> 4];
+            out[len++] = digits[(unsigned char)*path & 0x0f];
+        } else {
+            out[len++] = *path;
+        }
+    }
+    memcpy(out + len, end, sizeof end);
+    return DL_OK;
+}
+
 dl_status dl_db_open(const char *path, const dl_db_options *options, dl_db **out_db, dl_error *err)
 {
     static const dl_db_options defaults = {0};
@@ -122,13 +148,20 @@ dl_status dl_db_open(const char *path, const dl_db_options *options, dl_db **out
     int flags =
         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
         (options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    char uri[URI_SIZE];
+    const char *name = path;
+    if (options->read_only && options->unchanging) {
+        DL_TRY(unchanging_uri(path, uri, err));
+        flags |= SQLITE_OPEN_URI;
+        name = uri;
+    }
+    int rc = sqlite3_open_v2(name, &db->handle, flags, NULL);
     if (rc == SQLITE_CANTOPEN) {
-        (void)dl_db_fail(db->handle, rc, "open", err);
+        (void)dl_db_fail(db, rc, "open", err);
         return dl_error_within(err, DL_E_IO, "opening %s", path);
     }
     if (rc != SQLITE_OK) {
-        return dl_db_fail(db->handle, rc, "open", err);
+        return dl_db_fail(db, rc, "open", err);
     }
     dl_status status = configure(db, options, err);
     if (status != DL_OK) {
@@ -145,6 +178,9 @@ void dl_db_close(dl_db *db)
     }
     dl_db_rollback(db);
     dl_db_statements_clear(db);
+    if (db->damaged) { /* what is left of it is for whoever repairs it */
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
     (void)sqlite3_close_v2(db->handle);
     dl_mem_free(db);
 }
@@ -152,7 +188,7 @@ void dl_db_close(dl_db *db)
 dl_status dl_db_exec(dl_db *db, const char *sql, dl_error *err)
 {
     int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? DL_OK : dl_db_fail(db->handle, rc, "statement", err);
+    return rc == SQLITE_OK ? DL_OK : dl_db_fail(db, rc, "statement", err);
 }
 
 static dl_status read_version(dl_db *db, int64_t *out_version, dl_error *err)
@@ -257,7 +293,7 @@ void dl_db_rollback(dl_db *db)
 static dl_status checkpoint(dl_db *db, int mode, dl_error *err)
 {
     int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
-    return rc == SQLITE_OK ? DL_OK : dl_db_fail(db->handle, rc, "checkpoint", err);
+    return rc == SQLITE_OK ? DL_OK : dl_db_fail(db, rc, "checkpoint", err);
 }
 
 dl_status dl_db_checkpoint(dl_db *db, dl_error *err)
@@ -268,6 +304,11 @@ dl_status dl_db_checkpoint(dl_db *db, dl_error *err)
 dl_status dl_db_checkpoint_restart(dl_db *db, dl_error *err)
 {
     return checkpoint(db, SQLITE_CHECKPOINT_RESTART, err);
+}
+
+bool dl_db_is_damaged(const dl_db *db)
+{
+    return db->damaged;
 }
 
 int dl_db_log_pages(const dl_db *db)

@@ -31,6 +31,7 @@ typedef struct dl_db_stmt dl_db_stmt;
 
 typedef struct dl_db_options {
     bool read_only;
+    bool unchanging; /* with read_only: nobody writes meanwhile, nothing is made beside it */
     unsigned busy_timeout_ms; /* 0: 10000 */
     unsigned cache_kib;       /* page cache; 0: 2048 */
     bool no_auto_checkpoint;  /* the caller calls dl_db_checkpoint */
@@ -97,6 +98,9 @@ DL_NODISCARD dl_status dl_db_checkpoint(dl_db *db, dl_error *err);
 /** As dl_db_checkpoint, and let the log start anew: waits for readers and holds writers up.
  * Errors: DL_E_UNAVAILABLE when a reader does not end within the busy timeout. */
 DL_NODISCARD dl_status dl_db_checkpoint_restart(dl_db *db, dl_error *err);
+/** Whether something in the file was met that cannot be right. Closing then leaves file and
+ * write-ahead log as they are. */
+bool dl_db_is_damaged(const dl_db *db);
 /** Pages in the write-ahead log after this connection's last commit. */
 int dl_db_log_pages(const dl_db *db);
 

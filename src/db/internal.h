@@ -32,11 +32,12 @@ struct dl_db {
     size_t text_count;
     uint64_t ticks;
     bool in_transaction; /* as the caller sees it; SQLite may have given up on its own */
+    bool damaged;        /* a result code said so */
     int log_pages;
 };
 
 /** The error for an SQLite result code. `what` is a short clause: "commit". */
-dl_status dl_db_fail(sqlite3 *handle, int rc, const char *what, dl_error *err);
+dl_status dl_db_fail(dl_db *db, int rc, const char *what, dl_error *err);
 void dl_db_statements_clear(dl_db *db);
 
 #endif

@@ -40,7 +40,7 @@ static dl_status prepare(dl_db *db, dl_str sql, const void *key, dl_db_stmt **li
                                 &stmt->raw, NULL);
     if (rc != SQLITE_OK) {
         dl_mem_free(stmt);
-        return dl_db_fail(db->handle, rc, "prepare", err);
+        return dl_db_fail(db, rc, "prepare", err);
     }
     stmt->db = db;
     stmt->key = key;
@@ -222,7 +222,7 @@ dl_status dl_db_finish(dl_db_stmt *stmt, dl_error *err)
     stmt->busy = false;
     dl_status status = DL_OK;
     if (stmt->rc != SQLITE_OK) { /* before the reset, which forgets the words */
-        status = dl_db_fail(stmt->db->handle, stmt->rc, "statement", err);
+        status = dl_db_fail(stmt->db, stmt->rc, "statement", err);
     }
     (void)sqlite3_reset(stmt->raw);
     (void)sqlite3_clear_bindings(stmt->raw);

@@ -11,10 +11,13 @@
 
 /* ---- one transaction ---- */
 
-static dl_status run(dl_catalog_work *c, bool write,
+static dl_status run(dl_catalog_work *c, dl_factory_need need,
                      dl_status (*work)(dl_catalog_work *c, void *context), void *context)
 {
-    DL_TRY(dl_db_begin(c->db, write, c->err));
+    if (need == DL_FACTORY_DRAFTS) {
+        return work(c, context);
+    }
+    DL_TRY(dl_db_begin(c->db, need == DL_FACTORY_WRITE, c->err));
     dl_status status = work(c, context);
     if (status == DL_OK) {
         status = dl_db_commit(c->db, c->err);
@@ -25,7 +28,7 @@ static dl_status run(dl_catalog_work *c, bool write,
     return status;
 }
 
-dl_status dl_catalog_do(dl_factory *factory, bool write,
+dl_status dl_catalog_do(dl_factory *factory, dl_factory_need need,
                         dl_status (*work)(dl_catalog_work *c, void *context), void *context,
                         dl_error *err)
 {
@@ -33,8 +36,9 @@ dl_status dl_catalog_do(dl_factory *factory, bool write,
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "catalog: out of memory");
     }
-    dl_catalog_work c = {factory, dl_factory_lock(factory), arena, err};
-    dl_status status = run(&c, write, work, context);
+    dl_catalog_work c = {factory, NULL, arena, err};
+    DL_TRY(dl_factory_lock(factory, need, &c.db, err));
+    dl_status status = run(&c, need, work, context);
     dl_factory_unlock(factory);
     return status;
 }
@@ -108,7 +112,9 @@ dl_status dl_catalog_items(dl_catalog_work *c, dl_factory_kind kind, dl_catalog_
     dl_catalog_file *drafts = NULL;
     size_t count = 0, published = 0;
     DL_TRY(dl_catalog_drafts(c, kind, &drafts, &count));
-    DL_TRY(count_published(c, kind, &published));
+    if (kind != DL_FACTORY_CONNECTION) {
+        DL_TRY(count_published(c, kind, &published));
+    }
     dl_catalog_item *items = dl_arena_alloc(c->arena, count + published + 1, sizeof *items);
     if (items == NULL) {
         return dl_arena_full(c->arena, c->err);
@@ -163,7 +169,7 @@ dl_status dl_catalog_save(dl_factory *factory, dl_factory_kind kind, dl_str json
                           dl_error *err)
 {
     save_request s = {kind, json, replace};
-    return dl_catalog_do(factory, true, save, &s, err);
+    return dl_catalog_do(factory, DL_FACTORY_WRITE, save, &s, err);
 }
 
 /* ---- who refers to what ---- */
@@ -267,7 +273,7 @@ static dl_status remove_one(dl_catalog_work *c, void *context)
 dl_status dl_catalog_remove(dl_factory *factory, dl_factory_kind kind, dl_str name, dl_error *err)
 {
     named n = {.kind = kind, .name = name};
-    return dl_catalog_do(factory, true, remove_one, &n, err);
+    return dl_catalog_do(factory, DL_FACTORY_WRITE, remove_one, &n, err);
 }
 
 /* ---- rename ---- */
@@ -411,7 +417,7 @@ dl_status dl_catalog_rename(dl_factory *factory, dl_factory_kind kind, dl_str fr
 {
     named n = {.kind = kind, .name = from, .to = to};
     DL_TRY(dl_factory_name_check(to, dl_catalog_folder(kind), err));
-    return dl_catalog_do(factory, true, rename_one, &n, err);
+    return dl_catalog_do(factory, DL_FACTORY_WRITE, rename_one, &n, err);
 }
 
 /* ---- read ---- */
@@ -439,7 +445,7 @@ dl_status dl_catalog_draft(dl_factory *factory, dl_factory_kind kind, dl_str nam
                            dl_str *out_json, dl_error *err)
 {
     named n = {.kind = kind, .name = name, .arena = arena};
-    DL_TRY(dl_catalog_do(factory, false, read_draft, &n, err));
+    DL_TRY(dl_catalog_do(factory, DL_FACTORY_DRAFTS, read_draft, &n, err));
     *out_json = n.json;
     return DL_OK;
 }
@@ -477,7 +483,7 @@ dl_status dl_catalog_published(dl_factory *factory, dl_factory_kind kind, dl_str
         return dl_catalog_draft(factory, kind, name, arena, out_json, err);
     }
     named n = {.kind = kind, .name = name, .arena = arena};
-    DL_TRY(dl_catalog_do(factory, false, read_published, &n, err));
+    DL_TRY(dl_catalog_do(factory, DL_FACTORY_READ, read_published, &n, err));
     *out_json = n.json;
     return DL_OK;
 }
@@ -600,7 +606,9 @@ dl_status dl_catalog_list(dl_factory *factory, dl_factory_kind kind, dl_arena *a
                           dl_factory_entry **out_entries, size_t *out_count, dl_error *err)
 {
     listing l = {.kind = kind, .arena = arena};
-    DL_TRY(dl_catalog_do(factory, false, list_all, &l, err));
+    /* connections have nothing but drafts */
+    dl_factory_need need = kind == DL_FACTORY_CONNECTION ? DL_FACTORY_DRAFTS : DL_FACTORY_READ;
+    DL_TRY(dl_catalog_do(factory, need, list_all, &l, err));
     *out_entries = l.entries;
     *out_count = l.count;
     return DL_OK;
@@ -622,7 +630,8 @@ dl_status dl_catalog_revision(dl_factory *factory, int64_t *out_revision, dl_err
 {
     int64_t revision = 0;
     /* The scheduler asks often: no arena of its own is worth it. */
-    dl_catalog_work c = {factory, dl_factory_lock(factory), NULL, err};
+    dl_catalog_work c = {factory, NULL, NULL, err};
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &c.db, err));
     dl_status status = read_revision(&c, &revision);
     dl_factory_unlock(factory);
     DL_TRY(status);

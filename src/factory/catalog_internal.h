@@ -16,7 +16,7 @@ enum {
 
 typedef struct dl_catalog_work {
     dl_factory *factory;
-    dl_db *db;
+    dl_db *db; /* NULL: for drafts alone */
     dl_arena *arena;
     dl_error *err;
 } dl_catalog_work;
@@ -76,8 +76,9 @@ dl_status dl_catalog_not_found(dl_catalog_work *c, dl_factory_kind kind, dl_str 
                                const dl_catalog_file *drafts, size_t count);
 DL_NODISCARD dl_status dl_catalog_bump(dl_catalog_work *c);
 
-/** Runs `work` under the lock in one transaction that ends with it; `write` false: reading. */
-DL_NODISCARD dl_status dl_catalog_do(dl_factory *factory, bool write,
+/** Runs `work` under the lock, in one transaction that ends with it unless drafts are all it needs.
+ */
+DL_NODISCARD dl_status dl_catalog_do(dl_factory *factory, dl_factory_need need,
                                      dl_status (*work)(dl_catalog_work *c, void *context),
                                      void *context, dl_error *err);
 

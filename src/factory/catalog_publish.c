@@ -375,7 +375,7 @@ static dl_status publish(dl_catalog_work *c, void *context)
 dl_status dl_catalog_publish(dl_factory *factory, dl_str pipeline, size_t *out_count, dl_error *err)
 {
     publishing p = {.only = pipeline};
-    DL_TRY(dl_catalog_do(factory, true, publish, &p, err));
+    DL_TRY(dl_catalog_do(factory, DL_FACTORY_WRITE, publish, &p, err));
     *out_count = p.effect_count;
     return DL_OK;
 }

@@ -41,7 +41,7 @@ enum {
 typedef struct dl_factory dl_factory;
 
 typedef struct dl_factory_options {
-    const char *home; /* made when missing */
+    const char *home; /* made when something is written */
     dl_clock clock;   /* all times come from it; waiting does not */
     /** The feed of this home's own service, for a connection whose URL is "home:". Called by
      * worker threads. NULL: there is none. */
@@ -49,7 +49,8 @@ typedef struct dl_factory_options {
     void *context;
 } dl_factory_options;
 
-/** Errors: DL_E_UNSUPPORTED (a database of a newer program), DL_E_IO. */
+/** Touches nothing: the database is opened when it is first asked for. Errors: DL_E_INVALID (the
+ * home's path). */
 DL_NODISCARD dl_status dl_factory_open(const dl_factory_options *options, dl_factory **out_factory,
                                        dl_error *err);
 /** Nothing may be under way. NULL is fine. */
@@ -58,9 +59,24 @@ const char *dl_factory_home(const dl_factory *factory);
 /** What it was opened with; `home` is the factory's own copy. */
 const dl_factory_options *dl_factory_options_of(const dl_factory *factory);
 int64_t dl_factory_now_us(const dl_factory *factory);
-/** The shared writer connection, locked until dl_factory_unlock; one transaction a lock at most. */
-dl_db *dl_factory_lock(dl_factory *factory);
+
+typedef enum dl_factory_need {
+    DL_FACTORY_DRAFTS, /* the lock alone: drafts are files */
+    DL_FACTORY_READ,   /* makes nothing: a home without a database has an empty one */
+    DL_FACTORY_WRITE,  /* made when missing, and brought to the newest schema */
+} dl_factory_need;
+
+/** The shared connection (NULL for DRAFTS), locked until dl_factory_unlock; one transaction a lock
+ * at most. Errors, then nothing is locked: why the database cannot be opened, at the next call it
+ * is tried again; DL_E_CORRUPT also when damage was met in it before, and that stays so. */
+DL_NODISCARD dl_status dl_factory_lock(dl_factory *factory, dl_factory_need need, dl_db **out_db,
+                                       dl_error *err);
+/** The lock alone, as for DL_FACTORY_DRAFTS. */
+void dl_factory_lock_drafts(dl_factory *factory);
 void dl_factory_unlock(dl_factory *factory);
+/** What is wrong with the database, without its folder, so that clients may read it; DL_OK: nothing
+ * that is known. Waits for nobody. */
+DL_NODISCARD dl_status dl_factory_fault(dl_factory *factory, dl_error *err);
 
 /** Letters, digits, '-' and '_', 1 to DL_FACTORY_NAME_LIMIT. Errors: DL_E_INVALID naming `what`. */
 DL_NODISCARD dl_status dl_factory_name_check(dl_str name, const char *what, dl_error *err);

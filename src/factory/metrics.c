@@ -329,17 +329,29 @@ dl_status dl_route_metrics(dl_factory_request *r, dl_error *err)
 {
     figures *f = NULL;
     size_t count = 0;
-    DL_TRY(measure(r, &f, &count, err));
+    dl_factory *factory = dl_request_factory(r);
+    dl_status status = measure(r, &f, &count, err);
+    bool up = dl_factory_fault(factory, NULL) == DL_OK;
+    if (status != DL_OK && up) {
+        return status;
+    }
+    if (!up) { /* what is not in the database can be told all the same */
+        dl_error_clear(err);
+        count = 0;
+    }
     DL_AUTO_BUF out = {0};
     dl_buf_init(&out, TEXT_LIMIT_BYTES);
     DL_TRY(put_runs(&out, f, count, err));
     for (size_t m = 0; m < DL_COUNT_OF(metrics); m++) {
-        DL_TRY(put_metric(&out, m, f, count, dl_factory_now_us(dl_request_factory(r)), err));
+        DL_TRY(put_metric(&out, m, f, count, dl_factory_now_us(factory), err));
     }
+    static const char database[] = "dicomlake_pipelines_database_up";
+    DL_TRY(put_head(&out, database, "gauge",
+                    "Whether the database of pipelines and runs can be used.", err));
+    DL_TRY(dl_buf_printf(&out, err, "%s %d\n", database, up ? 1 : 0));
     static const char running[] = "dicomlake_scheduler_running";
     DL_TRY(put_head(&out, running, "gauge", "Whether a process schedules on this home.", err));
-    DL_TRY(dl_buf_printf(&out, err, "%s %d\n", running,
-                         dl_scheduler_is_running(dl_request_factory(r)) ? 1 : 0));
+    DL_TRY(dl_buf_printf(&out, err, "%s %d\n", running, dl_scheduler_is_running(factory) ? 1 : 0));
     const dl_factory_routes_options *options = &dl_request_routes(r)->options;
     if (options->put_metrics != NULL) {
         DL_TRY(options->put_metrics(options->metrics_context, &out, err));

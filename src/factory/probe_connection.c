@@ -172,7 +172,8 @@ dl_status dl_connection_folder(const dl_factory *factory, const dl_factory_conne
     if (dl_str_starts(url, DL_STR("file://"))) {
         url = dl_str_slice(url, sizeof "file://" - 1, url.len);
     } else if (dl_str_find_str(url, DL_STR("://")) > 0) {
-        (void)dl_error_set(err, DL_E_UNSUPPORTED, "%.*s: only folders are lakes; there is no store for this URL",
+        (void)dl_error_set(err, DL_E_UNSUPPORTED,
+                           "%.*s: only folders are lakes; there is no store for this URL",
                            DL_STR_ARG(url));
         dl_error_hint(err, "give a folder, or file:///path");
         return DL_E_UNSUPPORTED;

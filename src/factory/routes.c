@@ -153,6 +153,12 @@ static const char *const *types_of(const char *answer)
     return strcmp(answer, "Metrics") == 0 ? text : NULL;
 }
 
+static dl_status fault_of(void *context, dl_error *err)
+{
+    const dl_factory_routes *routes = context;
+    return dl_factory_fault(routes->options.factory, err);
+}
+
 static dl_api make_api(void)
 {
     size_t schema_count = 0;
@@ -168,7 +174,8 @@ static dl_api make_api(void)
                     .bodies = bodies_table,
                     .schemas = schemas,
                     .schema_count = schema_count,
-                    .types_of = types_of};
+                    .types_of = types_of,
+                    .fault = fault_of};
 }
 
 const dl_api_route *dl_factory_route_table(size_t *out_count)

@@ -57,7 +57,8 @@ static void make_id(char out[DL_FACTORY_RUN_ID_SIZE])
 
 dl_status dl_runs_begin(dl_factory *factory, dl_db **out_db, dl_error *err)
 {
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, err));
     dl_status status = dl_db_begin(db, true, err);
     if (status != DL_OK) {
         dl_factory_unlock(factory);
@@ -81,7 +82,8 @@ dl_status dl_runs_finish(dl_factory *factory, dl_db *db, dl_status status, dl_er
 
 dl_status dl_runs_begin_relaxed(dl_factory *factory, dl_db **out_db, dl_error *err)
 {
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, err));
     dl_status status = dl_db_exec(db, "PRAGMA synchronous=NORMAL", err);
     if (status == DL_OK) {
         status = dl_db_begin(db, true, err);

@@ -11,7 +11,8 @@ enum {
 dl_status dl_runs_get(dl_factory *factory, dl_str id, dl_arena *arena, dl_run *out_run,
                       dl_error *err)
 {
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &db, err));
     dl_status status = dl_runs_find(db, id, arena, out_run, NULL, err);
     dl_factory_unlock(factory);
     return status;
@@ -140,7 +141,7 @@ dl_status dl_runs_list(dl_factory *factory, const dl_run_filter *filter, dl_aren
     if (w.runs == NULL) {
         return dl_arena_full(arena, err);
     }
-    w.db = dl_factory_lock(factory);
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &w.db, err));
     dl_status status = list_in(&w, err);
     dl_factory_unlock(factory);
     DL_TRY(status);
@@ -194,7 +195,8 @@ dl_status dl_runs_lines(dl_factory *factory, dl_str id, int64_t after_line, dl_a
     }
     dl_run run = {0};
     dl_run_more more = {0};
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &db, err));
     dl_status status = dl_runs_find(db, id, arena, &run, &more, err);
     if (status == DL_OK) {
         status = read_lines(db, more.seq, arena, &page, err);
@@ -310,7 +312,8 @@ static dl_status read_gauges(dl_db *db, dl_str pipeline, dl_run_totals *t, dl_er
 dl_status dl_runs_totals(dl_factory *factory, dl_str pipeline, dl_run_totals *out, dl_error *err)
 {
     dl_run_totals totals = {0};
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &db, err));
     dl_status status = read_totals(db, pipeline, &totals, err);
     if (status == DL_OK) {
         status = read_gauges(db, pipeline, &totals, err);

@@ -50,6 +50,9 @@ static dl_status take_lock(dl_scheduler *s, dl_error *err)
 {
     char path[PATH_SIZE], pid[PID_SIZE];
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    dl_db *db = NULL; /* opened: the folder is there */
+    DL_TRY(dl_factory_lock(s->options.factory, DL_FACTORY_WRITE, &db, err));
+    dl_factory_unlock(s->options.factory);
     DL_TRY(lock_path(s->options.factory, path, err));
     DL_TRY(dl_file_open(path, O_RDWR | O_CREAT, 0600, &s->lock_fd, err));
     if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
@@ -283,7 +286,7 @@ static dl_status plan_once(dl_scheduler *s, int64_t *next_us, dl_error *err)
     dl_status status = plan_in(s, db, next_us, err);
     status = dl_runs_finish_relaxed(s->options.factory, db, status, err);
     if (status != DL_OK) { /* what it forgot on the way was rolled back: look again */
-        (void)dl_factory_lock(s->options.factory);
+        dl_factory_lock_drafts(s->options.factory);
         s->book.settled = false;
         dl_factory_unlock(s->options.factory);
     }
@@ -315,7 +318,8 @@ typedef struct feed_question {
 static dl_status next_question(dl_scheduler *s, size_t n, dl_arena *arena, feed_question *out,
                                dl_error *err)
 {
-    dl_db *db = dl_factory_lock(s->options.factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(s->options.factory, DL_FACTORY_WRITE, &db, err));
     dl_status status = s->book.arena == NULL ? dl_book_read(db, &s->book, err) : DL_OK;
     for (size_t i = 0; i < s->book.count && status == DL_OK; i++) {
         const dl_scheduled *t = &s->book.triggers[i];
@@ -338,7 +342,7 @@ static dl_status next_question(dl_scheduler *s, size_t n, dl_arena *arena, feed_
 
 static void keep_answer(dl_scheduler *s, const feed_question *question, int64_t newest)
 {
-    (void)dl_factory_lock(s->options.factory);
+    dl_factory_lock_drafts(s->options.factory);
     dl_scheduled *t = dl_book_find(&s->book, question->trigger);
     if (t != NULL && newest > t->newest) {
         t->newest = newest;
@@ -467,7 +471,8 @@ static dl_status pass_cancels(dl_scheduler *s, dl_error *err)
             continue;
         }
         dl_db_stmt *q = NULL;
-        dl_db *db = dl_factory_lock(s->options.factory);
+        dl_db *db = NULL;
+        DL_TRY(dl_factory_lock(s->options.factory, DL_FACTORY_WRITE, &db, err));
         dl_status status =
             dl_db_query(db, "SELECT 1 FROM run WHERE id = ?1 AND cancel_asked = 1", &q, err);
         bool asked = false;

@@ -111,7 +111,8 @@ dl_status dl_runs_windows(dl_factory *factory, dl_str trigger, int64_t from_us, 
         return dl_arena_full(arena, err);
     }
     dl_plan_range range = {from_us == 0 ? INT64_MIN : from_us, to_us == 0 ? INT64_MAX : to_us};
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &db, err));
     dl_status status = read_windows(db, trigger, range, arena, &w, err);
     dl_factory_unlock(factory);
     DL_TRY(status);
@@ -186,7 +187,8 @@ dl_status dl_trigger_facts_of(dl_factory *factory, dl_str name, dl_trigger_facts
                               dl_error *err)
 {
     dl_trigger_facts facts = {0};
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    DL_TRY(dl_factory_lock(factory, DL_FACTORY_READ, &db, err));
     dl_status status = read_facts(db, name, dl_factory_now_us(factory), &facts, err);
     dl_factory_unlock(factory);
     DL_TRY(status);

@@ -423,11 +423,21 @@ static dl_status answer(dl_api_request *r, dl_error *err)
     return status;
 }
 
+static void refuse(const dl_api *api, void *context, dl_http_exchange *x, const dl_error *cause)
+{
+    dl_error known = {0};
+    if (api->fault != NULL && api->fault(context, &known) == cause->status) {
+        dl_api_fail_known(api, x, cause, &known);
+    } else {
+        dl_api_fail(api, x, cause);
+    }
+}
+
 static void answer_or_refuse(dl_api_request *r)
 {
     dl_error cause = {0};
     if (answer(r, &cause) != DL_OK && !dl_http_answered(r->x)) {
-        dl_api_fail(r->api, r->x, &cause);
+        refuse(r->api, r->context, r->x, &cause);
     }
 }
 
@@ -534,7 +544,7 @@ static dl_status begin(void *context, dl_http_exchange *x, void **out_state, dl_
     const dl_api_mount *mount = context;
     dl_error cause = {0};
     if (route(mount, x, out_state, &cause) != DL_OK && !dl_http_answered(x)) {
-        dl_api_fail(mount->api, x, &cause);
+        refuse(mount->api, mount->context, x, &cause);
     }
     (void)err;
     return DL_OK;

@@ -120,6 +120,9 @@ struct dl_api {
     size_t schema_count;
     /** Media types of an answer, ended by NULL; NULL: JSON. May be NULL. */
     const char *const *(*types_of)(const char *answer);
+    /** What is known to be wrong with what the handlers stand on, in words that clients may read:
+     * who fails with its status is answered 503 and these. DL_OK: nothing. May be NULL. */
+    dl_status (*fault)(void *context, dl_error *err);
 };
 
 /* ---- an app ---- */
@@ -201,6 +204,9 @@ typedef struct dl_api_problem {
 void dl_api_problem_send(dl_http_exchange *x, const dl_api_problem *problem);
 /** The problem of an error. */
 void dl_api_fail(const dl_api *api, dl_http_exchange *x, const dl_error *err);
+/** 503 with what is known to be wrong; the error goes to the log. */
+void dl_api_fail_known(const dl_api *api, dl_http_exchange *x, const dl_error *err,
+                       const dl_error *known);
 /** The status of a status. */
 unsigned dl_api_status(dl_status status);
 

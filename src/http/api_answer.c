@@ -85,6 +85,23 @@ unsigned dl_api_status(dl_status status)
     return at < DL_COUNT_OF(table) ? table[at] : 500;
 }
 
+static void log_failure(const dl_api *api, dl_http_exchange *x, const dl_error *err)
+{
+    dl_log_line line;
+    dl_log_begin(&line, DL_LOG_ERROR, api->name, "request");
+    dl_log_str(&line, "request", dl_http_request_id(x));
+    dl_log_error(&line, err);
+    dl_log_end(&line);
+}
+
+void dl_api_fail_known(const dl_api *api, dl_http_exchange *x, const dl_error *err,
+                       const dl_error *known)
+{
+    log_failure(api, x, err);
+    const dl_api_problem problem = {.status = 503, .detail = known->message, .hint = known->hint};
+    dl_api_problem_send(x, &problem);
+}
+
 void dl_api_fail(const dl_api *api, dl_http_exchange *x, const dl_error *err)
 {
     unsigned status = dl_api_status(err->status);
@@ -95,11 +112,7 @@ void dl_api_fail(const dl_api *api, dl_http_exchange *x, const dl_error *err)
         return;
     }
     /* Of a failure on our side the client learns that it happened; the cause goes to the log. */
-    dl_log_line line;
-    dl_log_begin(&line, DL_LOG_ERROR, api->name, "request");
-    dl_log_str(&line, "request", dl_http_request_id(x));
-    dl_log_error(&line, err);
-    dl_log_end(&line);
+    log_failure(api, x, err);
     const dl_api_problem problem = {
         .status = status,
         .detail = status == 503 ? "This cannot be done at the moment; try again later."

@@ -57,13 +57,19 @@ static void check_health(dl_service *service, bool *out_index, bool *out_store)
     pthread_mutex_unlock(&service->health_lock);
 }
 
-static void put_check(dl_json_writer *w, const char *name, bool healthy, const char *description)
+static const char *word_of(bool healthy)
+{
+    return healthy ? "Healthy" : "Unhealthy";
+}
+
+static void put_check(dl_json_writer *w, const char *name, const char *status,
+                      const char *description)
 {
     dl_json_object_begin(w);
     dl_json_key(w, DL_STR("name"));
     dl_json_string(w, dl_str_of(name));
     dl_json_key(w, DL_STR("status"));
-    dl_json_string(w, healthy ? DL_STR("Healthy") : DL_STR("Unhealthy"));
+    dl_json_string(w, dl_str_of(status));
     dl_json_key(w, DL_STR("description"));
     dl_json_string(w, dl_str_of(description));
     dl_json_object_end(w);
@@ -73,6 +79,9 @@ dl_status dl_handle_health(dl_service_request *r, dl_error *err)
 {
     bool index = false;
     bool store = false;
+    static const char degraded[] = "Degraded";
+    const dl_service_check *check = &r->service->check;
+    bool other = check->is_healthy == NULL || check->is_healthy(check->context);
     check_health(r->service, &index, &store);
     DL_AUTO_BUF buf = {0};
     dl_buf_init(&buf, 4096);
@@ -80,14 +89,17 @@ dl_status dl_handle_health(dl_service_request *r, dl_error *err)
     dl_json_writer_init(&w, &buf, err);
     dl_json_object_begin(&w);
     dl_json_key(&w, DL_STR("overallStatus"));
-    dl_json_string(&w, index && store ? DL_STR("Healthy") : DL_STR("Unhealthy"));
+    dl_json_string(&w, dl_str_of(index && store && !other ? degraded : word_of(index && store)));
     dl_json_key(&w, DL_STR("details"));
     dl_json_array_begin(&w);
-    put_check(&w, "SqlServerHealthCheck", index, "the index database answers");
-    put_check(&w, "DcmHealthCheck", store, "a file can be written and removed");
-    put_check(&w, "MetadataHealthCheck", index, "metadata is in the index database");
-    put_check(&w, "FeedHealthCheck", index, "change rows are in the index database");
-    put_check(&w, "CleanupHealthCheck", index && store, "deleted files can be removed");
+    put_check(&w, "SqlServerHealthCheck", word_of(index), "the index database answers");
+    put_check(&w, "DcmHealthCheck", word_of(store), "a file can be written and removed");
+    put_check(&w, "MetadataHealthCheck", word_of(index), "metadata is in the index database");
+    put_check(&w, "FeedHealthCheck", word_of(index), "change rows are in the index database");
+    put_check(&w, "CleanupHealthCheck", word_of(index && store), "deleted files can be removed");
+    if (check->is_healthy != NULL) {
+        put_check(&w, check->name, other ? word_of(true) : degraded, check->description);
+    }
     dl_json_array_end(&w);
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));

@@ -50,6 +50,7 @@ struct dl_service {
     dl_worker *worker;
     dl_service_mount mounts[DL_SERVICE_MOUNT_LIMIT];
     size_t mount_count;
+    dl_service_check check;
 
     pthread_mutex_t inflight_lock; /* guards inflight */
     dl_inflight *inflight[DL_SERVICE_BUCKETS];

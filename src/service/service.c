@@ -260,6 +260,7 @@ dl_status dl_service_start(const dl_service_options *options, dl_service **out_s
         service->mounts[i] = options->mounts[i];
     }
     service->mount_count = options->mount_count;
+    service->check = options->check;
     service->clock = options->clock.now_us != NULL ? options->clock : dl_clock_system();
     pthread_mutex_init(&service->inflight_lock, NULL);
     pthread_mutex_init(&service->readers_lock, NULL);

@@ -80,6 +80,14 @@ typedef struct dl_service_mount {
 } dl_service_mount;
 enum { DL_SERVICE_MOUNT_LIMIT = 8 };
 
+/** A part beside the service's own that /health/check tells of. Without it the archive works: then
+ * it is Degraded. */
+typedef struct dl_service_check {
+    const char *name, *description;
+    bool (*is_healthy)(void *context); /* NULL: there is none; must not wait */
+    void *context;
+} dl_service_check;
+
 typedef struct dl_service_options {
     const char *home;
     const char *host; /* must be loopback: there is no access control yet */
@@ -90,6 +98,7 @@ typedef struct dl_service_options {
         announce; /* write state/serve.json, so that other commands on this home find the service */
     const dl_service_mount *mounts; /* copied; before the service's own paths */
     size_t mount_count;
+    dl_service_check check;
 } dl_service_options;
 
 /**

@@ -9,6 +9,7 @@
 #include "support/folder.h"
 #include "tap.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -177,7 +178,8 @@ static dl_factory_entry entry_of(dl_factory_kind kind, const char *name)
 
 static int started_in_database(const char *name)
 {
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(factory, DL_FACTORY_READ, &db, &err), err);
     dl_db_stmt *q = NULL;
     int started = -1;
     TAP_OK(dl_db_query(db, "SELECT started FROM published WHERE kind = 2 AND name = ?1", &q, &err),
@@ -193,13 +195,16 @@ static int started_in_database(const char *name)
 
 static void execute(const char *sql)
 {
-    TAP_OK(dl_db_exec(dl_factory_lock(factory), sql, &err), err);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, &err), err);
+    TAP_OK(dl_db_exec(db, sql, &err), err);
     dl_factory_unlock(factory);
 }
 
 static int64_t number(const char *sql)
 {
-    dl_db *db = dl_factory_lock(factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(factory, DL_FACTORY_READ, &db, &err), err);
     dl_db_stmt *q = NULL;
     int64_t value = -1;
     TAP_OK(dl_db_query_text(db, dl_str_of(sql), &q, &err), err);
@@ -224,10 +229,105 @@ TAP_CASE(a_newer_database_is_refused)
     execute("PRAGMA user_version = 9999");
     dl_factory_close(factory);
     factory = NULL;
-    dl_factory *other = NULL;
-    dl_factory_options options = {.home = home, .clock = {test_clock, &now_us}};
-    TAP_STATUS(dl_factory_open(&options, &other, &err), DL_E_UNSUPPORTED);
-    TAP_TRUE(other == NULL && strstr(err.message, "factory.db") != NULL);
+    open_again();
+    dl_db *db = NULL;
+    TAP_STATUS(dl_factory_lock(factory, DL_FACTORY_READ, &db, &err), DL_E_UNSUPPORTED);
+    TAP_TRUE(db == NULL && strstr(err.message, "factory.db") != NULL);
+    TAP_TRUE(strstr(err.message, home) != NULL && strstr(err.hint, "newer") != NULL);
+    dl_error fault = {0}; /* what clients may read: without the folder */
+    TAP_STATUS(dl_factory_fault(factory, &fault), DL_E_UNSUPPORTED);
+    TAP_TRUE(strstr(fault.message, "factory.db") != NULL && strstr(fault.message, home) == NULL);
+    dl_factory_entry *entries = NULL;
+    size_t count = 0;
+    TAP_STATUS(dl_catalog_list(factory, DL_FACTORY_PIPELINE, arena, &entries, &count, &err),
+               DL_E_UNSUPPORTED);
+    TAP_OK(dl_catalog_list(factory, DL_FACTORY_CONNECTION, arena, &entries, &count, &err), err);
+}
+
+static void database_path(char out[PATH_SIZE + 64], const char *suffix)
+{
+    (void)snprintf(out, PATH_SIZE + 64, "%s/state/factory.db%s", home, suffix);
+}
+
+TAP_CASE(reading_makes_nothing)
+{
+    begin();
+    dl_db *db = NULL;
+    dl_factory_entry *entries = NULL;
+    size_t count = 1;
+    TAP_OK(dl_catalog_list(factory, DL_FACTORY_PIPELINE, arena, &entries, &count, &err), err);
+    TAP_EQ_INT(count, 0);
+    TAP_TRUE(access(home, F_OK) != 0);
+    dl_factory *reader = factory; /* what another one writes meanwhile is seen */
+    factory = NULL;
+    open_again();
+    save_all();
+    (void)publish("");
+    TAP_OK(dl_catalog_list(reader, DL_FACTORY_PIPELINE, arena, &entries, &count, &err), err);
+    TAP_TRUE(count > 0 && entries[0].state == DL_FACTORY_PUBLISHED);
+    TAP_OK(dl_factory_lock(reader, DL_FACTORY_WRITE, &db, &err), err);
+    dl_factory_unlock(reader);
+    dl_factory_close(reader);
+}
+
+TAP_CASE(damage_stops_writing_until_the_file_is_another_one)
+{
+    char path[PATH_SIZE + 64];
+    begin();
+    save_all();
+    (void)publish("");
+    dl_factory_close(factory);
+    factory = NULL;
+    database_path(path, "");
+    TAP_OK(
+        dl_file_replace(path, DL_STR("no database at all, and long enough to be looked at"), &err),
+        err);
+    open_again();
+    dl_db *db = NULL;
+    for (int i = 0; i < 2; i++) {
+        TAP_STATUS(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, &err), DL_E_CORRUPT);
+        TAP_TRUE(strstr(err.message, "damaged") != NULL && strstr(err.hint, "aside") != NULL);
+        TAP_STATUS(dl_factory_fault(factory, NULL), DL_E_CORRUPT);
+    }
+    TAP_EQ_INT(unlink(path), 0);
+    TAP_OK(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, &err), err);
+    dl_factory_unlock(factory);
+    TAP_OK(dl_factory_fault(factory, NULL), err);
+}
+
+/** All but the first page is something else. */
+static void spoil_pages(const char *path)
+{
+    static const char noise[4096] = {[0] = 0x55};
+    struct stat facts;
+    DL_AUTO_FD fd = -1;
+    TAP_OK(dl_file_open(path, O_RDWR, 0, &fd, &err), err);
+    TAP_EQ_INT(fstat(fd, &facts), 0);
+    for (off_t at = 4096; at < facts.st_size; at += 4096) {
+        TAP_EQ_INT(pwrite(fd, noise, sizeof noise, at), sizeof noise);
+    }
+}
+
+TAP_CASE(damage_that_is_met_later_stays_known)
+{
+    char path[PATH_SIZE + 64];
+    begin();
+    save_all();
+    (void)publish("");
+    dl_factory_close(factory);
+    factory = NULL;
+    open_again();
+    dl_db *db = NULL;
+    int64_t revision = 0;
+    TAP_OK(dl_factory_lock(factory, DL_FACTORY_WRITE, &db, &err), err);
+    dl_factory_unlock(factory);
+    database_path(path, "");
+    spoil_pages(path);
+    TAP_OK(dl_factory_fault(factory, NULL), err);
+    TAP_STATUS(dl_catalog_revision(factory, &revision, &err), DL_E_CORRUPT);
+    TAP_STATUS(dl_factory_fault(factory, NULL), DL_E_CORRUPT);
+    TAP_STATUS(dl_factory_lock(factory, DL_FACTORY_READ, &db, &err), DL_E_CORRUPT);
+    TAP_TRUE(strstr(err.message, "factory.db") != NULL);
 }
 
 TAP_CASE(a_home_without_a_path_is_refused)
@@ -236,7 +336,10 @@ TAP_CASE(a_home_without_a_path_is_refused)
     dl_factory_options options = {.home = "", .clock = {test_clock, &now_us}};
     TAP_STATUS(dl_factory_open(&options, &other, &err), DL_E_INVALID);
     options.home = "/proc/nothing/here";
-    TAP_TRUE(dl_factory_open(&options, &other, &err) != DL_OK && other == NULL);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_open(&options, &other, &err), err);
+    TAP_TRUE(dl_factory_lock(other, DL_FACTORY_WRITE, &db, &err) != DL_OK && db == NULL);
+    dl_factory_close(other);
 }
 
 /* ---- saving ---- */
@@ -698,6 +801,9 @@ int main(void)
 {
     dl_log_set_level(DL_LOG_OFF);
     TAP_RUN(a_newer_database_is_refused);
+    TAP_RUN(reading_makes_nothing);
+    TAP_RUN(damage_stops_writing_until_the_file_is_another_one);
+    TAP_RUN(damage_that_is_met_later_stays_known);
     TAP_RUN(a_home_without_a_path_is_refused);
     TAP_RUN(names_are_unique_without_case);
     TAP_RUN(a_wrong_document_is_not_saved);

@@ -161,7 +161,8 @@ TAP_CASE(ids_by_their_beginning)
     TAP_STATUS(dl_runs_get(h.factory, dl_str_of(id), h.arena, &got, &h.err), DL_E_NOT_FOUND);
     /* 7000 ids: two of them begin with the same six digits almost surely (birthday, p > 0.7) or
      * not; what must hold is that a beginning of two is refused and the whole id always works */
-    dl_db *db = dl_factory_lock(h.factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(h.factory, DL_FACTORY_WRITE, &db, &h.err), h.err);
     TAP_OK(dl_db_exec(db,
                       "UPDATE run SET id = 'abcdef00-0000-4000-8000-000000000001';"
                       "INSERT INTO run(id, group_id, pipeline, trigger, type, scheduled_us,"
@@ -387,7 +388,8 @@ TAP_CASE(no_statement_reads_more_than_it_needs)
                            .by_status = (mask >> 3 & 1) != 0,
                            .after = (mask >> 4 & 1) != 0 ? dl_str_of(first.id) : DL_STR_NONE};
         TAP_OK(dl_runs_list(h.factory, &f, h.arena, &page, &count, &h.err), h.err);
-        dl_db *db = dl_factory_lock(h.factory);
+        dl_db *db = NULL;
+        TAP_OK(dl_factory_lock(h.factory, DL_FACTORY_WRITE, &db, &h.err), h.err);
         check_plans(db); /* made at run time, kept for a short while only */
         dl_factory_unlock(h.factory);
     }
@@ -396,7 +398,8 @@ TAP_CASE(no_statement_reads_more_than_it_needs)
     dl_run_totals totals;
     TAP_OK(dl_runs_totals(h.factory, DL_STR_NONE, &totals, &h.err), h.err);
     TAP_OK(dl_runs_totals(h.factory, DL_STR("p"), &totals, &h.err), h.err);
-    dl_db *db = dl_factory_lock(h.factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(h.factory, DL_FACTORY_WRITE, &db, &h.err), h.err);
     check_plans(db);
     dl_factory_unlock(h.factory);
     home_end(&h);
@@ -483,7 +486,8 @@ TAP_CASE(old_runs_go_the_newest_of_a_window_stays)
     TAP_STATUS(dl_runs_get(h.factory, dl_str_of(hand.id), h.arena, &got, &h.err), DL_E_NOT_FOUND);
     TAP_EQ_INT(get(&h, id).status, DL_RUN_SUCCEEDED);
     TAP_EQ_INT(get(&h, waits.id).status, DL_RUN_QUEUED);
-    dl_db *db = dl_factory_lock(h.factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(h.factory, DL_FACTORY_WRITE, &db, &h.err), h.err);
     dl_db_stmt *q = NULL;
     TAP_OK(dl_db_query(db, "SELECT count(*) FROM run_line", &q, &h.err), h.err);
     TAP_TRUE(dl_db_step(q) && dl_db_int(q, 0) == 0);

@@ -124,7 +124,8 @@ static dl_trigger_facts facts_of(home *h, const char *trigger)
 
 static void exec(home *h, const char *sql)
 {
-    dl_db *db = dl_factory_lock(h->factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(h->factory, DL_FACTORY_WRITE, &db, &h->err), h->err);
     TAP_OK(dl_db_exec(db, sql, &h->err), h->err);
     dl_factory_unlock(h->factory);
 }

@@ -127,7 +127,8 @@ TAP_CASE(documents_that_are_gone)
     char path[256]; /* somebody took the file away */
     (void)snprintf(path, sizeof path, "%s/config/factory/linkedService/hospital.json", h.folder);
     TAP_EQ_INT(unlink(path), 0);
-    dl_db *db = dl_factory_lock(h.factory);
+    dl_db *db = NULL;
+    TAP_OK(dl_factory_lock(h.factory, DL_FACTORY_WRITE, &db, &h.err), h.err);
     TAP_OK(dl_db_exec(db, "DELETE FROM published WHERE name = 'hospital'", &h.err), h.err);
     dl_factory_unlock(h.factory);
     run = run_hour(&h, 0);
