@@ -367,7 +367,9 @@ static dl_status show_all(dl_cli_factory *f, const dl_lakehouse *lakehouse, dl_e
                 DL_TRY(print_columns(f, &tables[i], err));
             }
         }
-        if (table_count + file_count == 0) {
+        if (lakehouse->implied && table_count == 0) {
+            dl_cli_factory_say(f, "it has no tables; dicomlake sync makes them of what is stored");
+        } else if (table_count + file_count == 0) {
             dl_cli_factory_say(f, "it is empty; dicomlake shortcut add joins tables and files");
         }
     }

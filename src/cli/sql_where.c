@@ -207,6 +207,7 @@ dl_status dl_cli_sql_where(dl_cli_sql *sql, dl_query_options *out_options, dl_er
         return dl_arena_full(sql->arena, err);
     }
     DL_TRY(find_lake(&f, place, err));
+    out_options->no_tables = DL_STR("dicomlake sync --lake DIR makes them there");
     out_options->tables = f.tables;
     out_options->table_count = f.table_count;
     out_options->roots = f.roots;

@@ -384,6 +384,9 @@ dl_status dl_lakehouse_query_options(dl_factory *factory, const dl_lakehouse *la
             root[roots++] = (dl_query_root){.name = state.shortcut->name, .folder = state.folder};
         }
     }
+    out_options->no_tables = lakehouse->implied
+                                 ? DL_STR("dicomlake sync makes them of what is stored")
+                                 : DL_STR("dicomlake shortcut add joins some to the lakehouse");
     out_options->tables = table;
     out_options->table_count = tables;
     out_options->roots = root;

@@ -70,6 +70,7 @@ typedef struct dl_query_options {
     size_t table_count;
     const dl_query_root *roots;
     size_t root_count;
+    dl_str no_tables; /* what to do when there are none, for the hint; empty: just said so */
     dl_query_limits limits;
     const char *temp_folder; /* for what does not fit into memory; NULL: none */
     dl_clock clock;

@@ -93,6 +93,7 @@ static dl_status copy_options(dl_query *query, const dl_query_options *options, 
     }
     query->options = *options;
     DL_TRY(copy_tables(query, options, err));
+    DL_TRY(dl_arena_copy(query->arena, options->no_tables, &query->options.no_tables, err));
     if (options->temp_folder != NULL) {
         dl_str copy = DL_STR_NONE;
         DL_TRY(dl_arena_copy(query->arena, dl_str_of(options->temp_folder), &copy, err));

@@ -65,7 +65,9 @@ static const dl_query_table *like_name(const dl_query *query, dl_str name)
 static void hint_tables(const dl_query *query, dl_error *err)
 {
     if (query->options.table_count == 0) {
-        dl_error_hint(err, "there are no tables here");
+        dl_str more = query->options.no_tables;
+        dl_error_hint(err, "there are no tables here%s%.*s", more.len == 0 ? "" : "; ",
+                      DL_STR_ARG(more));
         return;
     }
     DL_AUTO_BUF names;

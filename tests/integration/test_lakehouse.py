@@ -85,8 +85,16 @@ def test_an_empty_home_has_an_empty_one(tmp_path):
     home("connection", "add", "lake", "--type", "lake", "--url", "home:")
     shown = home.facts("lakehouse", "show")
     assert (shown["tables"], shown["files"]) == ([], [])
-    assert "it is empty" in home("lakehouse", "show").stdout
-    assert "no table instance" in home("sql", "SELECT * FROM instance", code=USAGE).stderr
+    assert "it has no tables; dicomlake sync makes them" in home("lakehouse", "show").stdout
+    said = home("sql", "SELECT * FROM instance", code=USAGE).stderr
+    assert "no table instance" in said and "; dicomlake sync makes them" in said
+    home("lakehouse", "create", "named")
+    assert "it is empty; dicomlake shortcut add" in home("lakehouse", "show", "named").stdout
+    said = home("sql", "SELECT * FROM instance", code=USAGE).stderr
+    assert "no table instance" in said and "; dicomlake shortcut add joins some" in said
+    (home.path.parent / "lake").mkdir()
+    said = home("sql", "--lake", home.path.parent / "lake", "SELECT * FROM instance", code=USAGE).stderr
+    assert "no table instance" in said and "; dicomlake sync --lake DIR makes them" in said
     assert "no home in" in failure(Home(tmp_path / "none")("lakehouse", "list", code=FAILED))
 
 

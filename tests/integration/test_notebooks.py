@@ -331,3 +331,16 @@ def test_convert_needs_a_form(home, tmp_path):
     for words in ([], ["--to", "pdf"], ["-o", tmp_path / "x.pdf"]):
         done = run("notebook", "convert", path, *words, check=False)
         assert done.returncode == USAGE and "sql, markdown, html or ipynb" in done.stderr
+
+
+@pytest.mark.parametrize("name", READY)
+def test_ready_notebooks_of_a_home_without_tables(tmp_path, name):
+    """What failed says what to do, on standard error and in the notebook."""
+    (tmp_path / "home").mkdir()
+    path = tmp_path / "x.ipynb"
+    notebook(tmp_path / "home", "new", path, "--from", name)
+    done = notebook(tmp_path / "home", "run", path, check=False)
+    assert done.returncode == FAILED
+    advice = "there are no tables here; dicomlake sync makes them of what is stored"
+    assert advice in done.stderr
+    assert advice in json.dumps(read(path)["cells"])
