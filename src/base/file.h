@@ -42,6 +42,28 @@ DL_NODISCARD dl_status dl_file_read_all(const char *path, dl_buf *buf, dl_error 
 DL_NODISCARD dl_status dl_file_make_dirs(const char *path, dl_error *err);
 /** Replace the file at once: write beside it, sync, rename, sync the folder. */
 DL_NODISCARD dl_status dl_file_replace(const char *path, dl_str content, dl_error *err);
+
+enum { DL_FILE_PATH_SIZE = 4096 };
+
+/**
+ * A file that comes to be whole or not at all: open, write to `fd`, finish; clear gives up what was
+ * not finished. Until then it has no name, so that a kill leaves nothing of it; on a file system
+ * that cannot do that (NFS, FUSE) it is a hidden file beside its place, ".NAME.PID.tmp".
+ */
+typedef struct dl_file_draft {
+    int fd; /* -1: none */
+    bool named;
+    char path[DL_FILE_PATH_SIZE], beside[DL_FILE_PATH_SIZE];
+} dl_file_draft;
+/** `mode` as for open(2). Errors: DL_E_INVALID (too long a path), DL_E_DENIED, DL_E_NOT_FOUND,
+ * DL_E_IO. */
+DL_NODISCARD dl_status dl_file_draft_open(dl_file_draft *draft, const char *path, mode_t mode,
+                                          dl_error *err);
+/** Synced, then in the place of what was there. */
+DL_NODISCARD dl_status dl_file_draft_finish(dl_file_draft *draft, dl_error *err);
+/** Fine after finish, and on one whose `fd` is -1. */
+void dl_file_draft_clear(dl_file_draft *draft);
+
 /** fsync a folder, so that names made in it last. */
 DL_NODISCARD dl_status dl_file_sync_dir(const char *path, dl_error *err);
 

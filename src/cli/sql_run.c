@@ -7,30 +7,22 @@
 #include "query/chart.h"
 #include "json/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { PATH_SIZE = 4096, PLACE_LIMIT_BYTES = 64 * 1024, CHART_LIMIT_BYTES = 64 << 20 };
+enum { PLACE_LIMIT_BYTES = 64 * 1024, CHART_LIMIT_BYTES = 64 << 20 };
 
 /* ---- where rows go ---- */
 
-/* A file is made whole: under another name beside it until the end. */
 typedef struct target {
     dl_cli_sql *sql;
-    int fd; /* -1: standard output */
-    char path[PATH_SIZE], temporary[PATH_SIZE];
+    dl_file_draft file; /* without one: standard output */
 } target;
 
 static void target_clear(target *t)
 {
-    if (t->fd >= 0) { /* not finished */
-        dl_file_close(&t->fd);
-        (void)unlink(t->temporary);
-    }
+    dl_file_draft_clear(&t->file);
 }
 
 static bool reader_left(FILE *out)
@@ -43,42 +35,14 @@ static dl_status write_rows(void *context, dl_str bytes, dl_error *err)
 {
     target *t = context;
     FILE *out = t->sql->cli->out;
-    if (t->fd >= 0) {
-        return dl_file_write_all(t->fd, bytes.ptr, bytes.len, err);
+    if (t->file.fd >= 0) {
+        return dl_file_write_all(t->file.fd, bytes.ptr, bytes.len, err);
     }
     if (fwrite(bytes.ptr, 1, bytes.len, out) == bytes.len) {
         return DL_OK;
     }
     t->sql->reader_left = reader_left(out);
     return dl_error_set(err, DL_E_IO, "cannot write to standard output");
-}
-
-static dl_status target_open(target *t, const char *path, dl_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    int folder = slash == NULL ? 0 : (int)(slash - path) + 1;
-    int n = snprintf(t->temporary, sizeof t->temporary, "%.*s.%s.%ld.tmp", folder, path,
-                     path + folder, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof t->temporary ||
-        !dl_str_copy(dl_str_of(path), t->path, sizeof t->path)) {
-        return dl_error_set(err, DL_E_INVALID, "-o: the path is too long");
-    }
-    return dl_file_open(t->temporary, O_WRONLY | O_CREAT | O_EXCL, 0666, &t->fd, err);
-}
-
-static dl_status target_finish(target *t, dl_error *err)
-{
-    if (t->fd < 0) {
-        return DL_OK;
-    }
-    if (fsync(t->fd) != 0) {
-        return dl_error_errno(err, errno, "cannot write %s", t->path);
-    }
-    if (rename(t->temporary, t->path) != 0) {
-        return dl_error_errno(err, errno, "cannot make %s", t->path);
-    }
-    dl_file_close(&t->fd);
-    return DL_OK;
 }
 
 /* ---- what was read ---- */
@@ -143,13 +107,15 @@ static dl_status run(dl_cli_sql *sql, dl_str statement, dl_query_place *out_plac
     int64_t begin_us = dl_clock_monotonic_us();
     DL_AUTO(dl_query_result) result = NULL;
     DL_TRY(dl_query_run(sql->query, statement, &result, out_place, err));
-    DL_CLEANUP(target_clear) target t = {.sql = sql, .fd = -1};
+    DL_CLEANUP(target_clear) target t = {.sql = sql, .file.fd = -1};
     if (sql->o->output != NULL) {
-        DL_TRY(target_open(&t, sql->o->output, err));
+        DL_TRY(dl_file_draft_open(&t.file, sql->o->output, 0666, err));
     }
     int64_t rows = 0;
     DL_TRY(write_result(sql, result, &t, &rows, err));
-    DL_TRY(target_finish(&t, err));
+    if (t.file.fd >= 0) {
+        DL_TRY(dl_file_draft_finish(&t.file, err));
+    }
     sql->rows_written = rows;
     if (sql->o->stats) {
         (void)fflush(sql->cli->out);

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -176,6 +177,35 @@ def test_a_file_is_replaced_whole_or_not_at_all(sql, tmp_path):
     sql("-o", path, "SELECT 2 AS a")
     assert path.read_text() == "a\n2\n"
     assert "No such file" in sql("-o", tmp_path / "no/rows.csv", "SELECT 1 AS a", code=FAILED).stderr
+
+
+def written(pid, folder):
+    """Bytes so far of the file in the folder that the process has open, with a name or without one."""
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(fd).startswith(f"{folder}/"):
+                return os.stat(fd).st_size
+    return 0
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_kill_leaves_nothing_of_a_file(home, tmp_path, there):
+    try:
+        os.close(os.open(tmp_path, os.O_WRONLY | os.O_TMPFILE, 0o600))
+    except OSError as problem:
+        pytest.skip(f"this file system knows no files without a name: {problem}")
+    path = tmp_path / "out.csv"
+    if there:
+        path.write_text("kept")
+    endless = "SELECT range AS n FROM range(1000000000000)"
+    started = subprocess.Popen([program(), "sql", "--home", home, "-o", path, endless])
+    wait_for(lambda: written(started.pid, tmp_path) > 1 << 16, 60, "rows in the file")
+    started.kill()
+    started.wait()
+    assert [p.name for p in tmp_path.iterdir()] == (["out.csv"] if there else [])
+    assert not there or path.read_text() == "kept"
+    assert run("sql", "--home", home, "-o", path, "SELECT 1 AS a").returncode == DONE
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"] and path.read_text() == "a\n1\n"
 
 
 def test_a_file_takes_one_statement(sql, tmp_path):
