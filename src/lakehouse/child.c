@@ -418,7 +418,9 @@ static dl_status time_is_up(const dl_child *child, dl_error *err)
 {
     (void)dl_error_set(err, DL_E_LIMIT, "the statement took longer than %" PRIu32 " ms",
                        child->limits.time_ms);
-    dl_error_hint(err, "narrow it down, or allow it more time");
+    dl_error_hint(err, child->limits.time_ms < child->pool->limits.time_ms
+                           ? "narrow it down, or allow it more time"
+                           : "narrow it down; the setting lakehouse.seconds allows no more time");
     if (err != NULL) {
         err->os_code = ETIMEDOUT;
     }
@@ -481,7 +483,7 @@ static void judge(dl_child *child, int status, dl_child_why why)
     }
     int64_t ran_us = dl_clock_monotonic_us() - child->begun_us;
     if (child->end.status == DL_E_LIMIT && ran_us >= (int64_t)child->limits.time_ms * 1000) {
-        child->end.os_code = ETIMEDOUT; /* it looked at the clock before we did */
+        (void)time_is_up(child, &child->end); /* it looked at the clock before we did */
     }
 }
 

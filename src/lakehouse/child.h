@@ -99,6 +99,8 @@ typedef struct dl_child_fact {
     dl_child_kind kind;
     int64_t started_us;
 } dl_child_fact;
+/** No statement gets more time than this. */
+uint32_t dl_children_time_limit_ms(const dl_children *children);
 /** What runs now; the statements themselves are not told. */
 size_t dl_children_list(dl_children *children, dl_child_fact *out, size_t room);
 /** Its process is killed before this returns. Errors: DL_E_NOT_FOUND. */

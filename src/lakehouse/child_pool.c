@@ -179,6 +179,11 @@ void dl_child_leave(dl_child *child, dl_child_outcome outcome)
 
 /* ---- what others see ---- */
 
+uint32_t dl_children_time_limit_ms(const dl_children *children)
+{
+    return children->limits.time_ms;
+}
+
 size_t dl_children_list(dl_children *children, dl_child_fact *out, size_t room)
 {
     size_t count = 0;

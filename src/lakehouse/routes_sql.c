@@ -6,6 +6,7 @@
 #include "http/media.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- failures ---- */
@@ -84,6 +85,25 @@ static bool is_gone(void *context)
     return dl_http_gone(context);
 }
 
+/* A wish that cannot be fulfilled is refused, not cut. */
+static dl_status take_time(const dl_api_request *r, uint32_t *out_ms, dl_error *err)
+{
+    int64_t most = dl_children_time_limit_ms(dl_lake_children(r)) / 1000;
+    int64_t wish = r->numbers[DL_LAKE_VALUE_TIMEOUT];
+    if (!dl_api_has(r, DL_LAKE_VALUE_TIMEOUT)) {
+        *out_ms = DL_LAKE_TIMEOUT_SECONDS * 1000;
+        return DL_OK;
+    }
+    if (wish > most) {
+        (void)dl_error_set(err, DL_E_INVALID,
+                           "\"timeoutSeconds\" takes a whole number from 1 to %" PRId64 ".", most);
+        dl_error_hint(err, "the setting lakehouse.seconds of the service is the bound");
+        return DL_E_INVALID;
+    }
+    *out_ms = (uint32_t)wish * 1000;
+    return DL_OK;
+}
+
 dl_status dl_lake_start(dl_api_request *r, dl_child_options *options, dl_child **out_child,
                         dl_error *err)
 {
@@ -94,9 +114,7 @@ dl_status dl_lake_start(dl_api_request *r, dl_child_options *options, dl_child *
     options->lakehouse = lake.name;
     options->gone = is_gone;
     options->context = r->x;
-    options->limits.time_ms =
-        1000 * (uint32_t)(dl_api_has(r, DL_LAKE_VALUE_TIMEOUT) ? r->numbers[DL_LAKE_VALUE_TIMEOUT]
-                                                               : DL_LAKE_TIMEOUT_SECONDS);
+    DL_TRY(take_time(r, &options->limits.time_ms, err));
     options->limits.rows = (uint64_t)r->numbers[DL_LAKE_VALUE_ROWS];
     *out_child = NULL;
     if (dl_child_start(dl_lake_children(r), options, out_child, &place, &cause) != DL_OK) {

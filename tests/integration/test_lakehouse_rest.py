@@ -263,7 +263,8 @@ def test_the_bound_of_time(server, ro):
     assert children(server) == []
     problem(ro.sql("SELECT 1", timeoutSeconds=0), 400, "timeoutSeconds")
     problem(ro.sql("SELECT 1", timeoutSeconds=86401), 400, "timeoutSeconds")
-    assert ro.rows("SELECT 1 AS n", timeoutSeconds=86400) == [{"n": 1}]
+    assert ro.rows("SELECT 1 AS n", timeoutSeconds=600) == [{"n": 1}]
+    problem(ro.sql("SELECT 1 AS n", timeoutSeconds=601), 400, "timeoutSeconds", "600", "lakehouse.seconds")
 
 
 def test_memory_bombs_are_refused(serve):
@@ -518,7 +519,17 @@ def test_bounds_are_settings(serve):
     lake = Lakehouse(server.base)
     assert len(lake.rows(MANY_ROWS % 10, rowLimit=1000)) == 10
     problem(lake.sql(MANY_ROWS % 11), 413)
-    problem(lake.sql(ENDLESS, timeoutSeconds=60), 504, "2000 ms")
+    problem(lake.sql(ENDLESS, timeoutSeconds=2), 504, "2000 ms", "lakehouse.seconds allows no more")
+    problem(lake.sql(ENDLESS), 504, "2000 ms")  # what holds without a wish is no more either
+    assert lake.put("/lakehouses/home/notebooks/first", notebook()).status == 201
+    wish = {"statement": "SELECT 'x' AS sopInstanceUid", "timeoutSeconds": 3}
+    for answer in (
+        lake.post("/lakehouses/home/sql", wish),
+        lake.put("/lakehouses/home/cohorts/c", wish),
+        lake.post("/lakehouses/home/notebooks/first/run", {"timeoutSeconds": 3}),
+        lake.post("/lakehouses/home/notebooks/first/run", {"timeoutSeconds": 3}),
+    ):
+        problem(answer, 400, "timeoutSeconds", "from 1 to 2", "lakehouse.seconds")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ KINDS = {
     "dicomlake_last_success_timestamp_seconds": "gauge",
     "dicomlake_windows_waiting": "gauge",
     "dicomlake_oldest_waiting_window_age_seconds": "gauge",
+    "dicomlake_pipelines_database_up": "gauge",
     "dicomlake_scheduler_running": "gauge",
     "dicomlake_statements": "counter",
     "dicomlake_statement_seconds": "counter",

@@ -335,7 +335,7 @@ static const struct {
     {"odd word", DL_E_IO, 0, SIZE_MAX, "the statement's process ended with code 1 and no word", ""},
     {"killed", DL_E_LIMIT, ENOMEM, SIZE_MAX, "the statement's process was ended, most likely for want of memory", "narrow it down: fewer rows, columns or groups at once"},
     {"system call", DL_E_DENIED, 0, SIZE_MAX, "the statement needs what no statement may do", ""},
-    {"processor time", DL_E_LIMIT, ETIMEDOUT, SIZE_MAX, "the statement took longer than 600000 ms", "narrow it down, or allow it more time"},
+    {"processor time", DL_E_LIMIT, ETIMEDOUT, SIZE_MAX, "the statement took longer than 600000 ms", "narrow it down; the setting lakehouse.seconds allows no more time"},
     /* clang-format on */
 };
 
