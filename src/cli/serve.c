@@ -128,7 +128,7 @@ static void log_fault(serving *s)
     dl_log_end(&line);
 }
 
-/** Looks, also after a fault, at what is there: it may have been put right. */
+/** At the start, and after a fault, which may have been put right. */
 static void look_at_factory(serving *s)
 {
     dl_db *db = NULL;
@@ -234,7 +234,11 @@ static dl_status start_service(const dl_cli *cli, serving *s, dl_error *err)
 static void try_schedule(serving *s, bool *told)
 {
     dl_error err = {0};
-    look_at_factory(s);
+    if (s->fault != DL_OK) {
+        look_at_factory(s);
+    } else {
+        log_fault(s); /* of what others met meanwhile */
+    }
     if (s->fault != DL_OK) {
         dl_cli_engine_stop(&s->engine); /* nothing is due that anybody could know of */
         return;

@@ -192,3 +192,19 @@ def test_a_home_of_somebody_else(published, out):
     finally:
         shutil.rmtree(home)
         shutil.rmtree(home.with_suffix(".out"))
+
+
+def test_a_snapshot_of_a_home_in_use(archive, read_only, tmp_path, out):
+    """What is in the write-ahead log counts, and nobody can make its index anew."""
+    server = Server(tmp_path / "home").start()
+    try:
+        set_up(Factory(server.base))
+        shutil.copytree(server.home, tmp_path / "snapshot")
+        assert (tmp_path / "snapshot/state/factory.db-wal").stat().st_size > 0
+        home = read_only(tmp_path / "snapshot")
+        for command in (("pipeline", "list"), ("run", "list"), *PUBLISHED):
+            done(*words_of(command, out), home=home)
+        assert "copy" in done("pipeline", "list", home=home)
+        assert "copy" in done("pipeline", "list", home=read_only(server.home))  # and beside the service
+    finally:
+        server.kill()
