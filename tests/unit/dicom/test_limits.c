@@ -143,6 +143,30 @@ TAP_CASE(findings)
     TAP_EQ_STR(p.json, "{}");
 }
 
+static bool keeps(uint32_t tag)
+{
+    return tag >= 0x00100000;
+}
+
+TAP_CASE(kept_findings)
+{
+    const size_t limit = 3, all = limit + DL_DICOM_KEPT_LIMIT;
+    build b = build_begin(UID_EXPLICIT);
+    for (uint32_t i = 0; i < 5; i++) {
+        PUT(&b, 0x00091000 + i, "DA", "x");
+    }
+    for (uint32_t i = 0; i < DL_DICOM_KEPT_LIMIT + 2; i++) {
+        PUT(&b, 0x00111000 + i, "DA", "x");
+    }
+    dl_dicom_options options = {.validate = true, .finding_limit = limit, .keeps = keeps};
+    OUTCOME o = read_built(&b, &options);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_INT(o.header.finding_count, all);
+    TAP_EQ_INT(o.header.findings[limit - 1].tag, 0x00091002);
+    TAP_EQ_INT(o.header.findings[limit].tag, 0x00111000);
+    TAP_EQ_STR(o.json, "{}");
+}
+
 TAP_CASE(fragments)
 {
     for (size_t limit = 1; limit <= 2; limit++) {
@@ -292,6 +316,7 @@ int main(void)
     TAP_RUN(a_core_value_beyond_the_limit_is_seen);
     TAP_RUN(json_length);
     TAP_RUN(findings);
+    TAP_RUN(kept_findings);
     TAP_RUN(fragments);
     TAP_RUN(inflating);
     TAP_RUN(offset_tables);
