@@ -226,7 +226,14 @@ dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str
     dl_status status = bind_term(s, term, word, q, err);
     bool exact = dl_search_is_exact(s, term);
     bool modalities = only_modalities_left(s, term);
+    int64_t left = s->budget > 0 ? s->budget : INT64_MAX;
+    s->gave_up = false;
     while (status == DL_OK && dl_db_step(q)) {
+        if (left-- == 0) {
+            s->gave_up = true;
+            s->key_count = 0;
+            break;
+        }
         int64_t id = dl_db_int(q, 0), place = dl_db_int(q, 1);
         if (exact) {
             status = push_listed(s, term, id, place, err);
@@ -240,101 +247,19 @@ dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str
     return status != DL_OK ? status : finished;
 }
 
-/* ---- by a word or its beginning: newest first, without reading all that have it ---- */
-
-enum {
-    WORD_PATIENCE = 8, /* rows of no use that cost less than to look for the next word */
-    WORD_SLACK = 16,   /* keys beyond two pages before they are cut */
-};
-
-typedef struct word_walk {
-    dl_str below;  /* words from here on are done */
-    int64_t left;  /* rows that may be read */
-    int64_t floor; /* place of the last key of a page; what is older is of no use */
-    dl_buf word;   /* the one that is walked, its rows newest first */
-    size_t taken;  /* of its rows: no more than a page can be of use */
-    int idle;
-} word_walk;
-
-bool dl_search_is_word(const dl_search *s)
-{
-    return s->term_count == 1 && s->terms[0].kind == DL_SEARCH_PHRASE &&
-           dl_search_is_exact(s, &s->terms[0]);
-}
-
-static dl_status keep_word(dl_search *s, word_walk *w, const dl_db_stmt *row, dl_error *err)
-{
-    size_t page = s->need > SIZE_MAX / 4 ? SIZE_MAX / 4 : s->need;
-    dl_search_key key = {.id = dl_db_int(row, 1), .study = dl_db_int(row, 1)};
-    key.place = dl_db_int(row, 2);
-    if (w->taken >= page || key.place <= w->floor) {
-        w->idle++;
-        return DL_OK;
-    }
-    w->taken++;
-    DL_TRY(dl_search_push(s, key, err));
-    if (s->key_count >= 2 * page + WORD_SLACK) {
-        dl_search_cut(s, 0, page);
-        w->floor = s->key_count == page ? s->keys[page - 1].place : w->floor;
-    }
-    return DL_OK;
-}
-
-/* Until the words end or it is time to look for the next one, which `below` then says. */
-static dl_status walk_words(dl_search *s, dl_db_stmt *q, word_walk *w, dl_error *err)
-{
-    while (w->idle <= WORD_PATIENCE && w->left > 0 && dl_db_step(q)) {
-        dl_str word = dl_db_str(q, 0);
-        w->left--;
-        if (!dl_str_eq(word, dl_buf_str(&w->word))) {
-            dl_buf_reset(&w->word);
-            DL_TRY(dl_buf_append_str(&w->word, word, err));
-            w->taken = 0;
-            w->idle = 0;
-        }
-        DL_TRY(keep_word(s, w, q, err));
-    }
-    bool more = w->idle > WORD_PATIENCE && w->left > 0;
-    w->idle = 0;
-    w->below = DL_STR_NONE;
-    return more ? dl_arena_copy(s->arena, dl_buf_str(&w->word), &w->below, err) : DL_OK;
-}
-
-static dl_status gather_words(dl_search *s, word_walk *w, dl_error *err)
+bool dl_search_is_start(const dl_search *s, dl_str *out_word)
 {
     const dl_search_term *term = &s->terms[0];
-    dl_str rest = term->text, word = DL_STR_NONE;
-    (void)dl_index_word_next(&rest, &word); /* its only one */
-    DL_TRY(after_prefix(s, word, &w->below, err));
-    while (w->below.ptr != NULL) {
-        dl_db_stmt *q = NULL;
-        DL_TRY(dl_db_query(s->conn->db,
-                           "SELECT word, study, created FROM study_word WHERE partition=?1"
-                           " AND attribute=?2 AND word>=?3 AND word<?4"
-                           " ORDER BY word DESC, created DESC",
-                           &q, err));
-        dl_db_bind_int(q, 1, s->query->partition);
-        dl_db_bind_int(q, 2, term->column);
-        dl_db_bind_str(q, 3, word);
-        dl_db_bind_str(q, 4, w->below);
-        w->left -= WORD_PATIENCE; /* what looking costs */
-        dl_status status = walk_words(s, q, w, err);
-        dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
-        DL_TRY(status);
-        DL_TRY(finished);
+    if (s->term_count != 1 || term->kind != DL_SEARCH_PHRASE || !dl_search_is_exact(s, term)) {
+        return false;
     }
-    return DL_OK;
-}
-
-dl_status dl_search_gather_word(dl_search *s, dl_error *err)
-{
-    word_walk w = {.left = s->budget > 0 ? s->budget : INT64_MAX};
-    dl_buf_init(&w.word, SIZE_MAX);
-    dl_status status = gather_words(s, &w, err);
-    dl_buf_clear(&w.word);
-    s->gave_up = w.left <= 0;
-    s->key_count = s->gave_up ? 0 : s->key_count;
-    return status;
+    dl_str rest = term->text;
+    size_t characters = 0;
+    (void)dl_index_word_next(&rest, out_word); /* its only one */
+    for (size_t i = 0; i < out_word->len; i++) {
+        characters += ((unsigned char)out_word->ptr[i] & 0xc0) != 0x80;
+    }
+    return characters >= DL_SEARCH_START_CHARACTERS;
 }
 
 static dl_status count_with(dl_search *s, const dl_search_term *term, dl_str word, int64_t cap,

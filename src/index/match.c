@@ -1,6 +1,5 @@
 #include "index/search.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- compiling ---- */
@@ -302,29 +301,4 @@ dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error *err)
     }
     s->keys[s->key_count++] = key;
     return DL_OK;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const dl_search_key *x = a, *y = b;
-    return x->place < y->place ? 1 : x->place > y->place ? -1 : 0;
-}
-
-void dl_search_cut(dl_search *s, size_t offset, size_t limit)
-{
-    size_t count = 0;
-    if (s->key_count > 1) {
-        qsort(s->keys, s->key_count, sizeof *s->keys, newest_first);
-    }
-    for (size_t i = 0; i < s->key_count; i++) { /* places are unique at a level */
-        if (count == 0 || s->keys[count - 1].place != s->keys[i].place) {
-            s->keys[count++] = s->keys[i];
-        }
-    }
-    offset = offset < count ? offset : count;
-    count -= offset;
-    s->key_count = count < limit ? count : limit;
-    if (offset > 0) {
-        memmove(s->keys, s->keys + offset, s->key_count * sizeof *s->keys);
-    }
 }

@@ -197,6 +197,48 @@ static dl_status scan_term(dl_search *s, const dl_search_term *term, dl_error *e
     return status != DL_OK ? status : finished;
 }
 
+static dl_status list_start(dl_search *s, dl_db_stmt *q, dl_str word, dl_error *err)
+{
+    int64_t left = s->budget > 0 ? s->budget : INT64_MAX, last = 0;
+    size_t passed = 0;
+    s->gave_up = false;
+    while (s->key_count < s->query->limit && dl_db_step(q)) {
+        dl_search_key key = {.id = dl_db_int(q, 0), .place = dl_db_int(q, 1)};
+        key.study = key.id;
+        if (left-- == 0) {
+            s->gave_up = true;
+            s->key_count = 0;
+            return DL_OK;
+        }
+        if (key.place == last || !dl_str_starts(dl_db_str(q, 2), word)) {
+            continue; /* another word of the same name, or another end */
+        }
+        last = key.place;
+        if (passed < s->query->offset) {
+            passed++;
+        } else {
+            DL_TRY(dl_search_push(s, key, err));
+        }
+    }
+    return DL_OK;
+}
+
+dl_status dl_search_scan_start(dl_search *s, dl_str word, dl_error *err)
+{
+    dl_db_stmt *q = NULL;
+    DL_TRY(dl_db_query(s->conn->db,
+                       "SELECT study, created, word FROM study_word INDEXED BY study_word_start"
+                       " WHERE partition=?1 AND attribute=?2 AND substr(word,1,2)=substr(?3,1,2)"
+                       " ORDER BY created DESC",
+                       &q, err));
+    dl_db_bind_int(q, 1, s->query->partition);
+    dl_db_bind_int(q, 2, s->terms[0].column);
+    dl_db_bind_str(q, 3, word);
+    dl_status status = list_start(s, q, word, err);
+    dl_status finished = dl_db_finish(q, status == DL_OK ? err : NULL);
+    return status != DL_OK ? status : finished;
+}
+
 dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err)
 {
     if (term != NULL) {

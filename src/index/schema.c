@@ -90,5 +90,10 @@ static const char version_1[] =
     " count INTEGER NOT NULL, PRIMARY KEY(partition, kind, block)) WITHOUT ROWID;";
 /* clang-format on */
 
-const char *const dl_index_schema[] = {version_1};
+/* start     the first characters of a word: names by a beginning, newest first */
+static const char version_2[] =
+    "CREATE INDEX study_word_start ON study_word(partition, attribute, substr(word,1,2), created,"
+    " word, study);";
+
+const char *const dl_index_schema[] = {version_1, version_2};
 const size_t dl_index_schema_count = DL_COUNT_OF(dl_index_schema);

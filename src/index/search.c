@@ -1,6 +1,7 @@
 #include "index/search.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* ---- the plan ---- */
 
@@ -36,28 +37,11 @@ static dl_status weigh(dl_search *s, const dl_search_term *term, int64_t *out_li
     return DL_OK;
 }
 
-/** The term with the fewest matches, if they are so few that gathering needs no sums. */
-static dl_status choose_few(dl_search *s, choice *out_best, bool *out_gather, dl_error *err)
-{
-    choice best = {.count = s->conn->index->gather_always + 1};
-    for (size_t i = 0; i < s->term_count; i++) {
-        choice c = {.term = &s->terms[i]};
-        DL_TRY(dl_search_count_term(s, c.term, best.count, &c.count, &c.word, err));
-        best = c.count < best.count ? c : best;
-    }
-    *out_best = best;
-    *out_gather = best.term != NULL;
-    return DL_OK;
-}
-
 /** The term with the fewest matches, and whether they are few enough to gather. */
 static dl_status choose(dl_search *s, choice *out_best, bool *out_gather, dl_error *err)
 {
-    DL_TRY(choose_few(s, out_best, out_gather, err));
-    if (*out_gather) {
-        return DL_OK;
-    }
     choice best = {.count = INT64_MAX};
+    *out_gather = false;
     for (size_t i = 0; i < s->term_count; i++) {
         choice c = {.term = &s->terms[i]};
         int64_t limit = 0;
@@ -84,32 +68,88 @@ static const dl_search_term *ordered_term(const dl_search *s)
     return NULL;
 }
 
-/** Sort what was gathered, and keep the page. */
-static void cut_page(dl_search *s)
+static int newest_first(const void *a, const void *b)
 {
-    dl_search_cut(s, s->query->offset, s->query->limit);
+    const dl_search_key *x = a, *y = b;
+    return x->place < y->place ? 1 : x->place > y->place ? -1 : 0;
 }
 
-/** A word or its beginning: its matches, unless they are so many that the newest rows of all have a
- * page of them sooner. */
-static dl_status find_word(dl_search *s, dl_error *err)
+/** Sort what was gathered, drop what came twice, and keep the page. */
+static void cut_page(dl_search *s)
 {
-    int64_t limit = 0;
-    DL_TRY(weigh(s, &s->terms[0], &limit, err));
-    int64_t patience = s->budget;
-    s->budget = limit + 1;
-    DL_TRY(dl_search_gather_word(s, err));
-    if (s->gave_up) {
-        s->budget = patience;
-        DL_TRY(dl_search_scan(s, NULL, err));
+    size_t count = 0;
+    if (s->key_count > 1) {
+        qsort(s->keys, s->key_count, sizeof *s->keys, newest_first);
+    }
+    for (size_t i = 0; i < s->key_count; i++) { /* places are unique at a level */
+        if (count == 0 || s->keys[count - 1].place != s->keys[i].place) {
+            s->keys[count++] = s->keys[i];
+        }
+    }
+    size_t offset = s->query->offset < count ? s->query->offset : count;
+    size_t left = count - offset;
+    s->keys = s->keys != NULL ? s->keys + offset : NULL;
+    s->key_count = left < s->query->limit ? left : s->query->limit;
+}
+
+static dl_status gather(dl_search *s, const choice *by, int64_t budget, dl_error *err)
+{
+    s->budget = budget;
+    DL_TRY(dl_search_gather_term(s, by->term, by->word, err));
+    cut_page(s);
+    return DL_OK;
+}
+
+static dl_status find_by_weight(dl_search *s, const dl_search_term *ordered, dl_error *err)
+{
+    choice best;
+    bool few = false;
+    DL_TRY(choose(s, &best, &few, err));
+    if (!few) {
+        DL_TRY(dl_search_scan(s, ordered, err));
         if (!s->gave_up) {
             return DL_OK;
         }
-        s->budget = 0;
-        DL_TRY(dl_search_gather_word(s, err));
     }
-    cut_page(s);
+    return gather(s, &best, 0, err);
+}
+
+/** Names by the beginning of a word: an index has those that share its first characters in order,
+ * and a page is found soon unless most of them go on otherwise. */
+static dl_status try_start(dl_search *s, bool *out_found, dl_error *err)
+{
+    enum { PASSED_FOR_ONE = 4, PASSED_ALWAYS = 64, PAGE_LIMIT = 1 << 20 };
+    dl_str word = DL_STR_NONE;
+    *out_found = false;
+    if (dl_search_is_start(s, &word) && s->need <= PAGE_LIMIT) {
+        s->budget = PASSED_FOR_ONE * (int64_t)s->need + PASSED_ALWAYS;
+        DL_TRY(dl_search_scan_start(s, word, err));
+        *out_found = !s->gave_up;
+    }
     return DL_OK;
+}
+
+/** Matches that are so few that nothing has to be weighed. */
+static dl_status try_few(dl_search *s, bool *out_found, dl_error *err)
+{
+    enum { EXACT_GAIN = 4 }; /* to list costs no more than to count */
+    int64_t few = s->conn->index->gather_always;
+    choice best = {.count = few + 1};
+    if (dl_search_is_exact(s, &s->terms[0])) {
+        best.term = &s->terms[0];
+        dl_str rest = best.term->text;
+        (void)dl_index_word_next(&rest, &best.word); /* of a phrase */
+        DL_TRY(gather(s, &best, EXACT_GAIN * few + 1, err));
+        *out_found = !s->gave_up;
+        return DL_OK;
+    }
+    for (size_t i = 0; i < s->term_count; i++) {
+        choice c = {.term = &s->terms[i]};
+        DL_TRY(dl_search_count_term(s, c.term, best.count, &c.count, &c.word, err));
+        best = c.count < best.count ? c : best;
+    }
+    *out_found = best.term != NULL;
+    return *out_found ? gather(s, &best, 0, err) : DL_OK;
 }
 
 static dl_status find_keys(dl_search *s, dl_error *err)
@@ -129,21 +169,10 @@ static dl_status find_keys(dl_search *s, dl_error *err)
     if (ordered != NULL && dl_search_is_ordered_exact(s, ordered)) {
         return dl_search_scan(s, ordered, err); /* the index holds the answer in order */
     }
-    if (dl_search_is_word(s)) {
-        return find_word(s, err);
-    }
-    choice best;
-    bool gather = false;
-    DL_TRY(choose(s, &best, &gather, err));
-    if (!gather) {
-        DL_TRY(dl_search_scan(s, ordered, err));
-        if (!s->gave_up) {
-            return DL_OK;
-        }
-    }
-    DL_TRY(dl_search_gather_term(s, best.term, best.word, err));
-    cut_page(s);
-    return DL_OK;
+    bool found = false;
+    DL_TRY(try_start(s, &found, err));
+    DL_TRY(found ? DL_OK : try_few(s, &found, err));
+    return found ? DL_OK : find_by_weight(s, ordered, err);
 }
 
 /* ---- the answer ---- */

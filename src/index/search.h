@@ -14,7 +14,8 @@
 
 enum {
     DL_SEARCH_TERM_LIMIT = 32,
-    DL_SEARCH_CACHE_SLOTS = 512, /* verdicts on parents that are kept; a power of two */
+    DL_SEARCH_START_CHARACTERS = 2, /* of the index study_word_start */
+    DL_SEARCH_CACHE_SLOTS = 512,    /* verdicts on parents that are kept; a power of two */
 };
 
 typedef enum dl_search_kind {
@@ -86,8 +87,6 @@ DL_NODISCARD dl_status dl_search_accept_series(dl_search *s, int64_t series,
                                                const dl_search_verdict **out_verdict,
                                                dl_error *err);
 DL_NODISCARD dl_status dl_search_push(dl_search *s, dl_search_key key, dl_error *err);
-/** Sort the keys newest first, drop what came twice, and keep `limit` of them from `offset` on. */
-void dl_search_cut(dl_search *s, size_t offset, size_t limit);
 
 /* gather.c */
 DL_NODISCARD dl_status dl_search_gather_uids(dl_search *s, dl_error *err);
@@ -95,13 +94,12 @@ DL_NODISCARD dl_status dl_search_gather_uids(dl_search *s, dl_error *err);
 bool dl_search_is_exact(const dl_search *s, const dl_search_term *term);
 /** Whether the term's index in order is the answer. */
 bool dl_search_is_ordered_exact(const dl_search *s, const dl_search_term *term);
-/** List what matches one term, `word` of it for a phrase. */
+/** List what matches one term, `word` of it for a phrase; gives up as a scan does. */
 DL_NODISCARD dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str word,
                                              dl_error *err);
-/** Whether dl_search_gather_word answers the query: its one term is a phrase of one word. */
-bool dl_search_is_word(const dl_search *s);
-/** The newest that have a word which begins with that of the one term; gives up as a scan does. */
-DL_NODISCARD dl_status dl_search_gather_word(dl_search *s, dl_error *err);
+/** Whether the query asks for names by the beginning of a word alone, and by so many characters of
+ * it that an index lists such words in order. */
+bool dl_search_is_start(const dl_search *s, dl_str *out_word);
 /** How many rows match the term, at most `cap`; for a phrase through its rarest word. */
 DL_NODISCARD dl_status dl_search_count_term(dl_search *s, const dl_search_term *term, int64_t cap,
                                             int64_t *out_count, dl_str *out_word, dl_error *err);
@@ -115,6 +113,9 @@ DL_NODISCARD dl_status dl_search_fill(dl_search *s, dl_index_hit **out_hits, siz
 /** In order through `term`'s index, or with NULL through all; keys come out cut to the page. When
  * s->budget is spent before the page is full, s->gave_up is set and there are no keys. */
 DL_NODISCARD dl_status dl_search_scan(dl_search *s, const dl_search_term *term, dl_error *err);
+
+/** In order through all names that share the first characters of `word` (dl_search_is_start). */
+DL_NODISCARD dl_status dl_search_scan_start(dl_search *s, dl_str word, dl_error *err);
 
 /* statements.c: one literal for each column */
 const char *dl_search_sql_count(const dl_search_term *term);
