@@ -1,4 +1,4 @@
-"""Pipelines by their commands: a home with a lake beside it, a daemon, windows of one day, a source that does not answer."""
+"""Pipelines by their commands: a home with a lake beside it, a daemon, windows of a day, a source that is held."""
 
 import contextlib
 import subprocess

@@ -7,6 +7,8 @@ import pydicom.data
 
 from . import cli
 
+REAL_FILES = pathlib.Path(pydicom.data.__file__).parent / "test_files"  # what pydicom ships
+
 
 def run(*words, check=True):
     """Run the program; its CompletedProcess. `check`: it must succeed."""
@@ -14,9 +16,6 @@ def run(*words, check=True):
     if check:
         assert done.returncode == 0, f"exit {done.returncode}: {done.stderr}{done.stdout}"
     return done
-
-
-REAL_FILES = pathlib.Path(pydicom.data.__file__).parent / "test_files"  # what pydicom ships
 
 
 def home_of_files(folder, *paths):

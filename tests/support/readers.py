@@ -162,7 +162,7 @@ def read_table(path, version=None):
 
 
 def lake_differences(lake, feed, container="dicom", limit=5, **options):
-    """What of its three tables is not as the feed folds (fold.py; `options` are for it), in words; empty when all is."""
+    """What of its three tables is not as the feed folds (fold.py, with `options`), in words; empty when all is."""
     found = []
     for name, want in zip(KEYS, fold(feed, **options), strict=True):
         found += differences(name, read_table(f"{lake}/{container}/{name}"), want, limit)
