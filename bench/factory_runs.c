@@ -172,7 +172,8 @@ static int64_t most_requests(home *h, int64_t windows)
 
 static void fill_runs(home *h, int64_t count)
 {
-    dl_db *db = dl_factory_lock(h->factory);
+    dl_db *db = NULL;
+    need(dl_factory_lock(h->factory, DL_FACTORY_WRITE, &db, &h->err), &h->err);
     dl_db_stmt *q = NULL;
     need(dl_db_begin(db, true, &h->err), &h->err);
     need(dl_db_query(
