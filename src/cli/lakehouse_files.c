@@ -33,7 +33,7 @@ static dl_status put_file(dl_cli_factory *f, const dl_lake_file *file, dl_error 
 {
     char time[DL_CLOCK_TEXT_SIZE] = "", size[32] = "-";
     DL_AUTO_BUF name = {0};
-    dl_buf_init(&name, 4 * PATH_SIZE);
+    dl_buf_init(&name, (size_t)4 * PATH_SIZE);
     DL_TRY(dl_cli_text_clean(file->name, &name, err));
     if (f->json) {
         dl_json_object_begin(&f->w);
@@ -62,9 +62,14 @@ static dl_status put_file(dl_cli_factory *f, const dl_lake_file *file, dl_error 
     return DL_OK;
 }
 
-/** One page; `last` becomes its last name. */
-static dl_status put_page(dl_cli_factory *f, const dl_lakehouse *lakehouse, dl_str path,
-                          dl_buf *last, size_t limit, size_t *out_count, dl_error *err)
+typedef struct listing {
+    const dl_lakehouse *lakehouse;
+    dl_str path;
+    dl_buf last; /* name that was put; the next page begins after it */
+} listing;
+
+static dl_status put_page(dl_cli_factory *f, listing *l, size_t limit, size_t *out_count,
+                          dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(PAGE_ARENA_BYTES);
     dl_lake_file *files = NULL;
@@ -72,31 +77,26 @@ static dl_status put_page(dl_cli_factory *f, const dl_lakehouse *lakehouse, dl_s
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "out of memory");
     }
-    DL_TRY(dl_lake_files_list(f->factory, lakehouse, path, dl_buf_str(last), limit, arena, &files,
-                              &count, err));
+    DL_TRY(dl_lake_files_list(f->factory, l->lakehouse, l->path, dl_buf_str(&l->last), limit, arena,
+                              &files, &count, err));
     for (size_t i = 0; i < count; i++) {
         DL_TRY(put_file(f, &files[i], err));
     }
     if (count > 0) {
-        dl_buf_reset(last);
-        DL_TRY(dl_buf_append_str(last, files[count - 1].name, err));
+        dl_buf_reset(&l->last);
+        DL_TRY(dl_buf_append_str(&l->last, files[count - 1].name, err));
     }
     *out_count = count;
     return DL_OK;
 }
 
-static dl_status list(dl_cli_factory *f, const dl_cli_lakehouse_options *o,
-                      const dl_lakehouse *lakehouse, dl_str path, dl_error *err)
+static dl_status put_pages(dl_cli_factory *f, listing *l, uint64_t limit, dl_error *err)
 {
-    DL_AUTO_BUF last = {0};
-    uint64_t left = o->limit == 0 ? UINT64_MAX : o->limit;
-    dl_buf_init(&last, PATH_SIZE);
-    DL_TRY(dl_buf_append_str(&last, dl_str_of(o->after), err));
+    uint64_t left = limit == 0 ? UINT64_MAX : limit;
     dl_json_array_begin(&f->w);
     for (size_t count = PAGE; count == PAGE && left > 0; left -= count) {
         DL_TRY(check_stop(f, err));
-        dl_status status =
-            put_page(f, lakehouse, path, &last, left < PAGE ? (size_t)left : PAGE, &count, err);
+        dl_status status = put_page(f, l, left < PAGE ? (size_t)left : PAGE, &count, err);
         if (status == DL_E_LIMIT) {
             dl_error_hint(err, "ask for a part with --limit and --after");
         }
@@ -104,6 +104,19 @@ static dl_status list(dl_cli_factory *f, const dl_cli_lakehouse_options *o,
     }
     dl_json_array_end(&f->w);
     return DL_OK;
+}
+
+static dl_status list(dl_cli_factory *f, const dl_cli_lakehouse_options *o,
+                      const dl_lakehouse *lakehouse, dl_str path, dl_error *err)
+{
+    listing l = {.lakehouse = lakehouse, .path = path};
+    dl_buf_init(&l.last, PATH_SIZE);
+    dl_status status = dl_buf_append_str(&l.last, dl_str_of(o->after), err);
+    if (status == DL_OK) {
+        status = put_pages(f, &l, o->limit, err);
+    }
+    dl_buf_clear(&l.last);
+    return status;
 }
 
 /* ---- cat, get ---- */
