@@ -116,7 +116,7 @@ static bool copy_text(dl_str object, const char *key, char *out, size_t room, dl
 
 static bool read_line(dl_str line, dl_manifest_file *out)
 {
-    DL_AUTO(dl_arena) arena = dl_arena_create(2 * LINE_BYTES);
+    DL_AUTO(dl_arena) arena = dl_arena_create((size_t)2 * LINE_BYTES);
     dl_str size = DL_STR_NONE;
     int64_t bytes = 0;
     if (line.len > 0 && line.ptr[line.len - 1] == ',') {
@@ -215,9 +215,11 @@ static dl_status check_owner(const dl_manifest *m, const char *folder, const dl_
     char *line = m->line;
     ssize_t n = pread(m->done_fd, line, LINE_BYTES, 0);
     dl_str head = {line, n < 0 ? 0 : (size_t)n}, key = DL_STR_NONE, value = DL_STR_NONE;
-    dl_json_iter members = dl_json_iter_of(head);
+    /* The two come first. What was read may end before the object does, so dl_json_iter_of would
+     * take it for none. */
+    dl_json_iter members = {dl_str_starts(head, DL_STR("{")) ? dl_str_slice(head, 1, head.len)
+                                                             : DL_STR_NONE};
     bool cohorts = false, lakehouses = false;
-    /* The two come first; the rest of the line may be longer than what was read. */
     for (int i = 0; i < 2 && dl_json_next_member(&members, &key, &value); i++) {
         dl_str text = dl_str_slice(value, 1, value.len < 2 ? 0 : value.len - 2);
         cohorts |= dl_str_eq(key, DL_STR("cohort")) && dl_str_eq(text, cohort->name);

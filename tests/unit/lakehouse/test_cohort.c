@@ -547,6 +547,24 @@ TAP_CASE(missing_files_are_told)
     TAP_TRUE(dl_str_find_str(json, DL_STR("no Files shortcut has the file")) > 0);
 }
 
+/* The name stands in the first line, which may be longer than what is read of it. */
+TAP_CASE(a_long_manifest_is_known_again)
+{
+    static char statement[100 * 1024];
+    dl_cohort c = {0};
+    dl_cohort_fetched got;
+    begin_files(&c);
+    (void)snprintf(statement, sizeof statement,
+                   "SELECT '1.3.1' AS sopInstanceUid, %90000s'AHDS/svc/1.dcm' AS filePath", "");
+    TAP_OK(save("x", statement, &c), err);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.files, 1);
+    TAP_OK(fetch(&c, "out", &got), err);
+    TAP_EQ_INT(got.already_there, 1);
+    TAP_OK(save("y", statement, &c), err);
+    TAP_STATUS(fetch(&c, "out", &got), DL_E_EXISTS);
+}
+
 TAP_CASE(a_folder_of_another_cohort)
 {
     dl_cohort c = {0}, other = {0};
@@ -693,6 +711,7 @@ int main(void)
     TAP_RUN(files_are_fetched);
     TAP_RUN(what_is_there_stays);
     TAP_RUN(missing_files_are_told);
+    TAP_RUN(a_long_manifest_is_known_again);
     TAP_RUN(a_folder_of_another_cohort);
     TAP_RUN(one_fetches_at_a_time);
     TAP_RUN(a_canceled_fetch_goes_on);
