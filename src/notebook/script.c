@@ -56,7 +56,7 @@ static dl_status put_line(dl_buf *out, dl_str line, bool comment, dl_error *err)
         DL_TRY(dl_buf_append(out, line.ptr, at, err));
         DL_TRY(dl_buf_append_char(out, '\\', err));
     }
-    DL_TRY(dl_buf_append(out, line.ptr + at, line.len - at, err));
+    DL_TRY(dl_buf_append_str(out, dl_str_slice(line, at, line.len), err));
     return dl_buf_append_char(out, '\n', err);
 }
 

@@ -1,0 +1,1 @@
+-- %% [mar{"nbfokdown
