@@ -659,6 +659,7 @@ static dl_status read_bucket(dl_delta_bitmap *bitmap, dl_cursor *in, uint32_t hi
 {
     bucket_head head = {0};
     DL_TRY(read_head(in, &head, err));
+    DL_ASSERT(head.keys != NULL);
     for (uint32_t i = 0; i < head.count; i++) {
         const uint8_t *pair = head.keys + 4 * (size_t)i;
         if (i > 0 && dl_le16(pair) <= dl_le16(pair - 4)) {

@@ -427,6 +427,7 @@ static dl_status save(saving *s, dl_query_result *result, dl_cohort *cohort, dl_
     return DL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_cohort_save_bounded(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str name,
                                  dl_str statement, dl_query *query, int64_t limit, dl_arena *arena,
                                  dl_cohort *out, dl_query_place *out_place, dl_error *err)
@@ -448,6 +449,7 @@ dl_status dl_cohort_save_bounded(dl_factory *factory, const dl_lakehouse *lakeho
     return DL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_cohort_save(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str name,
                          dl_str statement, dl_query *query, dl_arena *arena, dl_cohort *out,
                          dl_query_place *out_place, dl_error *err)

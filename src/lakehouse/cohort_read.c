@@ -196,12 +196,18 @@ static dl_status read_facts(dl_str head, dl_arena *arena, dl_cohort *out, dl_err
     return DL_OK;
 }
 
-static dl_status open_version(dl_factory *factory, dl_str lakehouse, dl_str name, int64_t version,
-                              reading *r, dl_str *out_head, dl_error *err)
+/** One version of a cohort. */
+typedef struct which {
+    dl_str lakehouse, name;
+    int64_t version;
+} which;
+
+static dl_status open_version(dl_factory *factory, which w, reading *r, dl_str *out_head,
+                              dl_error *err)
 {
     char folder[DL_COHORT_PATH_SIZE], path[DL_COHORT_PATH_SIZE + 32];
-    DL_TRY(dl_cohort_folder(factory, lakehouse, name, folder, err));
-    (void)snprintf(path, sizeof path, "%s/%" PRId64 ".json", folder, version);
+    DL_TRY(dl_cohort_folder(factory, w.lakehouse, w.name, folder, err));
+    (void)snprintf(path, sizeof path, "%s/%" PRId64 ".json", folder, w.version);
     DL_TRY(reading_open(r, path, err));
     dl_status status = next_line(r, out_head, err);
     return status == DL_E_LIMIT
@@ -209,23 +215,23 @@ static dl_status open_version(dl_factory *factory, dl_str lakehouse, dl_str name
                : status;
 }
 
-static dl_status read_version(dl_factory *factory, dl_str lakehouse, dl_str name, int64_t version,
-                              dl_arena *arena, dl_cohort *out, dl_error *err)
+static dl_status read_version(dl_factory *factory, which w, dl_arena *arena, dl_cohort *out,
+                              dl_error *err)
 {
     DL_CLEANUP(reading_clear) reading r = {.fd = -1};
     dl_str head = DL_STR_NONE;
     dl_cohort c = {0};
-    dl_status status = open_version(factory, lakehouse, name, version, &r, &head, err);
+    dl_status status = open_version(factory, w, &r, &head, err);
     if (status == DL_OK) {
         status = read_facts(head, arena, &c, err);
     }
-    if (status == DL_OK &&
-        (c.version != version || !dl_str_eq(c.name, name) || !dl_str_eq(c.lakehouse, lakehouse))) {
+    if (status == DL_OK && (c.version != w.version || !dl_str_eq(c.name, w.name) ||
+                            !dl_str_eq(c.lakehouse, w.lakehouse))) {
         status = dl_error_set(err, DL_E_CORRUPT, "cohort: its file says that it is another one");
     }
     if (status != DL_OK) {
-        return dl_error_within(err, status, "reading version %" PRId64 " of cohort %.*s", version,
-                               DL_STR_ARG(name));
+        return dl_error_within(err, status, "reading version %" PRId64 " of cohort %.*s", w.version,
+                               DL_STR_ARG(w.name));
     }
     *out = c;
     return DL_OK;
@@ -299,6 +305,7 @@ dl_status dl_cohort_none(dl_factory *factory, const dl_lakehouse *lakehouse, dl_
 
 /* ---- the calls ---- */
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_cohort_get(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str name,
                         int64_t version, dl_arena *arena, dl_cohort *out, dl_error *err)
 {
@@ -317,7 +324,7 @@ dl_status dl_cohort_get(dl_factory *factory, const dl_lakehouse *lakehouse, dl_s
         dl_error_hint(err, "its newest is %" PRId64, newest);
         return DL_E_NOT_FOUND;
     }
-    return read_version(factory, lakehouse->name, name, version, arena, out, err);
+    return read_version(factory, (which){lakehouse->name, name, version}, arena, out, err);
 }
 
 /** The newest version, or what can be told of a damaged one. */
@@ -329,7 +336,7 @@ static dl_status list_one(dl_factory *factory, dl_str lakehouse, dl_str name, dl
     dl_error why = {0};
     DL_TRY(dl_cohort_folder(factory, lakehouse, name, folder, err));
     DL_TRY(dl_cohort_newest(folder, &newest, err));
-    dl_status status = read_version(factory, lakehouse, name, newest, arena, out, &why);
+    dl_status status = read_version(factory, (which){lakehouse, name, newest}, arena, out, &why);
     if (status == DL_E_CORRUPT || status == DL_E_INVALID || status == DL_E_NOT_FOUND) {
         *out = (dl_cohort){.name = name, .version = newest, .instance_count = -1};
         return dl_arena_copy(arena, lakehouse, &out->lakehouse, err);
@@ -396,7 +403,7 @@ static dl_status visit_line(dl_str line, int64_t number,
                             dl_status (*visit)(void *, const dl_cohort_instance *, dl_error *),
                             void *context, dl_error *err)
 {
-    DL_AUTO(dl_arena) scratch = dl_arena_create(2 * DL_COHORT_LINE_LIMIT_BYTES);
+    DL_AUTO(dl_arena) scratch = dl_arena_create((size_t)2 * DL_COHORT_LINE_LIMIT_BYTES);
     dl_cohort_instance instance = {0};
     if (scratch == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "cohort: out of memory");
@@ -415,7 +422,8 @@ dl_status dl_cohort_each(dl_factory *factory, const dl_cohort *cohort,
 {
     DL_CLEANUP(reading_clear) reading r = {.fd = -1};
     dl_str line = DL_STR_NONE;
-    DL_TRY(open_version(factory, cohort->lakehouse, cohort->name, cohort->version, &r, &line, err));
+    DL_TRY(open_version(factory, (which){cohort->lakehouse, cohort->name, cohort->version}, &r,
+                        &line, err));
     for (int64_t i = 1; i <= cohort->instance_count; i++) {
         DL_TRY(next_line(&r, &line, err));
         DL_TRY(visit_line(line, i, visit, context, err));

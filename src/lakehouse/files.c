@@ -22,12 +22,18 @@ typedef struct place {
     dl_str below;  /* relative; empty: the folder itself */
 } place;
 
-static dl_status open_place(const place *p, int *out_fd, bool *out_folder, uint64_t *out_size_bytes,
-                            dl_error *err)
+/** What is there; `fd` is whoever's who asked. */
+typedef struct opened {
+    int fd;
+    bool folder;
+    uint64_t size_bytes;
+} opened;
+
+static dl_status open_place(const place *p, opened *out, dl_error *err)
 {
     DL_AUTO_FD root = -1;
     DL_TRY(dl_file_open(p->folder.ptr, O_PATH | O_DIRECTORY, 0, &root, err));
-    return dl_file_open_below(root, p->below, out_fd, out_folder, out_size_bytes, err);
+    return dl_file_open_below(root, p->below, &out->fd, &out->folder, &out->size_bytes, err);
 }
 
 /** "SHORTCUT/below/it". */
@@ -96,7 +102,7 @@ static bool place_by_row(dl_factory *factory, const dl_lakehouse *lakehouse, dl_
 
 /** By the shortcut's name, and where that leads nowhere as a filePath. */
 static dl_status open_path(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str path,
-                           int *out_fd, bool *out_folder, uint64_t *out_size_bytes, dl_error *err)
+                           opened *out, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(NAMES_ARENA_BYTES);
     if (arena == NULL) {
@@ -108,10 +114,10 @@ static dl_status open_path(dl_factory *factory, const dl_lakehouse *lakehouse, d
     }
     dl_status status = place_by_name(factory, lakehouse, path, arena, &p, err);
     if (status == DL_OK) {
-        status = open_place(&p, out_fd, out_folder, out_size_bytes, err);
+        status = open_place(&p, out, err);
     }
     if (status == DL_E_NOT_FOUND && place_by_row(factory, lakehouse, path, arena, &p) &&
-        open_place(&p, out_fd, out_folder, out_size_bytes, NULL) == DL_OK) {
+        open_place(&p, out, NULL) == DL_OK) {
         dl_error_clear(err);
         status = DL_OK;
     }
@@ -123,19 +129,17 @@ static dl_status open_path(dl_factory *factory, const dl_lakehouse *lakehouse, d
 dl_status dl_lake_file_open(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str path,
                             int *out_fd, uint64_t *out_size_bytes, dl_error *err)
 {
-    DL_AUTO_FD fd = -1;
-    bool folder = false;
-    uint64_t size = 0;
-    DL_TRY(open_path(factory, lakehouse, path, &fd, &folder, &size, err));
-    if (folder) {
+    opened found = {.fd = -1};
+    DL_TRY(open_path(factory, lakehouse, path, &found, err));
+    if (found.folder) {
+        dl_file_close(&found.fd);
         (void)dl_error_set(err, DL_E_INVALID, "%.*s is a folder",
                            DL_STR_ARG(dl_str_slice(path, 0, SHOWN)));
         dl_error_hint(err, "`dicomlake lakehouse files ls` shows what is in it");
         return DL_E_INVALID;
     }
-    *out_fd = fd;
-    *out_size_bytes = size;
-    fd = -1;
+    *out_fd = found.fd;
+    *out_size_bytes = found.size_bytes;
     return DL_OK;
 }
 
@@ -153,7 +157,7 @@ static int by_name(const void *a, const void *b)
  * last one kept is looked at.
  */
 typedef struct collecting {
-    dl_str after;
+    dl_str path, after;
     size_t limit;
     dl_lake_file *items; /* 2 * limit */
     size_t count;
@@ -306,21 +310,18 @@ static dl_status list_shortcuts(const dl_lakehouse *lakehouse, collecting *c, dl
     return DL_OK;
 }
 
-static dl_status list(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str path,
-                      collecting *c, dl_arena *arena, dl_lake_file **out_files, dl_error *err)
+static dl_status list_path(dl_factory *factory, const dl_lakehouse *lakehouse, collecting *c,
+                           dl_arena *arena, dl_lake_file **out_files, dl_error *err)
 {
     DL_AUTO(dl_arena)
     scratch = dl_arena_create(2 * c->limit * sizeof(dl_lake_file) + NAMES_ARENA_BYTES);
     DL_AUTO_FD fd = -1;
-    bool folder = false;
-    uint64_t size = 0;
-    if (path.len == 0) {
-        return list_shortcuts(lakehouse, c, arena, out_files, err);
-    }
-    DL_TRY(open_path(factory, lakehouse, path, &fd, &folder, &size, err));
-    if (!folder) {
+    opened found = {.fd = -1};
+    DL_TRY(open_path(factory, lakehouse, c->path, &found, err));
+    fd = found.fd;
+    if (!found.folder) {
         return dl_error_set(err, DL_E_INVALID, "%.*s is a file, not a folder",
-                            DL_STR_ARG(dl_str_slice(path, 0, SHOWN)));
+                            DL_STR_ARG(dl_str_slice(c->path, 0, SHOWN)));
     }
     c->names = dl_arena_create(NAMES_ARENA_BYTES);
     c->items = scratch == NULL ? NULL : dl_arena_alloc(scratch, 2 * c->limit, sizeof(dl_lake_file));
@@ -330,6 +331,7 @@ static dl_status list(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str
     return list_folder(&fd, c, arena, out_files, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_lake_files_list(dl_factory *factory, const dl_lakehouse *lakehouse, dl_str path,
                              dl_str after, size_t limit, dl_arena *arena, dl_lake_file **out_files,
                              size_t *out_count, dl_error *err)
@@ -338,8 +340,9 @@ dl_status dl_lake_files_list(dl_factory *factory, const dl_lakehouse *lakehouse,
         return dl_error_set(err, DL_E_INVALID, "files: %zu names at once, not 1 to %d", limit,
                             DL_LAKE_FILES_LIMIT);
     }
-    collecting c = {.after = after, .limit = limit};
-    dl_status status = list(factory, lakehouse, path, &c, arena, out_files, err);
+    collecting c = {.path = path, .after = after, .limit = limit};
+    dl_status status = path.len == 0 ? list_shortcuts(lakehouse, &c, arena, out_files, err)
+                                     : list_path(factory, lakehouse, &c, arena, out_files, err);
     dl_arena_destroy(c.names);
     if (status == DL_OK) {
         *out_count = c.count;

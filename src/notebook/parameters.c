@@ -53,33 +53,40 @@ static const dl_notebook_constant *find_const(const dl_notebook_constants *const
 
 /* ---- what a value is ---- */
 
+/* The digits at `*at` are passed; false: there are none. */
+static bool take_digits(dl_str text, size_t *at)
+{
+    size_t start = *at;
+    while (*at < text.len && is_digit(text.ptr[*at])) {
+        ++*at;
+    }
+    return *at > start;
+}
+
+/* One of two characters at `*at` is passed. */
+static bool take_one(dl_str text, size_t *at, char a, char b)
+{
+    bool found = *at < text.len && (text.ptr[*at] == a || text.ptr[*at] == b);
+    *at += found;
+    return found;
+}
+
 /* A JSON number, or nearly: -12, 0.5, 1e6. Not 007: that is an identifier with its zeros. */
 static bool is_number(dl_str text)
 {
-    size_t i = text.len > 0 && text.ptr[0] == '-' ? 1 : 0, start = i;
-    while (i < text.len && is_digit(text.ptr[i])) {
-        i++;
-    }
-    if (i == start || (i > start + 1 && text.ptr[start] == '0') || text.len > NUMBER_LIMIT) {
+    size_t i = 0;
+    (void)take_one(text, &i, '-', '-');
+    size_t start = i;
+    if (!take_digits(text, &i) || (i > start + 1 && text.ptr[start] == '0') ||
+        text.len > NUMBER_LIMIT) {
         return false;
     }
-    if (i < text.len && text.ptr[i] == '.') {
-        start = ++i;
-        while (i < text.len && is_digit(text.ptr[i])) {
-            i++;
-        }
-        if (i == start) {
-            return false;
-        }
+    if (take_one(text, &i, '.', '.') && !take_digits(text, &i)) {
+        return false;
     }
-    if (i < text.len && (text.ptr[i] == 'e' || text.ptr[i] == 'E')) {
-        i++;
-        i += i < text.len && (text.ptr[i] == '+' || text.ptr[i] == '-') ? 1 : 0;
-        start = i;
-        while (i < text.len && is_digit(text.ptr[i])) {
-            i++;
-        }
-        if (i == start) {
+    if (take_one(text, &i, 'e', 'E')) {
+        (void)take_one(text, &i, '+', '-');
+        if (!take_digits(text, &i)) {
             return false;
         }
     }
@@ -266,7 +273,7 @@ static dl_status read_value(dl_str text, bool as_text, dl_arena *arena, dl_noteb
 static dl_str value_part(dl_str text)
 {
     size_t at = 0;
-    dl_notebook_token token;
+    dl_notebook_token token = DL_NOTEBOOK_PLAIN;
     dl_str piece;
     while (dl_notebook_lex(text, &at, &token, &piece)) {
         if (token == DL_NOTEBOOK_COMMENT) {
@@ -503,7 +510,7 @@ static dl_status check_quoted(filling *f, size_t from, dl_str text)
 static dl_status fill(filling *f)
 {
     size_t at = 0;
-    dl_notebook_token token;
+    dl_notebook_token token = DL_NOTEBOOK_PLAIN;
     dl_str text;
     while (dl_notebook_lex(f->sql, &at, &token, &text)) {
         size_t from = at - text.len;

@@ -231,7 +231,8 @@ static bool has_id(dl_notebook_cell *const *sorted, size_t count, dl_str id)
 dl_status dl_notebook_name_cells(dl_notebook_cell *cells, size_t count, dl_arena *arena,
                                  dl_error *err)
 {
-    dl_notebook_cell **sorted = dl_arena_alloc(arena, count == 0 ? 1 : count, sizeof *sorted);
+    dl_notebook_cell **sorted =
+        dl_arena_alloc(arena, count == 0 ? 1 : count, sizeof(dl_notebook_cell *));
     dl_str *fresh = dl_arena_alloc(arena, count == 0 ? 1 : count, sizeof *fresh);
     if (sorted == NULL || fresh == NULL) {
         return dl_arena_full(arena, err);
@@ -239,7 +240,7 @@ dl_status dl_notebook_name_cells(dl_notebook_cell *cells, size_t count, dl_arena
     for (size_t i = 0; i < count; i++) {
         sorted[i] = &cells[i];
     }
-    qsort(sorted, count, sizeof *sorted, compare_ids);
+    qsort(sorted, count, sizeof(dl_notebook_cell *), compare_ids);
     for (size_t i = 0; i < count; i++) {
         bool again = i > 0 && dl_str_eq(sorted[i]->id, sorted[i - 1]->id);
         if (sorted[i]->id.len > 0 && !again) {

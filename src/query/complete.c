@@ -134,11 +134,15 @@ static dl_status put_keyword(completion *c, const char *keyword)
         return DL_OK;
     }
     if (c->small) {
-        DL_TRY(dl_arena_copy(c->arena, word, &word, c->err));
-        for (size_t i = 0; i < word.len; i++) {
-            char *p = (char *)(uintptr_t)&word.ptr[i]; /* the copy is ours */
-            *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + ('a' - 'A')) : *p;
+        char *text = dl_arena_alloc(c->arena, word.len, 1);
+        if (text == NULL) {
+            return dl_arena_full(c->arena, c->err);
         }
+        for (size_t i = 0; i < word.len; i++) {
+            bool capital = keyword[i] >= 'A' && keyword[i] <= 'Z';
+            text[i] = capital ? (char)(keyword[i] + ('a' - 'A')) : keyword[i];
+        }
+        word.ptr = text;
     }
     return put(c, word);
 }
@@ -375,6 +379,7 @@ static dl_status complete(completion *c, dl_str statement, size_t at, size_t *ou
     return wants_table(where.before) ? put_tables(c, DL_STR_NONE) : complete_free(c, &where);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_query_complete(dl_query *query, dl_str statement, size_t at, dl_arena *arena,
                             dl_str **out_words, size_t *out_count, size_t *out_from, dl_error *err)
 {

@@ -199,7 +199,7 @@ static const char *type_in(dl_str words)
         "DECIMAL", "TIMESTAMP", "INTERVAL", "DATE",   "TIME",  "UUID",
     };
     dl_str last = DL_STR_NONE;
-    for (ptrdiff_t at; (at = dl_str_find_str(words, DL_STR("' to "))) >= 0;) {
+    for (ptrdiff_t at = 0; (at = dl_str_find_str(words, DL_STR("' to "))) >= 0;) {
         words = last = dl_str_slice(words, (size_t)at + sizeof("' to ") - 1, words.len);
     }
     ptrdiff_t end = dl_str_find(last, ' ');

@@ -205,6 +205,7 @@ static dl_status bind_wants(binding *b, dl_arena *arena, dl_query_read **out_rea
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_session_bind(dl_query *query, const dl_dialect *dialect, const dl_plan *plan,
                           dl_arena *arena, dl_query_read **out_reads, size_t *out_count,
                           size_t *out_at, dl_error *err)

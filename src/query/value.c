@@ -82,7 +82,7 @@ static bool integer_of(const dl_engine_api *api, const dl_value *value, duckdb_t
 {
     switch ((int)type) {
     case DUCKDB_TYPE_TINYINT:
-        *out = TAKE(int8_t, value);
+        *out = (int)TAKE(int8_t, value);
         return true;
     case DUCKDB_TYPE_SMALLINT:
         *out = TAKE(int16_t, value);

@@ -45,7 +45,7 @@ static void file_url(duckdb_function_info info, duckdb_data_chunk input, duckdb_
     dl_function_texts paths = dl_function_texts_of(f, f->api->data_chunk_get_vector(input, 0));
     size_t count = f->api->data_chunk_get_size(input);
     /* Folder and path are at most DL_ROOTS_PATH_LIMIT bytes each; a byte may take three. */
-    char url[sizeof "file://" + 6 * DL_ROOTS_PATH_LIMIT];
+    char url[sizeof "file://" + (size_t)6 * DL_ROOTS_PATH_LIMIT];
     memcpy(url, "file://", 7);
     for (size_t row = 0; row < count; row++) {
         size_t root = 0;

@@ -219,6 +219,7 @@ static dl_status fold(const dl_engine_api *api, duckdb_bind_info info, duckdb_ex
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the interface's parameters */
 dl_status dl_function_constant(const dl_functions *functions, duckdb_bind_info info,
                                size_t argument, dl_arena *arena, bool *out_constant,
                                dl_str *out_text, dl_error *err)
