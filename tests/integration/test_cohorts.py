@@ -147,8 +147,8 @@ def test_an_ended_get_goes_on(home, tmp_path, sign, code):
         assert process.returncode in (DONE, code, -sign)  # -sign: before it could catch it
         for p in out.rglob("*.dcm"):  # nothing half done has a name
             assert pydicom.dcmread(p, force=True).SOPInstanceUID == p.stem
-        if (out / "manifest.json").exists():
-            assert process.returncode == DONE
+        if (out / "manifest.json").exists():  # it is written last, perhaps just before the signal
+            check_folder(out, count)
             break
     got = facts(home, "get", "x", "--to", out)
     assert got["files"] + got["alreadyThere"] == count
