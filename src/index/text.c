@@ -188,7 +188,8 @@ bool dl_index_date_parse(dl_str text, int64_t *out_date)
         }
         number = number * 10 + (text.ptr[i] - '0');
     }
-    if (!dl_clock_days(number / 10000, number / 100 % 100, number % 100, &days)) {
+    if (number / 10000 == 0 ||
+        !dl_clock_days(number / 10000, number / 100 % 100, number % 100, &days)) {
         return false;
     }
     *out_date = number;

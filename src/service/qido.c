@@ -119,7 +119,7 @@ static dl_status include(search *s, const dl_url_param *p, dl_error *err)
             s->all = true;
             continue;
         }
-        if (!dl_dict_parse_tag(name, &tag) || tag >> 16 == 2) {
+        if (!dl_dict_parse_tag(name, &tag)) {
             return invalid(p, "It names an attribute that is not known.", err);
         }
         DL_TRY(add_field(s, tag, err));
@@ -131,7 +131,7 @@ static bool is_date(dl_str text)
 {
     uint64_t n = 0;
     int64_t days = 0;
-    return text.len == 8 && dl_str_to_u64(text, &n) &&
+    return text.len == 8 && dl_str_to_u64(text, &n) && n / 10000 > 0 &&
            dl_clock_days((int64_t)(n / 10000), (int64_t)(n / 100 % 100), (int64_t)(n % 100), &days);
 }
 

@@ -290,6 +290,8 @@ def test_T156_dates(trio, dates, count):
         "2020",
         "20201301",
         "20200230",
+        "00000101",
+        "-00001231",
         "20200101-20200102-20200103",
         "2020-09-22",
         "x",
@@ -464,6 +466,12 @@ def test_instance_level_fields(trio):
     assert [value(i, "00280010") for i in found] == [8, 8, 8]
     assert {value(i, "00200013") for i in found} == {1, 2}
     assert {value(i, "00100040") for i in found} == {"O"}
+
+
+def test_file_meta_is_never_included(trio):
+    for field in ("00020010", "TransferSyntaxUID"):
+        found = trio.search("/instances?includefield=" + field)
+        assert len(found) == 3 and all("00020010" not in item for item in found)
 
 
 def test_bulk_is_never_included(trio):
