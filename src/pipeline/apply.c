@@ -62,6 +62,7 @@ static dl_status record_group(dl_pipeline *p, const dl_batch_plan *plan, const d
         return dl_state_remove(p->state, &key, d->entry->timestamp_us, d->entry->sequence,
                                p->source, err);
     }
+    DL_ASSERT(o != NULL); /* each row that is put has its output */
     dl_state_instance instance = {.timestamp_us = d->entry->timestamp_us,
                                   .sequence = d->entry->sequence,
                                   .source = p->source,
