@@ -291,6 +291,15 @@ static dl_status put_path(const view *v, const dl_delta_file *file)
     return dl_engine_put_text(v->sql, dl_buf_str(&plain), v->err);
 }
 
+static dl_status put_paths(const view *v, size_t g)
+{
+    for (size_t i = 0; i < v->file_counts[g]; i++) {
+        DL_TRY(put(v, i > 0 ? ", " : ""));
+        DL_TRY(put_path(v, v->files[g][i]));
+    }
+    return DL_OK;
+}
+
 static dl_status put_select(const view *v, size_t g)
 {
     size_t partitions = 0;
@@ -299,10 +308,7 @@ static dl_status put_select(const view *v, size_t g)
         DL_TRY(put_column(v, g, i, &partitions));
     }
     DL_TRY(put(v, " FROM read_parquet(["));
-    for (size_t i = 0; i < v->file_counts[g]; i++) {
-        DL_TRY(put(v, i > 0 ? ", " : ""));
-        DL_TRY(put_path(v, v->files[g][i]));
-    }
+    DL_TRY(put_paths(v, g));
     DL_TRY(put(v, "]"));
     DL_TRY(put_schema(v));
     DL_TRY(put(v, ", hive_partitioning = false)"));
@@ -344,6 +350,45 @@ static dl_status put_view(const view *v)
     return deleted ? put_select(v, DELETED) : DL_OK;
 }
 
+/* ---- columns mapped by id ---- */
+
+/* Trees are no deeper than DL_COLUMNAR_DEPTH_LIMIT. NOLINTNEXTLINE(misc-no-recursion) */
+static dl_status put_other_names(const view *v, const dl_columnar_field *field, size_t *written)
+{
+    for (size_t i = 0; i < field->child_count; i++) {
+        const dl_columnar_field *child = &field->children[i];
+        if (child->field_id != 0) {
+            DL_TRY(dl_buf_printf(v->sql, v->err, "%s(field_id = %d AND name <> ",
+                                 (*written)++ > 0 ? " OR " : "", (int)child->field_id));
+            DL_TRY(dl_engine_put_text(v->sql, child->name, v->err));
+            DL_TRY(put(v, ")"));
+        }
+        DL_TRY(put_other_names(v, child, written));
+    }
+    return DL_OK;
+}
+
+/* The engine finds columns by their ids, but fields of structs by name: a file that calls them
+ * otherwise than the log would have NULLs there. */
+static dl_status check_nested_names(const view *table, dl_engine *engine, size_t g)
+{
+    DL_AUTO_BUF sql = {0};
+    dl_buf_init(&sql, DL_SNAPSHOT_SQL_LIMIT_BYTES);
+    view copy = *table;
+    const view *v = &copy;
+    copy.sql = &sql;
+    size_t written = 0;
+    DL_TRY(put(v, "SELECT CASE WHEN count(*) > 0 THEN error('" DL_ENGINE_OWN_WORDS
+                  "columns are mapped by id, and a file calls fields of structs otherwise than "
+                  "the log does: SQL cannot read them') END FROM parquet_schema(["));
+    DL_TRY(put_paths(v, g));
+    DL_TRY(put(v, "]) WHERE "));
+    for (size_t i = 0; i < v->column_count; i++) {
+        DL_TRY(put_other_names(v, &v->columns[i].field, &written));
+    }
+    return written > 0 ? dl_engine_exec(engine, dl_buf_str(&sql), v->err) : DL_OK;
+}
+
 static void read_of(const view *v, dl_query_read *read)
 {
     dl_delta_totals totals = dl_delta_totals_of(v->table);
@@ -380,6 +425,9 @@ dl_status dl_snapshot_view(dl_snapshots *snapshots, dl_engine *engine, const dl_
     DL_TRY(choose_files(&v, &read));
     for (size_t g = 0; g < GROUPS; g++) {
         DL_TRY(make_group(&v, g));
+    }
+    for (size_t g = 0; v.by_id && g < GROUPS; g++) {
+        DL_TRY(v.file_counts[g] > 0 ? check_nested_names(&v, engine, g) : DL_OK);
     }
     DL_TRY(load_dead(&v));
     DL_TRY(put_view(&v));

@@ -188,6 +188,27 @@ def test_column_mapping(lake, mode):
     assert one.to_pylist() == [{"id": 1, "x": 10, "z": "a"}]
 
 
+@pytest.mark.parametrize("names", [("col-4", "col-5"), ("other-4", "col-5"), ("other-4", "other-5")])
+def test_fields_of_structs_that_files_call_otherwise(lake, names):
+    """By id, the engine finds columns but not their fields: better no answer than NULL for what is there."""
+    inner = {"type": "struct", "fields": [delta.mapped("x", "long", 4, "col-4"), delta.mapped("z", "string", 5, "col-5")]}
+    table = delta.Table(
+        lake / "dicom" / "t", [delta.mapped("id", "long", 1, "col-1"), delta.mapped("s", inner, 3, "col-3")],
+        reader=["columnMapping"], configuration={"delta.columnMapping.mode": "id", "delta.columnMapping.maxColumnId": "5"},
+    )  # fmt: skip
+
+    def column(number, name, kind):
+        return pa.field(name, kind, metadata={"PARQUET:field_id": str(number)})
+
+    fields = pa.struct([column(4, names[0], pa.int64()), column(5, names[1], pa.string())])
+    schema = pa.schema([column(1, "other-1", pa.int64()), column(3, "other-3", fields)])
+    table.commit(table.write(pa.table([[1], [{names[0]: 10, names[1]: "a"}]], schema=schema)))
+    if names == ("col-4", "col-5"):
+        assert rows_of(ask(lake)) == [{"id": 1, "s": {"x": 10, "z": "a"}}]
+    else:
+        assert "fields of structs otherwise" in refused(lake)
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "want"), [*foreign.PARTITION_VALUES, ("double", "-Infinity", float("-inf"))]
 )
