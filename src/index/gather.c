@@ -250,7 +250,8 @@ dl_status dl_search_gather_term(dl_search *s, const dl_search_term *term, dl_str
 bool dl_search_is_start(const dl_search *s, dl_str *out_word)
 {
     const dl_search_term *term = &s->terms[0];
-    if (s->term_count != 1 || term->kind != DL_SEARCH_PHRASE || !dl_search_is_exact(s, term)) {
+    if (!s->conn->index->has_starts || s->term_count != 1 || term->kind != DL_SEARCH_PHRASE ||
+        !dl_search_is_exact(s, term)) {
         return false;
     }
     dl_str rest = term->text;

@@ -307,11 +307,24 @@ static dl_status prepare_home(dl_index *index, dl_error *err)
 {
     dl_db *db = index->writer->db;
     DL_TRY(dl_db_migrate(db, dl_index_schema, dl_index_schema_count, err));
+    index->has_starts = true;
     dl_db_stmt *q = NULL;
     DL_TRY(dl_db_query(db, "INSERT OR IGNORE INTO partition VALUES(1, 'Microsoft.Default', ?1)", &q,
                        err));
     dl_db_bind_int(q, 1, dl_clock_now_us(&index->options.clock));
     return dl_db_run(q, err);
+}
+
+/** To read, an older home is good as it is: version 2 has an index more. */
+static dl_status look_at_home(dl_index *index, dl_db *db, dl_error *err)
+{
+    enum { READABLE_VERSION = 1, STARTS_VERSION = 2 };
+    int64_t version = 0;
+    DL_TRY(read_number(db, "PRAGMA user_version", &version, err));
+    index->has_starts = version >= STARTS_VERSION;
+    return version >= READABLE_VERSION && version <= (int64_t)dl_index_schema_count
+               ? DL_OK
+               : dl_db_migrate(db, dl_index_schema, dl_index_schema_count, err); /* says why not */
 }
 
 static dl_status start(dl_index *index, dl_error *err)
@@ -328,7 +341,7 @@ static dl_status start(dl_index *index, dl_error *err)
     }
     dl_index_conn *conn = NULL;
     DL_TRY(dl_index_conn_open(index, DL_INDEX_READER, &conn, err));
-    dl_status status = dl_db_migrate(conn->db, dl_index_schema, dl_index_schema_count, err);
+    dl_status status = look_at_home(index, conn->db, err);
     if (status == DL_OK) {
         status = load_state(index, conn->db, err);
     }

@@ -205,6 +205,7 @@ struct dl_index {
     int64_t dictionary; /* the one that new bases use */
     int64_t base_count; /* bases made with dictionary 0 since the home began */
     int log_pages;
+    bool has_starts;       /* study_word_start is there; set once, at the start */
     int64_t gather_always; /* up to so many matches a search gathers; tests lower it */
     bool stopping, train_wanted, thread_started;
     pthread_t thread;

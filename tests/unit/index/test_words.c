@@ -115,16 +115,37 @@ static void ask(model *m, dl_index_snapshot *s)
     TAP_EQ_INT(count, at);
 }
 
-/* A home of the version before this index. */
+static void ask_all(model *m)
+{
+    dl_index_snapshot *s = NULL;
+    TAP_OK(dl_index_snapshot_begin(m->f.index, &s, &m->f.err), m->f.err);
+    for (unsigned i = 0; i < QUESTIONS && !tap_case_failed; i++) {
+        m->f.index->gather_always = i % 2 == 0 ? 0 : DL_INDEX_GATHER_ALWAYS;
+        ask(m, s);
+        if (i % 100 == 0) {
+            dl_arena_destroy(m->f.arena);
+            m->f.arena = dl_arena_create((size_t)1 << 30);
+        }
+    }
+    dl_index_snapshot_end(s);
+    TAP_EQ_INT(fixture_check(&m->f), 0);
+}
+
+/* A home of the version before this index: who only reads finds all there as it is. */
 static void forget_start(model *m)
 {
     fixture *f = &m->f;
     dl_db *db = NULL;
+    const dl_index_options reading = {.clock = {fixture_now, f}, .read_only = true};
     dl_index_close(f->index);
     f->index = NULL;
     TAP_OK(dl_db_open(f->path, NULL, &db, &f->err), f->err);
     TAP_OK(dl_db_exec(db, "DROP INDEX study_word_start; PRAGMA user_version=1", &f->err), f->err);
     dl_db_close(db);
+    TAP_OK(dl_index_open(f->path, &reading, &f->index, &f->err), f->err);
+    ask_all(m);
+    dl_index_close(f->index);
+    f->index = NULL;
     fixture_open(f);
 }
 
@@ -137,18 +158,7 @@ static void run_seed(uint64_t seed)
     if (seed == 2) {
         forget_start(&m);
     }
-    dl_index_snapshot *s = NULL;
-    TAP_OK(dl_index_snapshot_begin(m.f.index, &s, &m.f.err), m.f.err);
-    for (unsigned i = 0; i < QUESTIONS && !tap_case_failed; i++) {
-        m.f.index->gather_always = i % 2 == 0 ? 0 : DL_INDEX_GATHER_ALWAYS;
-        ask(&m, s);
-        if (i % 100 == 0) {
-            dl_arena_destroy(m.f.arena);
-            m.f.arena = dl_arena_create((size_t)1 << 30);
-        }
-    }
-    dl_index_snapshot_end(s);
-    TAP_EQ_INT(fixture_check(&m.f), 0);
+    ask_all(&m);
     fixture_end(&m.f);
 }
 
