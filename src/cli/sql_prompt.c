@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 #define HISTORY_LIMIT_BYTES ((size_t)1 << 20)
 enum { HISTORY_LINES = 1000, PATH_SIZE = 4096, COMPLETE_ARENA_BYTES = 16 << 20 };
+enum { CTRL_D = 4 };
 
 struct dl_cli_sql_prompt {
     dl_cli_sql *sql;
@@ -28,6 +30,7 @@ struct dl_cli_sql_prompt {
     dl_buf statement; /* the lines so far */
     int history_fd;   /* what is asked goes to its end; -1: nowhere */
     int end_fd;       /* SIGTERM and SIGHUP arrive here */
+    int typed_ahead;  /* bytes that came before the terminal was ours */
     bool ended;
     mbstate_t state;
 };
@@ -138,6 +141,23 @@ static dl_cli_sql_prompt *prompt_of(EditLine *edit)
     return p;
 }
 
+/** Makes the terminal ours before the prompt is seen; libedit would do so only behind it. */
+static void take_terminal(dl_cli_sql_prompt *p)
+{
+    (void)el_set(p->edit, EL_PREP_TERM, 1);
+    if (ioctl(STDIN_FILENO, FIONREAD, &p->typed_ahead) != 0) {
+        p->typed_ahead = 0;
+    }
+}
+
+/** Ctrl-D: what came while the terminal had lines holds a NUL in its place. */
+static char as_typed(dl_cli_sql_prompt *p, char byte)
+{
+    bool ahead = p->typed_ahead > 0;
+    p->typed_ahead -= ahead;
+    return ahead && byte == '\0' ? CTRL_D : byte;
+}
+
 /** A character: libedit's own would not end at Ctrl-C or SIGTERM. */
 static int read_character(EditLine *edit, wchar_t *out)
 {
@@ -156,6 +176,7 @@ static int read_character(EditLine *edit, wchar_t *out)
         if (p->ended || read(STDIN_FILENO, &byte, 1) <= 0) {
             return 0;
         }
+        byte = as_typed(p, byte);
         size_t n = mbrtowc(out, &byte, 1, &p->state); // NOLINT(concurrency-mt-unsafe): own state
         if (n == (size_t)-1) {                        /* not UTF-8: passed over */
             p->state = (mbstate_t){0};
@@ -388,6 +409,7 @@ static void ask(dl_cli_sql_prompt *p)
 {
     while (!p->ended) {
         int len = 0;
+        take_terminal(p);
         const char *line = el_gets(p->edit, &len);
         if (dl_cancel_asked(p->sql->cli->stop)) { /* Ctrl-C: begin anew */
             (void)fputs("^C\n", p->sql->cli->out);

@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pyarrow.parquet
@@ -342,9 +343,10 @@ class Prompt:
         return self.until(*answers)
 
     def end(self):
-        _, status = os.waitpid(self.pid, 0)
+        ended = wait_for(lambda: [e for e in [os.waitpid(self.pid, os.WNOHANG)] if e[0]], 60, "the end of the command")
+        self.pid = 0
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+        return os.waitstatus_to_exitcode(ended[0][1])
 
 
 @pytest.fixture
@@ -353,7 +355,7 @@ def prompt(home):
     p = Prompt(home)
     p.until(b"sql> ")
     yield p
-    with contextlib.suppress(OSError, ProcessLookupError):
+    if p.pid:
         os.kill(p.pid, signal.SIGKILL)
         os.waitpid(p.pid, 0)
 
@@ -377,6 +379,20 @@ def test_prompt_errors_and_ctrl_c(prompt):
     prompt.say(b"\x03", b"cancelled", b"sql> ")
     prompt.say(b"SELECT 5 AS after;\n", b"5", b"(1 row)", b"sql> ")
     os.write(prompt.fd, b"\x04")
+    assert prompt.end() == DONE
+
+
+def test_prompt_has_the_terminal_before_it_is_seen(prompt):
+    for _ in range(20):
+        assert not termios.tcgetattr(prompt.fd)[3] & termios.ICANON  # it would keep a Ctrl-D from us
+        prompt.say(b"SELECT 1 AS a;\n", b"(1 row)", b"sql> ")
+
+
+def test_prompt_ctrl_d_while_a_statement_runs(prompt):
+    prompt.say(b"SELECT count(*) FROM range(30000) a, range(30000) b WHERE a.range * b.range % 7 = 1;\n", b"1;")
+    wait_for(lambda: termios.tcgetattr(prompt.fd)[3] & termios.ICANON, 60, "the statement under way")
+    os.write(prompt.fd, b"\x04")
+    prompt.until(b"(1 row)")
     assert prompt.end() == DONE
 
 
