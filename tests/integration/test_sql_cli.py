@@ -17,7 +17,7 @@ import time
 import pyarrow.parquet
 import pydicom.data
 import pytest
-from support.cli import DONE, FAILED, USAGE, run
+from support.cli import DONE, FAILED, USAGE, listens, run
 from support.server import program, wait_for
 
 FILES = [pydicom.data.get_testdata_file(n) for n in ("CT_small.dcm", "MR_small.dcm", "examples_palette.dcm")]
@@ -276,7 +276,8 @@ def test_ctrl_c(home, form, tmp_path):
         [program(), "sql", "--home", home, "--format", form, "-o", tmp_path / "out",
          "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.7)  # it may have come anywhere: all ways end the same
+    listens(started)
+    time.sleep(0.5)  # it may have come anywhere: all ways end the same
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=60)
     assert started.returncode == FAILED and b"cancel" in err
@@ -285,7 +286,8 @@ def test_ctrl_c(home, form, tmp_path):
 
 def test_ctrl_c_while_it_waits_for_a_statement(home):
     started = subprocess.Popen([program(), "sql", "--home", home], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.3)
+    listens(started)
+    time.sleep(0.2)
     started.send_signal(signal.SIGINT)
     assert started.wait(60) == FAILED
     assert b"cancel" in started.stderr.read()

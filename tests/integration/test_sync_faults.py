@@ -1,11 +1,13 @@
 """A source that misbehaves, two syncs at once, a full disk: clear errors, committed work stays."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
 
 import pytest
+from support.cli import listens
 from support.feed import FeedServer, Generator
 from support.lake import Lake
 from support.readers import lake_differences, read_table
@@ -125,6 +127,7 @@ def test_not_json_for_ever(world):
     server.faults.append(pages_only(lambda handler, query: FeedServer.send(handler, 200, b"<html>") or True))
     begin = time.monotonic()
     process = subprocess.Popen([program(), *map(str, lake.command())], stderr=subprocess.PIPE, text=True)
+    listens(process, signal.SIGTERM)
     time.sleep(1)
     process.terminate()
     _, said = process.communicate(timeout=20)
@@ -134,6 +137,7 @@ def test_not_json_for_ever(world):
 def test_nobody_there(tmp_path):
     lake = Lake(tmp_path / "lake", url="http://127.0.0.1:1")
     process = subprocess.Popen([program(), *map(str, lake.command())], stderr=subprocess.PIPE, text=True)
+    listens(process, signal.SIGTERM)
     time.sleep(1)
     process.terminate()
     _, said = process.communicate(timeout=20)

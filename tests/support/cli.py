@@ -3,15 +3,17 @@
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
 
 from . import dicom
-from .server import defects, program
+from .server import defects, program, wait_for
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 RUN_SECONDS = 120
@@ -49,6 +51,17 @@ def start(*words, env=None, **options):
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     words = [program(), *map(str, words)]
     return subprocess.Popen(words, text=True, env=environment(env), **{**pipes, **options})
+
+
+def listens(process, sign=signal.SIGINT):
+    """Wait until the program itself answers the signal: before that it ends whatever just begins."""
+    bit = 1 << (sign - 1)
+
+    def caught():
+        lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return any(int(line.split()[1], 16) & bit for line in lines if line.startswith("SigCgt:"))
+
+    wait_for(caught, 20, f"a handler of {sign.name}")
 
 
 def on_terminal(*words, typed=b"", width=80, stdout_too=False, env=None):
