@@ -98,7 +98,26 @@ dl_status dl_file_read_all(const char *path, dl_buf *buf, dl_error *err)
     }
 }
 
-dl_status dl_file_make_dirs(const char *path, dl_error *err)
+/* The name of a folder just made. Where the folder above may be written but not read, all of its
+ * file system. */
+static dl_status keep_name(const char *folder, dl_error *err)
+{
+    char above[4096];
+    const char *slash = strrchr(folder, '/');
+    size_t len = slash == NULL || slash == folder ? 1 : (size_t)(slash - folder);
+    (void)snprintf(above, sizeof above, "%.*s", (int)len, slash == NULL ? "." : folder);
+    DL_AUTO_FD fd = -1;
+    if (dl_file_open(above, O_RDONLY | O_DIRECTORY, 0, &fd, NULL) != DL_E_DENIED) {
+        return dl_file_sync_dir(above, err);
+    }
+    DL_TRY(dl_file_open(folder, O_RDONLY | O_DIRECTORY, 0, &fd, err));
+    if (syncfs(fd) != 0) {
+        return dl_error_errno(err, errno, "cannot sync the folder %s", folder);
+    }
+    return DL_OK;
+}
+
+static dl_status make_dirs(const char *path, bool lasting, dl_error *err)
 {
     char part[4096];
     if (!dl_str_copy(dl_str_of(path), part, sizeof part)) {
@@ -111,12 +130,24 @@ dl_status dl_file_make_dirs(const char *path, dl_error *err)
         }
         char kept = part[i];
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+        if (mkdir(part, 0700) == 0) {
+            DL_TRY(lasting ? keep_name(part, err) : DL_OK);
+        } else if (errno != EEXIST) {
             return dl_error_errno(err, errno, "cannot make the folder %s", part);
         }
         part[i] = kept;
     }
     return DL_OK;
+}
+
+dl_status dl_file_make_dirs(const char *path, dl_error *err)
+{
+    return make_dirs(path, true, err);
+}
+
+dl_status dl_file_make_dirs_unsynced(const char *path, dl_error *err)
+{
+    return make_dirs(path, false, err);
 }
 
 dl_status dl_file_sync_dir(const char *path, dl_error *err)

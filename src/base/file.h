@@ -38,8 +38,10 @@ DL_NODISCARD dl_status dl_file_read_at(int fd, int64_t offset, void *out, size_t
                                        dl_error *err);
 /** The whole file; DL_E_LIMIT when it is longer than the buffer's limit. */
 DL_NODISCARD dl_status dl_file_read_all(const char *path, dl_buf *buf, dl_error *err);
-/** mkdir -p with mode 0700 for what is missing. */
+/** mkdir -p with mode 0700 for what is missing; what is made survives power loss. */
 DL_NODISCARD dl_status dl_file_make_dirs(const char *path, dl_error *err);
+/** The same without that: for many folders of files that are not synced either. */
+DL_NODISCARD dl_status dl_file_make_dirs_unsynced(const char *path, dl_error *err);
 /** Replace the file at once: write beside it, sync, rename, sync the folder. */
 DL_NODISCARD dl_status dl_file_replace(const char *path, dl_str content, dl_error *err);
 

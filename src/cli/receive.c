@@ -109,7 +109,7 @@ static dl_status read_name(const char *path, char out[NAME_SIZE], dl_error *err)
 dl_status dl_cli_receive_create(const char *folder, dl_cli_progress *progress,
                                 dl_cli_receive **out_receive, dl_error *err)
 {
-    DL_TRY(dl_file_make_dirs(folder, err));
+    DL_TRY(dl_file_make_dirs_unsynced(folder, err));
     dl_cli_receive *receive = dl_mem_zalloc(1, sizeof *receive);
     if (receive == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "get: out of memory");
@@ -182,7 +182,7 @@ static dl_status make_folder(const dl_cli_receive *receive, char *path, dl_error
     char *slash = strrchr(path, '/');
     DL_ASSERT(slash != NULL && (size_t)(slash - path) >= strlen(receive->folder));
     *slash = '\0';
-    dl_status status = dl_file_make_dirs(path, err);
+    dl_status status = dl_file_make_dirs_unsynced(path, err);
     *slash = '/';
     return status;
 }

@@ -12,11 +12,13 @@
 
 enum { PATH_SIZE = 4096 + 2 * DL_SERVICE_KEY_SIZE, NAMES_LIMIT = 1000 };
 
-static dl_status make_folder_of(const char *path, dl_error *err)
+typedef dl_status folder_action(const char *folder, dl_error *err);
+
+static dl_status with_folder_of(const char *path, folder_action *act, dl_error *err)
 {
     char folder[PATH_SIZE];
     (void)snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
-    return dl_file_make_dirs(folder, err);
+    return act(folder, err);
 }
 
 /* Below the files themselves, so that it is the same file system. */
@@ -26,7 +28,7 @@ dl_status dl_service_set_aside(const dl_service *service, const char *key, dl_er
     char to[PATH_SIZE];
     (void)snprintf(from, sizeof from, "%s/files/%s", service->home, key);
     (void)snprintf(to, sizeof to, "%s/files/" DL_SERVICE_ASIDE_FOLDER "/%s", service->home, key);
-    DL_TRY(make_folder_of(to, err));
+    DL_TRY(with_folder_of(to, dl_file_make_dirs, err));
     size_t len = strlen(to);
     for (int i = 2; renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) != 0; i++) {
         if (errno == ENOENT) {
@@ -37,6 +39,10 @@ dl_status dl_service_set_aside(const dl_service *service, const char *key, dl_er
         }
         (void)snprintf(to + len, sizeof to - len, ".%d", i); /* its number was given before */
     }
+    /* Once its number is below that of a new instance, nobody would look for it in its old place.
+     */
+    DL_TRY(with_folder_of(to, dl_file_sync_dir, err));
+    DL_TRY(with_folder_of(from, dl_file_sync_dir, err));
     dl_log_line line;
     dl_log_begin(&line, DL_LOG_WARN, "service", "set-aside");
     dl_log_str(&line, "file", dl_str_of(key));

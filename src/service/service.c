@@ -215,6 +215,7 @@ static dl_status open_home(dl_service *service, dl_error *err)
         DL_TRY(path_in(service->home, folders[i], path, err));
         DL_TRY(dl_file_make_dirs(path, err));
     }
+    DL_TRY(dl_file_sync_dir(service->home, err)); /* an earlier life made them, and fell */
     DL_TRY(lock_home(service, err));
     DL_TRY(path_in(service->home, "state/index.db", path, err));
     dl_index_options options = {.clock = service->clock};
