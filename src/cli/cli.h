@@ -2,8 +2,8 @@
  * Command line: what a person or a script calls; the only place that wires the concrete parts.
  *
  * One command is one `dl_cli_command` in a file of its own: its options stand in a table that both
- * the parser and --help read, so the two cannot differ. main.c holds the table of commands, fills
- * the `dl_cli` (streams, the two wishes to stop, the environment) and calls dl_cli_run().
+ * the parser and --help read, so the two cannot differ. run.c holds the table of commands; main.c
+ * fills the `dl_cli` (streams, the two wishes to stop, the environment) and calls dl_cli_run().
  *
  * A command prints facts on `out` (with --json: one JSON document, or one object a line for feeds)
  * and everything else on `err`: progress (only when a person watches), and for each failure one

@@ -23,12 +23,6 @@ static const dl_cli_option options[] = {
 };
 /* clang-format on */
 
-static const char *level_name(size_t uid_count)
-{
-    static const char *const names[] = {"study", "series", "instance"};
-    return names[uid_count - 1];
-}
-
 /** The person says yes, or --yes did. */
 static dl_status confirm(const dl_cli *cli, const delete_options *o, const dl_cli_args *uids,
                          const char *base, dl_error *err)
@@ -39,8 +33,8 @@ static dl_status confirm(const dl_cli *cli, const delete_options *o, const dl_cl
     if (isatty(STDIN_FILENO) != 1 || isatty(fileno(cli->err)) != 1) {
         return dl_error_set(err, DL_E_INVALID, "delete needs --yes when no person can be asked");
     }
-    (void)fprintf(cli->err, "Delete %s %s and all below from %s? [y/N] ", level_name(uids->count),
-                  uids->items[uids->count - 1], base);
+    (void)fprintf(cli->err, "Delete %s %s and all below from %s? [y/N] ",
+                  dl_cli_peer_level(uids->count), uids->items[uids->count - 1], base);
     (void)fflush(cli->err);
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     while (!dl_cancel_asked(cli->stop) && poll(&input, 1, LOOK_MS) <= 0) {
@@ -63,7 +57,7 @@ static dl_status confirm(const dl_cli *cli, const delete_options *o, const dl_cl
 static dl_status print_done(const dl_cli *cli, bool json, const dl_cli_args *uids, dl_error *err)
 {
     if (!json) {
-        (void)fprintf(cli->out, "deleted %s %s\n", level_name(uids->count),
+        (void)fprintf(cli->out, "deleted %s %s\n", dl_cli_peer_level(uids->count),
                       uids->items[uids->count - 1]);
         return DL_OK;
     }
@@ -75,7 +69,7 @@ static dl_status print_done(const dl_cli *cli, bool json, const dl_cli_args *uid
     dl_json_writer_init(&w, &text, err);
     dl_json_object_begin(&w);
     dl_json_key(&w, DL_STR("deleted"));
-    dl_json_string(&w, dl_str_of(level_name(uids->count)));
+    dl_json_string(&w, dl_str_of(dl_cli_peer_level(uids->count)));
     for (size_t i = 0; i < uids->count; i++) {
         dl_json_key(&w, dl_str_of(keys[i]));
         dl_json_string(&w, dl_str_of(uids->items[i]));
@@ -112,8 +106,10 @@ static dl_status delete_it(dl_cli *cli, const delete_options *o, const dl_cli_ar
     const dl_cli_ask ask = {"DELETE", url.ptr, NULL, true};
     dl_status status = dl_cli_peer_ask(client, &ask, arena, &body, &answer, err);
     if (status == DL_E_NOT_FOUND) {
-        return dl_error_set(err, status, "there is no %s %s", level_name(uids->count),
-                            uids->items[uids->count - 1]);
+        (void)dl_error_set(err, status, "there is no %s %s", dl_cli_peer_level(uids->count),
+                           uids->items[uids->count - 1]);
+        dl_error_hint(err, "dicomlake search lists what there is");
+        return status;
     }
     DL_TRY(status);
     return print_done(cli, o->json, uids, err);
@@ -130,6 +126,7 @@ const dl_cli_command dl_cli_delete = {
     .name = "delete",
     .synopsis = "STUDY [SERIES [INSTANCE]]",
     .summary = "Delete a study, a series or an instance, named by UIDs.",
+    .details = "Exit codes: 0 done, 1 failed (nothing was deleted), 2 wrong usage.",
     .example = "dicomlake delete 1.2.826.0.1.3680043.2.1 --yes",
     .options = options,
     .option_count = DL_COUNT_OF(options),

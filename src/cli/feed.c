@@ -239,7 +239,8 @@ const dl_cli_command dl_cli_feed = {
     .summary =
         "Print the changes of the archive in their order: what was created, updated, deleted.",
     .details = "One change a line, separated by tabs: sequence, time, action, state, partition,\n"
-               "and the UIDs of study, series and instance.",
+               "and the UIDs of study, series and instance.\n"
+               "Exit codes: 0 done, 1 failed, 2 wrong usage.",
     .example = "dicomlake feed --after 1200 --follow --json",
     .options = options,
     .option_count = DL_COUNT_OF(options),

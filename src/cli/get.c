@@ -62,8 +62,8 @@ static void expect_count(dl_http_client *client, const char *base, const dl_cli_
     }
 }
 
-static dl_status fetch(dl_http_client *client, const char *url, dl_cli_receive *receive,
-                       dl_error *err)
+static dl_status fetch(dl_http_client *client, const char *url, const dl_cli_args *uids,
+                       dl_cli_receive *receive, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(BODY_LIMIT_BYTES);
     DL_AUTO_BUF body = {0};
@@ -84,7 +84,10 @@ static dl_status fetch(dl_http_client *client, const char *url, dl_cli_receive *
                                .context = receive};
     DL_TRY(dl_http_client_do(client, &call, arena, &body, &answer, err));
     if (answer.status == 404) {
-        return dl_error_set(err, DL_E_NOT_FOUND, "it is not in the archive");
+        (void)dl_error_set(err, DL_E_NOT_FOUND, "there is no %s %s", dl_cli_peer_level(uids->count),
+                           uids->items[uids->count - 1]);
+        dl_error_hint(err, "dicomlake search lists what there is");
+        return DL_E_NOT_FOUND;
     }
     if (answer.status != 200) {
         return dl_cli_peer_refused("GET", answer.status, answer.content_type, dl_buf_str(&body),
@@ -153,7 +156,7 @@ static dl_status get(dl_cli *cli, const get_options *o, const dl_cli_args *uids,
         expect_count(client, dl_cli_peer_base(peer), uids, progress);
     }
     int64_t start_us = dl_clock_monotonic_us();
-    dl_status status = fetch(client, url.ptr, receive, err);
+    dl_status status = fetch(client, url.ptr, uids, receive, err);
     *out_files = dl_cli_receive_files(receive);
     dl_cli_progress_clear(progress);
     if (status == DL_OK || *out_files > 0) {

@@ -27,7 +27,7 @@ static const dl_cli_option options[] = {
     {"version", "N", "show, restore: the table as of that version", DL_CLI_TEXT, 0, offsetof(table_options, version), 0, 0},
     {"timestamp", "TIME", "show, restore: the table as of that time", DL_CLI_TEXT, 0, offsetof(table_options, timestamp), 0, 0},
     {"limit", "N", "history: at most so many versions", DL_CLI_NUMBER, 0, offsetof(table_options, limit), 1, INT64_MAX},
-    {"reader", "NAME", "check: what fabric-sql, spark, delta-rs, duckdb, trino or powerbi would refuse or hide", DL_CLI_TEXT, 0, offsetof(table_options, reader), 0, 0},
+    {"reader", "NAME", "check: what fabric-sql, spark, delta-rs, duckdb, trino or powerbi refuses", DL_CLI_TEXT, 0, offsetof(table_options, reader), 0, 0},
     {"full", NULL, "optimize: all files below the target size, not only what is worth it", DL_CLI_SWITCH, 0, offsetof(table_options, full), 0, 0},
     {"mode", "NAME", "optimize: change the table's mode to dv or compat", DL_CLI_TEXT, 0, offsetof(table_options, mode), 0, 0},
     {"dry-run", NULL, "vacuum: list what would be deleted", DL_CLI_SWITCH, 0, offsetof(table_options, dry_run), 0, 0},
@@ -616,9 +616,8 @@ const dl_cli_command dl_cli_lake_table = {
     .name = "table",
     .synopsis = "ACTION [TABLE]",
     .summary = "Look at Delta tables and look after them.",
-    .details = "ACTION is list, show, history, check, optimize, vacuum, restore or rebuild-state. "
-               "TABLE is "
-               "instance, series or study, a path below the lake, or a folder.\n"
+    .details = "ACTION is list, show, history, check, optimize, vacuum, restore or rebuild-state.\n"
+               "TABLE is instance, series or study, a path below the lake, or a folder.\n"
                "Exit codes: 0 done, 1 failed or check found something, 2 wrong usage.",
     .example = "dicomlake table show instance --home ~/archive",
     .options = options,

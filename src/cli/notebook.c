@@ -34,7 +34,7 @@ static const dl_cli_option options[] = {
     {"lakehouse", "NAME", "whose tables and notebooks (default: the only one, or the home's own)", DL_CLI_TEXT, 0, offsetof(notebook_options, lakehouse), 0, 0},
     {"from", "TEMPLATE", "new: begin as a template that comes with the program, or another notebook", DL_CLI_TEXT, 0, offsetof(notebook_options, from), 0, 0},
     {"parameter", "NAME=VALUE", "run: another value of a parameter; may be repeated", DL_CLI_LIST, 'p', offsetof(notebook_options, parameters), 0, 0},
-    {"output", "FILE", "run, convert: write here (default of run: the notebook itself; of convert: standard output)", DL_CLI_TEXT, 'o', offsetof(notebook_options, output), 0, 0},
+    {"output", "FILE", "run, convert: write here (default: the notebook itself; standard output)", DL_CLI_TEXT, 'o', offsetof(notebook_options, output), 0, 0},
     {"go-on", NULL, "run: go on after a cell that failed", DL_CLI_SWITCH, 0, offsetof(notebook_options, go_on), 0, 0},
     {"timeout", "TIME", "run: fail a statement that takes longer: 30s, 5m", DL_CLI_TEXT, 0, offsetof(notebook_options, timeout), 0, 0},
     {"to", "FORM", "convert: sql, markdown, html or ipynb (default: by the ending of --output)", DL_CLI_TEXT, 0, offsetof(notebook_options, to), 0, 0},

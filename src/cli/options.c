@@ -167,7 +167,7 @@ static void print_option(const dl_cli_option *o, FILE *out)
     if (o->value != NULL && n > 0 && (size_t)n < sizeof left) {
         (void)snprintf(left + n, sizeof left - (size_t)n, " %s", o->value);
     }
-    (void)fprintf(out, "  %-26s  %s\n", left, o->text);
+    (void)fprintf(out, "  %-28s  %s\n", left, o->text);
 }
 
 void dl_cli_print_help(const dl_cli_command *command, FILE *out)

@@ -273,6 +273,13 @@ dl_status dl_cli_peer_ask(dl_http_client *client, const dl_cli_ask *ask, dl_aren
                                err);
 }
 
+const char *dl_cli_peer_level(size_t uid_count)
+{
+    static const char *const names[] = {"study", "series", "instance"};
+    DL_ASSERT(uid_count >= 1 && uid_count <= DL_COUNT_OF(names));
+    return names[uid_count - 1];
+}
+
 dl_status dl_cli_peer_path(const dl_cli_args *uids, dl_buf *out, dl_error *err)
 {
     static const char *const levels[] = {"studies", "series", "instances"};

@@ -76,6 +76,8 @@ dl_status dl_cli_peer_refused(const char *method, unsigned status, dl_str conten
 DL_NODISCARD dl_status dl_cli_peer_client(dl_cancel *cancel, dl_http_client **out_client,
                                           dl_error *err);
 
+/** What one to three UIDs name: "study", "series" or "instance". */
+const char *dl_cli_peer_level(size_t uid_count);
 /**
  * "/studies/1.2/series/3.4/instances/5.6" for one to three UIDs.
  * Errors: DL_E_INVALID (not a UID).

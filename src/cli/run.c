@@ -35,15 +35,20 @@ static const dl_cli_command *command_of(const char *name)
 static void print_overview(FILE *out)
 {
     (void)fprintf(out, "usage: dicomlake COMMAND [options] [words]\n\n"
-                       "dicomlake keeps DICOM files in a folder and serves them over DICOMweb.\n\n"
+                       "dicomlake keeps DICOM files in a folder, serves them over DICOMweb, and "
+                       "makes Delta tables of\n"
+                       "them that SQL and others read.\n\n"
                        "commands:\n");
     for (size_t i = 0; i < DL_COUNT_OF(commands); i++) {
         (void)fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
     }
     (void)fprintf(out, "  %-10s  %s\n", "help", "Print this, or the help of a command.");
-    (void)fprintf(out, "\n`dicomlake COMMAND --help` lists the options of a command.\n"
-                       "The archive's folder is --home DIR, or $DICOMLAKE_HOME.\n\n"
-                       "example:\n  dicomlake import --home ~/archive /media/cdrom\n");
+    (void)fprintf(out,
+                  "\n`dicomlake COMMAND --help` lists the options of a command.\n"
+                  "The archive's folder is --home DIR, or $DICOMLAKE_HOME. Commands work beside a "
+                  "running serve\n"
+                  "and without one. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done.\n\n"
+                  "example:\n  dicomlake import --home ~/archive /media/cdrom\n");
 }
 
 static dl_cli_exit no_command(const dl_cli *cli, const char *name)

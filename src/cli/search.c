@@ -4,6 +4,7 @@
 #include "cli/value.h"
 #include "dict/dict.h"
 #include "http/url.h"
+#include "index/index.h"
 #include "json/json.h"
 
 #include <string.h>
@@ -296,6 +297,19 @@ static dl_status ask_pages(search *s, dl_http_client *client, const char *base, 
     return DL_OK;
 }
 
+/** A wildcard is the first thing that people try; our service takes it for what it is
+ * (contract 7.4). */
+static void say_nothing_found(const dl_cli *cli, const dl_cli_args *args, size_t first)
+{
+    bool wildcard = false;
+    for (size_t i = first; i < args->count; i++) {
+        wildcard = wildcard || strpbrk(args->items[i], "*?") != NULL;
+    }
+    (void)fprintf(cli->err, "nothing found%s\n",
+                  wildcard ? "; * and ? stand for themselves: --fuzzy matches beginnings of names"
+                           : "");
+}
+
 static dl_status run_search(search *s, const dl_cli_args *args, size_t first, dl_error *err)
 {
     DL_CLI_AUTO_PEER peer = NULL;
@@ -315,6 +329,9 @@ static dl_status run_search(search *s, const dl_cli_args *args, size_t first, dl
         return DL_OK;
     }
     DL_TRY(dl_cli_table_print(s->table, s->cli->out, err));
+    if (s->count == 0) {
+        say_nothing_found(s->cli, args, first);
+    }
     if (!s->options->all && s->count == s->options->limit) {
         (void)fprintf(s->cli->err, "there may be more: --all, or --offset %llu\n",
                       (unsigned long long)(s->options->offset + s->count));
@@ -343,11 +360,44 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
     return dl_cli_flush(cli, status == DL_OK ? DL_CLI_DONE : dl_cli_fail(cli, &err));
 }
 
+/** The keywords of one level, in lines of LINE characters. */
+static void list_level(FILE *out, const char *name, dl_index_level level)
+{
+    enum { LINE = 100, INDENT = 12 };
+    size_t column = INDENT;
+    (void)fprintf(out, "  %-9s", name);
+    for (size_t i = 0; i < dl_index_attribute_count(); i++) {
+        const dl_index_attribute *a = dl_index_attribute_at(i);
+        const dl_dict_entry *entry = a->level == level ? dl_dict_find(a->tag) : NULL;
+        if (entry == NULL) {
+            continue;
+        }
+        size_t length = strlen(entry->keyword);
+        if (column + length > LINE) {
+            (void)fprintf(out, "\n%*s", INDENT - 1, "");
+            column = INDENT;
+        }
+        (void)fprintf(out, " %s", entry->keyword);
+        column += length + 1;
+    }
+    (void)fputc('\n', out);
+}
+
+static void list_attributes(FILE *out)
+{
+    (void)fprintf(out, "\nattributes that dicomlake searches, at their level and below it:\n");
+    list_level(out, "studies", DL_INDEX_STUDY);
+    list_level(out, "series", DL_INDEX_SERIES);
+    list_level(out, "instances", DL_INDEX_INSTANCE);
+}
+
 const dl_cli_command dl_cli_search = {
     .name = "search",
     .synopsis = "[studies|series|instances] [KEYWORD=VALUE]...",
     .summary = "Find studies (the default), series or instances whose attributes match.",
-    .details = "Dates may be ranges: StudyDate=20260101-20260131.",
+    .details = "Values are matched whole, in any case; * and ? stand for themselves.\n"
+               "A date may be a range, also open at one end: StudyDate=20260101-20260131.\n"
+               "Exit codes: 0 done, also when nothing was found, 1 failed, 2 wrong usage.",
     .example = "dicomlake search studies PatientName='doe jo' --fuzzy",
     .options = options,
     .option_count = DL_COUNT_OF(options),
@@ -355,4 +405,5 @@ const dl_cli_command dl_cli_search = {
     .options_size = sizeof(search_options),
     .args_max = 200,
     .run = run,
+    .more_help = list_attributes,
 };

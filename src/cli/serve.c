@@ -301,13 +301,15 @@ static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_ar
 
 static void list_settings(FILE *out)
 {
-    (void)fprintf(out, "\nsettings (--set, or in config/service.json of the home):\n");
+    (void)fprintf(
+        out,
+        "\nsettings (--set NAME=VALUE, or members of the object in HOME/config/service.json):\n");
     for (size_t i = 0; i < dl_service_settings_count(); i++) {
         const char *name = NULL;
         const char *value = NULL;
         const char *text = NULL;
         dl_service_settings_describe(i, &name, &value, &text);
-        (void)fprintf(out, "  %-26s  %s (default: %s)\n", name, text,
+        (void)fprintf(out, "  %-20s  %s (default: %s)\n", name, text,
                       value[0] == '\0' ? "none" : value);
     }
 }
@@ -317,7 +319,9 @@ const dl_cli_command dl_cli_serve = {
     .synopsis = "",
     .summary = "Serve an archive over HTTP (DICOMweb and the change feed) until stopped.",
     .details = "The first line on standard output is the address; the log goes to standard error.\n"
-               "SIGTERM or Ctrl-C finish what is under way and end with exit code 0.",
+               "SIGTERM or Ctrl-C finish what is under way and end with exit code 0.\n"
+               "Exit codes: 0 stopped, 1 failed (somebody serves the home, the port is taken), 2 "
+               "wrong usage.",
     .example = "dicomlake serve --home ~/archive --listen 127.0.0.1:8080",
     .options = options,
     .option_count = DL_COUNT_OF(options),

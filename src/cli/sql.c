@@ -26,9 +26,9 @@ static const dl_cli_option options[] = {
     {"lakehouse", "NAME", "a lakehouse of the home (default: the only one, or the home's own)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, lakehouse), 0, 0},
     {"file", "FILE", "read the statements from a file; - is standard input", DL_CLI_TEXT, 'f', offsetof(dl_cli_sql_options, file), 0, 0},
     {"output", "FILE", "write the rows to a new file, whole or not at all", DL_CLI_TEXT, 'o', offsetof(dl_cli_sql_options, output), 0, 0},
-    {"format", "NAME", "table, csv, json, jsonl, markdown, html, arrow, parquet (default: by the file's ending, else table)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, format), 0, 0},
+    {"format", "NAME", "table, csv, json, jsonl, markdown, html, arrow or parquet (default: the file's ending)", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, format), 0, 0},
     {"json", NULL, "the same as --format json", DL_CLI_SWITCH, 0, offsetof(dl_cli_sql_options, json), 0, 0},
-    {"chart", "WORDS", "draw the rows as SVG: bar, line, scatter, histogram or pie, with x=COLUMN y=COLUMN title='...'", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, chart), 0, 0},
+    {"chart", "WORDS", "draw the rows as SVG: bar, line, scatter, histogram or pie, x=COLUMN y=COLUMN ...", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, chart), 0, 0},
     {"rows", "N", "rows shown of a table, Markdown or HTML (default 40)", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, rows), 1, SIZE_MAX},
     {"limit", "N", "fail when a result has more rows", DL_CLI_NUMBER, 0, offsetof(dl_cli_sql_options, limit), 0, INT64_MAX},
     {"timeout", "TIME", "fail when a statement takes longer: 30s, 5m", DL_CLI_TEXT, 0, offsetof(dl_cli_sql_options, timeout), 0, 0},
@@ -365,8 +365,10 @@ const dl_cli_command dl_cli_sql_command = {
     .name = "sql",
     .synopsis = "[STATEMENT]",
     .summary = "Ask the tables in SQL.",
-    .details = "One statement as a word, or statements from a file or standard input. SQL only "
-               "reads: VERSION AS OF and TIMESTAMP AS OF look back.",
+    .details = "One statement as a word, or statements from a file or standard input; without "
+               "either, on a\n"
+               "terminal, a prompt. SQL only reads: VERSION AS OF and TIMESTAMP AS OF look back.\n"
+               "Exit codes: 0 done, 1 failed or refused, 2 wrong usage or wrong SQL.",
     .example = "dicomlake sql --home ~/archive \"SELECT modality, count(*) FROM instance GROUP BY "
                "modality\"",
     .options = options,

@@ -39,7 +39,7 @@ static const dl_cli_option options[] = {
     {"StartTime", "TIME", "one window: its start, inclusive (default: everything new)", DL_CLI_TEXT, 0, offsetof(sync_options, where.parameter[2]), 0, 0},
     {"EndTime", "TIME", "and its end, exclusive", DL_CLI_TEXT, 0, offsetof(sync_options, where.parameter[3]), 0, 0},
     {"profile", "NAME", "columns of new tables: template-r4 (default) or template-r2", DL_CLI_TEXT, 0, offsetof(sync_options, profile), 0, 0},
-    {"mode", "NAME", "new tables: dv (deletion vectors, default) or compat (copy-on-write, protocol 1/2)", DL_CLI_TEXT, 0, offsetof(sync_options, mode), 0, 0},
+    {"mode", "NAME", "new tables: dv (deletion vectors, default) or compat (copy-on-write)", DL_CLI_TEXT, 0, offsetof(sync_options, mode), 0, 0},
     {"column", "NAME=ATTR:TYPE", "a further column of the instance table; may be repeated", DL_CLI_LIST, 0, offsetof(sync_options, columns), 0, 0},
     {"require-file-path", NULL, "leave out changes without filePath, as the template does", DL_CLI_SWITCH, 0, offsetof(sync_options, require_file_path), 0, 0},
     {"follow", NULL, "go on with new changes until Ctrl-C", DL_CLI_SWITCH, 'f', offsetof(sync_options, follow), 0, 0},
@@ -362,9 +362,10 @@ const dl_cli_command dl_cli_sync = {
     .name = "sync",
     .synopsis = "",
     .summary = "Bring the change feed into the three Delta tables: instance, series, study.",
-    .details = "Without StartTime and EndTime: everything new since the last sync. The tables "
-               "themselves say how "
-               "far they are, so a sync that was cut off is simply run again.",
+    .details =
+        "Without StartTime and EndTime: everything new since the last sync. The tables themselves\n"
+        "say how far they are, so a sync that was cut off is simply run again.\n"
+        "Exit codes: 0 done, 1 failed (what was committed stays), 2 wrong usage.",
     .example = "dicomlake sync --home ~/archive",
     .options = options,
     .option_count = DL_COUNT_OF(options),

@@ -44,7 +44,7 @@ static const dl_cli_option options[] = {
     {"max-concurrency", "N", "create: runs at a time, 1 to 50 (default 1)", DL_CLI_NUMBER, 0, offsetof(trigger_options, max_concurrency), 1, DL_FACTORY_CONCURRENCY_LIMIT},
     {"retry", "N", "create: how often a failed run is tried again (default 0)", DL_CLI_NUMBER, 0, offsetof(trigger_options, retry), 0, 1000},
     {"retry-interval", "N", "create: the pause before it, as in 30s (the default)", DL_CLI_TEXT, 0, offsetof(trigger_options, retry_interval), 0, 0},
-    {"depends-on", "TRIGGER:OFFSET:SIZE", "create: windows that come first, as in other, other:-1h:2h, itself:-1h; may be repeated", DL_CLI_LIST, 0, offsetof(trigger_options, depends_on), 0, 0},
+    {"depends-on", "TRIGGER:OFFSET:SIZE", "create: windows that come first, as in other or itself:-1h; repeatable", DL_CLI_LIST, 0, offsetof(trigger_options, depends_on), 0, 0},
     {"set", "NAME=VALUE", "create: a run parameter, text or an expression; may be repeated", DL_CLI_LIST, 0, offsetof(trigger_options, set), 0, 0},
     {"at", "TIMES", "create: schedule: times of day, as in 02:30 or 08:00,20:00", DL_CLI_TEXT, 0, offsetof(trigger_options, at), 0, 0},
     {"weekdays", "DAYS", "create: schedule: as in mon,fri; with 1month also 1mon (first), -1fri (last)", DL_CLI_TEXT, 0, offsetof(trigger_options, weekdays), 0, 0},

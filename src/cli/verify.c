@@ -352,7 +352,8 @@ const dl_cli_command dl_cli_verify = {
     .summary = "Check that index, files, change feed and tables of an archive agree; also while it "
                "is served.",
     .details = "The tables, where there are any, are compared row by row with the feed, read anew "
-               "from its start; a row that differs is named.\n"
+               "from its\n"
+               "start; a row that differs is named.\n"
                "Exit codes: 0 all is well, 1 problems were found, 2 wrong usage.",
     .example = "dicomlake verify --home ~/archive --hash",
     .options = options,

@@ -17,7 +17,7 @@ from support.server import ROOT, program
 
 COMMANDS = [
     *("serve", "import", "search", "get", "delete", "feed", "sync", "table"),
-    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "sql", "notebook"),
+    *("connection", "pipeline", "trigger", "run", "lakehouse", "shortcut", "cohort", "sql", "notebook"),
     *("verify", "version"),
 ]
 
@@ -25,8 +25,7 @@ COMMANDS = [
 def test_help_lists_every_command():
     done = run("help")
     assert done.returncode == DONE
-    for command in COMMANDS:
-        assert re.search(rf"^  {command} ", done.stdout, re.M), command
+    assert re.findall(r"^  (\w+)  ", done.stdout.split("commands:")[1], re.M) == [*COMMANDS, "help"]
     for words in (["--help"], ["-h"], ["help", "--help"], ["help", "-h"]):
         assert run(*words).stdout == done.stdout, words
     assert run().returncode == USAGE
@@ -50,12 +49,6 @@ def test_help_and_manual_agree(command):
         assert match, tag
         in_manual.add(tuple(g or "" for g in match.groups()))
     assert in_help == in_manual
-
-
-def test_serve_help_lists_every_setting():
-    text = run("serve", "--help").stdout
-    for name in ("service.partitions", "http.body_limit", "store.deletion_delay", "cors.origins", "factory.schedule"):
-        assert re.search(rf"^  {re.escape(name)} .*\(default: ", text, re.M), name
 
 
 def test_version():
@@ -148,8 +141,9 @@ def test_import_search_get_delete_feed(where, tmp_path):
     }
     again = run("delete", trio.b.study, trio.b.series, *where, "--yes")
     assert (again.returncode, again.stdout) == (FAILED, "")
+    assert again.stderr == f"dicomlake: there is no series {trio.b.series}; dicomlake search lists what there is\n"
     gone = run("get", trio.b.study, trio.b.series, *where, "--to", tmp_path / "none")
-    assert (gone.returncode, gone.stdout) == (FAILED, "")
+    assert (gone.returncode, gone.stdout, gone.stderr) == (FAILED, "", again.stderr)
 
     done = run("feed", *where)
     rows = [line.split("\t") for line in done.stdout.splitlines()]

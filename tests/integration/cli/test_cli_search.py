@@ -32,7 +32,12 @@ def test_search_table(home, tmp_path):
     included = run("search", "--home", home, "--include", "StudyTime", "--include", "00100040")
     assert included.stdout.splitlines()[0].endswith("  StudyTime  00100040")
     assert included.stdout.splitlines()[1].endswith("  101112     O")
-    assert run("search", "--home", home, "PatientID=none").stdout == ""
+    none = run("search", "--home", home, "PatientID=none")
+    assert (none.returncode, none.stdout, none.stderr) == (DONE, "", "nothing found\n")
+    wild = run("search", "--home", home, "PatientID=ID*")
+    assert (wild.returncode, wild.stdout) == (DONE, "")
+    assert "nothing found; * and ? stand for themselves" in wild.stderr
+    assert run("search", "--home", home, "PatientID=none", "--json").stderr == ""
 
 
 def test_search_pages(home, tmp_path):
