@@ -32,16 +32,16 @@ def free_port():
 
 
 class Orthanc:
-    """Runs until stop(); `peer` is the DICOMweb root of the service it talks to."""
+    """Runs until stop(); `peer` is the DICOMweb root of the service it talks to; `config` comes on top."""
 
-    def __init__(self, folder, peer, **server):
+    def __init__(self, folder, peer, config=None, **server):
         program, plugin = find()
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "log"
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        config = {
+        settings = {
             "Name": "peer",
             "StorageDirectory": str(self.folder / "db"),
             "IndexDirectory": str(self.folder / "db"),
@@ -59,7 +59,7 @@ class Orthanc:
             },
         }
         path = self.folder / "orthanc.json"
-        path.write_text(json.dumps(config))
+        path.write_text(json.dumps({**settings, **(config or {})}))
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [program, str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
