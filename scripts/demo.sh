@@ -27,10 +27,19 @@ stop() {
 }
 trap stop EXIT
 
-step() { printf '\n$ %s\n' "$*"; "$@"; }
+# Shows a command as it can be typed, and runs it.
+step() {
+    local word line=
+    for word in "$@"; do
+        case $word in *[!A-Za-z0-9_./:=-]*) word="\"$word\"" ;; esac
+        line="$line $word"
+    done
+    printf '\n$%s\n' "$line"
+    "$@"
+}
 title() { printf '\n--- %s\n' "$*"; }
 
-title "A DICOM service on a fresh folder; real files go in"
+title "A DICOM service on a fresh folder; real files go in: those that pydicom is tested with, some damaged on purpose"
 printf '$ %s serve --home %s --listen 127.0.0.1:0\n' "$program" "$home"
 : >"$home.out" # there before anyone looks into it
 "$program" serve --home "$home" --listen 127.0.0.1:0 >"$home.out" 2>"$home.log" &
@@ -50,7 +59,8 @@ echo "listening on $address"
 files=$($python -c '
 import pathlib, pydicom
 print(pathlib.Path(pydicom.__file__).parent / "data" / "test_files")')
-# Some of these files are damaged on purpose: exit code 3 says that not all of them were taken.
+files=${files#"$PWD"/}
+# Exit code 3 says that not all of them were taken.
 step "$program" import --home "$home" "$files" || [ $? -eq 3 ]
 title "What is stored, and the feed that tells every change"
 step "$program" search --home "$home" studies --limit 5
@@ -84,7 +94,7 @@ for table in instance series study; do
     step "$program" shortcut add demo --home "$home" --to tables --name "$table" --connection home: --path "/dicom/$table"
 done
 step "$program" shortcut add demo --home "$home" --to files --name contoso-dicom-files --connection home: --path /dicom/AHDS
-step "$program" lakehouse show demo --home "$home"
+step "$program" lakehouse show demo study --home "$home"
 
 title "SQL over the three tables, at one state of the archive; Microsoft's article asks the second"
 step "$program" sql --home "$home" "$joined"
@@ -97,4 +107,7 @@ if [ -n "$keep" ]; then
     trap - EXIT
     printf '\nStill running: %s (process %s, home %s); stop it with: kill %s\n' \
         "$address" "$service" "$home" "$service"
+else
+    printf '\nThe service stops and its home is removed. With your own files: %s import --home ~/lake PATH; README.md goes on there.\n' \
+        "$program"
 fi

@@ -29,7 +29,7 @@ trap 'rm -rf "$work"' EXIT
 # The library: npm's package for this machine, checked against package-lock.json.
 mkdir "$work/npm" "$work/sdist" "$work/lib" "$work/include"
 cp "$from/package.json" "$from/package-lock.json" "$work/npm/"
-(cd "$work/npm" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+(cd "$work/npm" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 npm_version=$(sed -n "s/.*node-bindings-$package\": \"\([0-9.]*\)-.*/\1/p" "$from/package.json")
 if [ "$npm_version" != "$version" ]; then
     echo "duckdb: package.json has $npm_version, requirements.txt $version" >&2

@@ -114,7 +114,7 @@ install_python() {
     if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
         return 0
     fi
-    say "Python packages of $list"
+    say "Python packages of $list, into .cache/venv; the first time takes minutes"
     rm -rf "$venv"
     mkdir -p .cache
     "$python" -m venv "$venv"
