@@ -17,6 +17,15 @@ static bool is_allowed_origin(const dl_service_settings *settings, dl_str origin
     return false;
 }
 
+/* `*` covers neither Authorization nor, beside credentials, any header (Fetch standard, CORS
+ * protocol): the headers asked for are named instead. */
+static dl_str allowed_headers(const dl_service_settings *settings, const dl_http_exchange *x)
+{
+    dl_str asked = dl_http_header(x, "Access-Control-Request-Headers");
+    dl_str listed = dl_str_of(settings->cors_headers);
+    return dl_str_eq(listed, DL_STR("*")) && asked.len > 0 ? asked : listed;
+}
+
 bool dl_cors(dl_service *service, dl_http_exchange *x)
 {
     const dl_service_settings *settings = &service->settings;
@@ -35,7 +44,8 @@ bool dl_cors(dl_service *service, dl_http_exchange *x)
         dl_http_add_header(x, "Access-Control-Allow-Origin", any ? DL_STR("*") : origin);
         dl_http_add_header(
             x, "Access-Control-Expose-Headers",
-            DL_STR("ETag, Location, Content-Location, Warning, erroneous-dicom-attributes"));
+            DL_STR("ETag, Location, Content-Location, Warning, erroneous-dicom-attributes, "
+                   "Accept-Ranges, Content-Range, X-Request-Id, dl-feed-id, dl-next-sequence"));
         if (settings->cors_credentials) {
             dl_http_add_header(x, "Access-Control-Allow-Credentials", DL_STR("true"));
         }
@@ -47,7 +57,7 @@ bool dl_cors(dl_service *service, dl_http_exchange *x)
         char age[16];
         (void)snprintf(age, sizeof age, "%u", settings->cors_max_age_s);
         dl_http_add_header(x, "Access-Control-Allow-Methods", dl_str_of(settings->cors_methods));
-        dl_http_add_header(x, "Access-Control-Allow-Headers", dl_str_of(settings->cors_headers));
+        dl_http_add_header(x, "Access-Control-Allow-Headers", allowed_headers(settings, x));
         dl_http_add_header(x, "Access-Control-Max-Age", dl_str_of(age));
     }
     dl_http_respond(x, 204, NULL, DL_STR(""));

@@ -161,6 +161,11 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
         s->warning = WARNING_ATTRIBUTES;
         comment(in, s, f->tag, f->reason.value);
     }
+    if (header->truncated_pixels && !in->options->v1) {
+        s->warning = WARNING_ATTRIBUTES;
+        comment(in, s, header->pixels.tag,
+                DL_STR("the file is cut off in this element or after it"));
+    }
     if (header->core[DL_DICOM_PATIENT_ID].value_count > 1) {
         s->multiple_values = true;
     }

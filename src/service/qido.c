@@ -178,7 +178,7 @@ static dl_status filter(search *s, const dl_url_param *p, bool fuzzy, dl_error *
     if (attribute == NULL || !level_allowed(s, attribute)) {
         return invalid(p, "The attribute cannot be searched for at this resource.", err);
     }
-    if (p->value.len == 0) {
+    if (dl_str_trim(p->value).len == 0) {
         return invalid(p, "It needs a value.", err);
     }
     for (size_t i = 0; i < s->query.filter_count; i++) {

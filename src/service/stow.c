@@ -92,7 +92,8 @@ static bool open_body(stow *s, dl_error *err)
         (void)dl_refuse(r, 415, "The request has no readable Content-Type.");
         return false;
     }
-    if (dl_http_header(r->x, "Content-Encoding").ptr != NULL) {
+    dl_str coding = dl_http_header(r->x, "Content-Encoding");
+    if (coding.len > 0 && !dl_str_eq_nocase(coding, DL_STR("identity"))) {
         (void)dl_refuse(r, 415, "A Content-Encoding of the request is not supported.");
         return false;
     }

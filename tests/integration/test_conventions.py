@@ -186,6 +186,8 @@ def test_cors_on_the_answer_itself(cors):
     exposed = {h.strip() for h in answer.headers["Access-Control-Expose-Headers"].split(",")}
     assert {"ETag", "Location", "Content-Location", "Warning"} <= exposed
     assert "erroneous-dicom-attributes" in exposed
+    assert {"Accept-Ranges", "Content-Range", "X-Request-Id"} <= exposed
+    assert {"dl-feed-id", "dl-next-sequence"} <= exposed
     foreign = cors.get("/changefeed", {"Origin": "https://evil.example"})
     assert foreign.status == 200
     assert foreign.headers.get("Access-Control-Allow-Origin") is None
@@ -214,6 +216,26 @@ def test_cors_off_by_default(ro):
     assert ro.get("/changefeed", {"Origin": "https://a.example"}).headers.get(
         "Access-Control-Allow-Origin"
     ) is None
+
+
+@pytest.mark.parametrize("credentials", ["on", "off"])
+def test_preflight_allows_the_headers_it_asks_for(serve, credentials):
+    """`*` would cover neither Authorization nor, beside credentials, anything at all."""
+    origin = "https://viewer.example"
+    web = serve({"cors.origins": origin, "cors.credentials": credentials}).http
+    asked = {"Access-Control-Request-Headers": "accept,authorization"}
+    answer = web.request("OPTIONS", "/studies", {"Origin": origin, **PREFLIGHT, **asked})
+    assert answer.headers["Access-Control-Allow-Headers"] == "accept,authorization"
+    answer = web.request("OPTIONS", "/studies", {"Origin": origin, **PREFLIGHT})
+    assert answer.headers["Access-Control-Allow-Headers"] == "*"
+
+
+def test_preflight_with_headers_that_are_listed(serve):
+    origin = "https://viewer.example"
+    web = serve({"cors.origins": origin, "cors.headers": "Accept, Content-Type"}).http
+    asked = {"Access-Control-Request-Headers": "x-other"}
+    answer = web.request("OPTIONS", "/studies", {"Origin": origin, **PREFLIGHT, **asked})
+    assert answer.headers["Access-Control-Allow-Headers"] == "Accept, Content-Type"
 
 
 def test_cors_any_origin(serve):

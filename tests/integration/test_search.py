@@ -204,6 +204,9 @@ def test_study_filters(trio, query, count):
         "patientid=ID1",  # T145
         "PatientID=",  # T147
         "PatientID",
+        "PatientID=%20",
+        "PatientName=+%09&fuzzymatching=true",
+        "StudyDate=%20",
         "PatientID=ID1&00100020=ID1",  # T148
         "PatientID=ID1&PatientID=ID2",
         "SOPClassUID=1",  # T149

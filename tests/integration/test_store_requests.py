@@ -230,9 +230,16 @@ def test_part_headers_limit(web, g):
     assert len(web.search("/instances")) == 1
 
 
-def test_content_encoding_is_refused(web, g):
-    assert web.store_one(g, {"Content-Encoding": "gzip"}).status == 415
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "identity, gzip"])
+def test_content_encoding_is_refused(web, g, coding):
+    assert web.store_one(g, {"Content-Encoding": coding}).status == 415
     nothing_stored(web)
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_content_encoding_that_is_none(web, g, coding):
+    assert web.store_one(g, {"Content-Encoding": coding}).status == 200
+    assert web.retrieve(g) == g.bytes
 
 
 def test_order_of_refusals(web, g):

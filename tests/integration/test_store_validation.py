@@ -361,6 +361,29 @@ def test_cut_off_in_the_header(web, g, keep):
     nothing_stored(web)
 
 
+ENCAPSULATED = dicom.encapsulated([[b"\xff\xd8ab\xff\xd9"]] * 3)
+
+
+@pytest.mark.parametrize("kind", ["native", "encapsulated", "without its end"])
+def test_cut_off_in_the_pixel_data(web, g, kind):
+    """The header is whole and the file is kept, but nobody should take it for a whole one."""
+    whole = g if kind == "native" else ENCAPSULATED.fresh()
+    kept = whole.bytes[: -8 if kind == "without its end" else -20]
+    answer = web.store(kept)
+    assert answer.status == 202
+    (item,) = stored_items(answer)
+    assert warning(item) == 1
+    assert comments(item) == ["DICOM100: (7FE0,0010) - the file is cut off in this element or after it"]
+    assert web.retrieve(whole) == kept
+    assert web.store(whole.fresh()).status == 200
+
+
+def test_cut_off_in_the_pixel_data_v1(web, g):
+    answer = web.at("/v1").store(g.bytes[:-20])
+    assert answer.status == 200
+    assert [warning(i) for i in stored_items(answer)] == [None]
+
+
 def test_no_preamble_or_no_meta(web, g):
     bare = dicom.encode(g.data)
     without_dicm = g.bytes[:128] + b"XXXX" + g.bytes[132:]

@@ -142,7 +142,7 @@ static void print_verdict(const dl_dicom_header *h)
         return;
     }
     bool blank = h->core[DL_DICOM_PATIENT_ID].value_count == 0;
-    bool warns = h->finding_count > 0 || h->implicit_vr || blank;
+    bool warns = h->finding_count > 0 || h->implicit_vr || blank || h->truncated_pixels;
     printf("%s\t%s%s", warns ? "warnings" : "stored", h->implicit_vr ? "implicit " : "",
            blank ? "no-patient-id " : "");
     for (size_t i = 0; i < h->finding_count; i++) {
