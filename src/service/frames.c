@@ -190,23 +190,34 @@ static dl_status load(dl_service_request *r, frames_stream *f, dl_index_version 
     return status;
 }
 
+/* Drops the forms that hold one frame only; false when none is left. */
+static bool keep_multipart(dl_forms *forms)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < forms->count; i++) {
+        if (forms->list[i].multipart) {
+            forms->list[kept++] = forms->list[i];
+        }
+    }
+    forms->count = kept;
+    return kept > 0;
+}
+
 /* Everything but the stream itself; sets *out_ready when it may be sent, else the request is
  * answered. */
 static dl_status prepare(dl_service_request *r, frames_stream *f, dl_edition *out_edition,
                          bool *out_ready, dl_error *err)
 {
+    dl_forms forms = {0};
     dl_form form = {0};
     *out_ready = false;
     *out_edition = (dl_edition){0};
-    if (!dl_negotiate(r, &form)) {
-        return dl_refuse(r, 406,
-                         "The Accept header names no form that frames can be had in; try "
-                         "multipart/related; type=\"application/octet-stream\"; "
-                         "transfer-syntax=*.");
+    if (!dl_negotiate(r, &forms)) {
+        return dl_refuse_form(r);
     }
     DL_TRY(dl_request_check_uids(r, err));
     DL_TRY(parse_numbers(r->frames, f, err));
-    if (f->count > 1 && !form.multipart) {
+    if (f->count > 1 && !keep_multipart(&forms)) {
         return dl_refuse(r, 400, "Several frames need a multipart/related answer.");
     }
     dl_index_version *version = NULL;
@@ -229,7 +240,7 @@ static dl_status prepare(dl_service_request *r, frames_stream *f, dl_edition *ou
         return dl_refuse(r, 404, "The instance has no such frame.");
     }
     DL_TRY(status);
-    if (!dl_form_fits(r, &form, version, 1)) {
+    if (!dl_form_choose(r, &forms, version, 1, &form)) {
         return DL_OK;
     }
     *out_edition = (dl_edition){.newest = version->watermark, .count = 1};

@@ -260,17 +260,27 @@ enum {
 typedef struct dl_form {
     bool multipart; /* multipart/related, else the bytes alone */
     const char
-        *body_type; /* of the bytes: application/dicom, application/octet-stream, image/jp2 */
+        *body_type; /* of the bytes: application/dicom, application/octet-stream, image/... */
     dl_str syntax;  /* transfer syntax UID, or "*" */
-    bool as_stored; /* "*" */
+    double q;
+    bool as_stored;   /* "*" */
+    bool stored_only; /* only for what is stored in that syntax: nothing is converted to it */
 } dl_form;
 
-/** Choose from the Accept header; false when nothing fits (406). */
-bool dl_negotiate(dl_service_request *r, dl_form *out_form);
-/** Whether the versions can be had in that form; false: refused with 406, or 501 where transcoding
+/** What the client takes, best first. */
+typedef struct dl_forms {
+    dl_form *list;
+    size_t count;
+} dl_forms;
+
+/** Read the Accept header; false when it names nothing that the resource can be had in. */
+bool dl_negotiate(dl_service_request *r, dl_forms *out_forms);
+/** 406 that says what would do. */
+dl_status dl_refuse_form(dl_service_request *r);
+/** The best form that the versions can be had in; false: refused with 406, or 501 where transcoding
  * would do it. */
-bool dl_form_fits(dl_service_request *r, const dl_form *form, const dl_index_version *versions,
-                  size_t count);
+bool dl_form_choose(dl_service_request *r, const dl_forms *forms, const dl_index_version *versions,
+                    size_t count, dl_form *out_form);
 /** Errors: DL_E_CORRUPT when the object was changed or removed (424). */
 DL_NODISCARD dl_status dl_open_version(dl_service *service, dl_str partition_name,
                                        const dl_index_version *version,

@@ -14,90 +14,127 @@ typedef struct offer {
     const char *part; /* its `type` parameter; NULL: none looked at */
     const char *body; /* media type of the bytes */
     const char *syntaxes[3];
-    const char *initial; /* transfer syntax when the entry names none */
+    const char *initial;   /* transfer syntax when the entry names none; NULL: any of `stored` */
+    const char *stored[4]; /* further ones, for what is stored so: never converted to; "": each */
 } offer;
 
 enum { MANY = 1, ONE = 2, FRAMES = 4 };
+enum { FORMS_OF_ENTRY = 1 + DL_COUNT_OF(((offer *)NULL)->stored) };
 
 /* clang-format off */
 static const offer offers[] = {
-    {MANY | ONE, true,  "multipart/related", "application/dicom", "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
-    {ONE,        false, "application/dicom", NULL, "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le},
-    {MANY | ONE, true,  "*/*", NULL, "application/dicom", {"*"}, "*"},
-    {FRAMES,     false, "application/octet-stream", NULL, "application/octet-stream", {"*", explicit_le}, explicit_le},
-    {FRAMES,     true,  "multipart/related", "application/octet-stream", "application/octet-stream", {"*", explicit_le}, explicit_le},
-    {FRAMES,     true,  "multipart/related", "image/jp2", "image/jp2", {jpeg_2000_lossless}, jpeg_2000_lossless},
-    {FRAMES,     true,  "*/*", NULL, "application/octet-stream", {"*"}, "*"},
+    {MANY | ONE, true,  "multipart/related", "application/dicom", "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le, {""}},
+    {ONE,        false, "application/dicom", NULL, "application/dicom", {"*", explicit_le, jpeg_2000_lossless}, explicit_le, {""}},
+    {MANY | ONE, true,  "*/*", NULL, "application/dicom", {"*"}, "*", {NULL}},
+    {FRAMES,     false, "application/octet-stream", NULL, "application/octet-stream", {"*", explicit_le}, explicit_le, {""}},
+    {FRAMES,     true,  "multipart/related", "application/octet-stream", "application/octet-stream", {"*", explicit_le}, explicit_le, {""}},
+    {FRAMES,     true,  "*/*", NULL, "application/octet-stream", {"*"}, "*", {NULL}},
+    /* PS3.18 section 8.7.3.3, table of compressed bulk data */
+    {FRAMES,     true,  "multipart/related", "image/jp2", "image/jp2", {jpeg_2000_lossless}, jpeg_2000_lossless, {"1.2.840.10008.1.2.4.91"}},
+    {FRAMES,     true,  "multipart/related", "image/jpeg", "image/jpeg", {NULL}, NULL,
+     {"1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57"}},
+    {FRAMES,     true,  "multipart/related", "image/dicom-rle", "image/dicom-rle", {NULL}, NULL, {"1.2.840.10008.1.2.5"}},
+    {FRAMES,     true,  "multipart/related", "image/jls", "image/jls", {NULL}, NULL, {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}},
+    {FRAMES,     true,  "multipart/related", "image/jpx", "image/jpx", {NULL}, NULL, {"1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"}},
+    {FRAMES,     true,  "multipart/related", "image/jphc", "image/jphc", {NULL}, NULL,
+     {"1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"}},
+    {FRAMES,     true,  "multipart/related", "image/jxl", "image/jxl", {NULL}, NULL,
+     {"1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112"}},
 };
 /* clang-format on */
 
-static bool offers_syntax(const offer *o, dl_str syntax)
+static bool lists(const char *const *list, size_t count, dl_str syntax)
 {
-    for (size_t i = 0; i < DL_COUNT_OF(o->syntaxes) && o->syntaxes[i] != NULL; i++) {
-        if (dl_str_eq(syntax, dl_str_of(o->syntaxes[i]))) {
+    for (size_t i = 0; i < count && list[i] != NULL; i++) {
+        if (list[i][0] == '\0' || dl_str_eq(syntax, dl_str_of(list[i]))) {
             return true;
         }
     }
     return false;
 }
 
-static bool try_offer(const offer *o, const dl_media *entry, dl_form *out_form)
+static bool is_for(const offer *o, const dl_media *entry, unsigned resource)
 {
-    if (!dl_media_type_is(entry, o->type) || entry->q <= 0) {
+    if ((o->resources & resource) == 0 || !dl_media_type_is(entry, o->type) || entry->q <= 0) {
         return false;
     }
-    if (o->part != NULL &&
-        !dl_str_eq_nocase(dl_media_param_of(entry, "type"), dl_str_of(o->part))) {
-        return false;
+    return o->part == NULL ||
+           dl_str_eq_nocase(dl_media_param_of(entry, "type"), dl_str_of(o->part));
+}
+
+/* Behind those of the same q; `*` before them (contract 6.2). */
+static void add_form(dl_forms *forms, const offer *o, double q, dl_str syntax, bool stored_only)
+{
+    bool as_stored = dl_str_eq(syntax, DL_STR("*"));
+    size_t at = forms->count;
+    while (as_stored && at > 0 && forms->list[at - 1].q <= q && !forms->list[at - 1].as_stored) {
+        forms->list[at] = forms->list[at - 1];
+        at--;
     }
+    forms->list[at] = (dl_form){.multipart = o->multipart,
+                                .body_type = o->body,
+                                .syntax = syntax,
+                                .q = q,
+                                .as_stored = as_stored,
+                                .stored_only = stored_only};
+    forms->count++;
+}
+
+static void add_forms(dl_forms *forms, const offer *o, const dl_media *entry)
+{
     dl_str syntax = dl_media_param_of(entry, "transfer-syntax");
-    if (syntax.ptr == NULL) {
-        syntax = dl_str_of(o->initial);
+    if (syntax.ptr != NULL) {
+        bool listed = lists(o->syntaxes, DL_COUNT_OF(o->syntaxes), syntax);
+        if (listed || lists(o->stored, DL_COUNT_OF(o->stored), syntax)) {
+            add_form(forms, o, entry->q, syntax, !listed);
+        }
+        return;
     }
-    if (!offers_syntax(o, syntax)) {
-        return false;
+    if (o->initial != NULL) {
+        add_form(forms, o, entry->q, dl_str_of(o->initial), false);
     }
-    *out_form = (dl_form){.multipart = o->multipart,
-                          .body_type = o->body,
-                          .syntax = syntax,
-                          .as_stored = dl_str_eq(syntax, DL_STR("*"))};
-    return true;
-}
-
-static bool find_offer(const dl_media *entry, unsigned resource, dl_form *out_form)
-{
-    for (size_t i = 0; i < DL_COUNT_OF(offers); i++) {
-        if ((offers[i].resources & resource) != 0 && try_offer(&offers[i], entry, out_form)) {
-            return true;
+    for (size_t i = 0; i < DL_COUNT_OF(o->stored) && o->stored[i] != NULL; i++) {
+        if (o->stored[i][0] != '\0') {
+            add_form(forms, o, entry->q, dl_str_of(o->stored[i]), true);
         }
     }
-    return false;
 }
 
-bool dl_negotiate(dl_service_request *r, dl_form *out_form)
+bool dl_negotiate(dl_service_request *r, dl_forms *out_forms)
 {
     unsigned resource = r->frames.len > 0 ? FRAMES : r->sop.len > 0 ? ONE : MANY;
     dl_str accept = dl_http_header(r->x, "Accept");
     dl_media *entries = NULL;
     size_t count = 0;
+    *out_forms = (dl_forms){0};
     if (accept.ptr == NULL ||
         dl_media_parse_accept(accept, dl_http_arena(r->x), &entries, &count, NULL) != DL_OK) {
         return false;
     }
-    bool found = false;
-    double q = 0;
-    for (size_t i = 0; i < count; i++) {
-        dl_form form = {0};
-        if ((found && entries[i].q < q) || !find_offer(&entries[i], resource, &form)) {
-            continue;
-        }
-        if (!found || (form.as_stored && !out_form->as_stored)) { /* `*` wins among equals */
-            *out_form = form;
-            q = entries[i].q;
-            found = true;
+    dl_forms forms = {
+        .list = dl_arena_alloc(dl_http_arena(r->x), count * FORMS_OF_ENTRY, sizeof *forms.list)};
+    for (size_t i = 0; forms.list != NULL && i < count; i++) {
+        for (size_t k = 0; k < DL_COUNT_OF(offers); k++) {
+            if (is_for(&offers[k], &entries[i], resource)) {
+                add_forms(&forms, &offers[k], &entries[i]); /* one row at most is for an entry */
+            }
         }
     }
-    return found;
+    *out_forms = forms;
+    return forms.count > 0;
+}
+
+dl_status dl_refuse_form(dl_service_request *r)
+{
+    if (r->frames.len > 0) {
+        return dl_refuse(r, 406,
+                         "The Accept header names no form that frames can be had in; try "
+                         "multipart/related; type=\"application/octet-stream\"; "
+                         "transfer-syntax=*.");
+    }
+    return dl_refuse(r, 406,
+                     "The Accept header names no form that this resource can be had in; try "
+                     "multipart/related; type=\"application/dicom\"; transfer-syntax=*.");
 }
 
 /* Sources that contract 6.3 lists as transcodable. */
@@ -116,31 +153,42 @@ static bool is_transcodable(dl_str syntax)
     return false;
 }
 
-bool dl_form_fits(dl_service_request *r, const dl_form *form, const dl_index_version *versions,
-                  size_t count)
+static bool is_had(const dl_form *form, const dl_index_version *versions, size_t count)
 {
-    if (form->as_stored) {
-        return true;
-    }
+    return form->as_stored || (count == 1 && dl_str_eq(versions[0].transfer_syntax, form->syntax));
+}
+
+static dl_status refuse_conversion(dl_service_request *r, const dl_index_version *versions,
+                                   size_t count)
+{
     if (count > 1) {
-        (void)dl_refuse(r, 406,
-                        "Several instances can only be had as stored: ask for transfer-syntax=*.");
-        return false;
-    }
-    if (dl_str_eq(versions[0].transfer_syntax, form->syntax)) {
-        return true;
+        return dl_refuse(r, 406,
+                         "Several instances can only be had as stored: ask for transfer-syntax=*.");
     }
     if (is_transcodable(versions[0].transfer_syntax) &&
         versions[0].size_bytes <= DL_SERVICE_TRANSCODE_LIMIT_BYTES) {
-        (void)dl_refuse(r, 501,
-                        "The instance is stored as %.*s, and transcoding is not part of this "
-                        "service yet: ask for transfer-syntax=*.",
-                        DL_STR_ARG(versions[0].transfer_syntax));
-    } else {
-        (void)dl_refuse(r, 406,
-                        "The instance is stored as %.*s and cannot be had in another transfer "
-                        "syntax: ask for transfer-syntax=*.",
-                        DL_STR_ARG(versions[0].transfer_syntax));
+        return dl_refuse(r, 501,
+                         "The instance is stored as %.*s, and transcoding is not part of this "
+                         "service yet: ask for transfer-syntax=*.",
+                         DL_STR_ARG(versions[0].transfer_syntax));
     }
+    return dl_refuse(r, 406,
+                     "The instance is stored as %.*s and cannot be had in another transfer "
+                     "syntax: ask for transfer-syntax=*.",
+                     DL_STR_ARG(versions[0].transfer_syntax));
+}
+
+bool dl_form_choose(dl_service_request *r, const dl_forms *forms, const dl_index_version *versions,
+                    size_t count, dl_form *out_form)
+{
+    bool conversion = false;
+    for (size_t i = 0; i < forms->count; i++) {
+        if (is_had(&forms->list[i], versions, count)) {
+            *out_form = forms->list[i];
+            return true;
+        }
+        conversion = conversion || !forms->list[i].stored_only;
+    }
+    (void)(conversion ? refuse_conversion(r, versions, count) : dl_refuse_form(r));
     return false;
 }

@@ -346,10 +346,11 @@ static dl_status send_parts(dl_service_request *r, listing *take_list, dl_error 
 }
 
 /* One try: nothing is answered when it fails. `*out_edition` says what it tried to send. */
-static dl_status retrieve(dl_service_request *r, const dl_form *form, dl_edition *out_edition,
+static dl_status retrieve(dl_service_request *r, const dl_forms *forms, dl_edition *out_edition,
                           dl_error *err)
 {
     listing list = {0};
+    dl_form form = {0};
     *out_edition = (dl_edition){0};
     DL_TRY(load_listing(r, &list, err));
     *out_edition = edition_of(&list);
@@ -357,11 +358,11 @@ static dl_status retrieve(dl_service_request *r, const dl_form *form, dl_edition
         clear_listing(&list);
         return dl_refuse_missing(r);
     }
-    if (!dl_form_fits(r, form, list.versions, list.count)) {
+    if (!dl_form_choose(r, forms, list.versions, list.count, &form)) {
         clear_listing(&list);
         return DL_OK;
     }
-    if (form->multipart) {
+    if (form.multipart) {
         return send_parts(r, &list, err);
     }
     dl_status status = send_single(r, &list, err);
@@ -371,19 +372,17 @@ static dl_status retrieve(dl_service_request *r, const dl_form *form, dl_edition
 
 dl_status dl_handle_retrieve(dl_service_request *r, dl_error *err)
 {
-    dl_form form = {0};
-    if (!dl_negotiate(r, &form)) {
-        return dl_refuse(r, 406,
-                         "The Accept header names no form that this resource can be had in; try "
-                         "multipart/related; type=\"application/dicom\"; transfer-syntax=*.");
+    dl_forms forms = {0};
+    if (!dl_negotiate(r, &forms)) {
+        return dl_refuse_form(r);
     }
     DL_TRY(dl_request_check_uids(r, err));
     DL_TRY(check_original(r, err));
     dl_edition edition = {0};
-    dl_status status = retrieve(r, &form, &edition, err);
+    dl_status status = retrieve(r, &forms, &edition, err);
     for (int i = 1; i < DL_SERVICE_EDITION_TRIES && dl_edition_is_old(r, status, &edition); i++) {
         dl_error_clear(err);
-        status = retrieve(r, &form, &edition, err);
+        status = retrieve(r, &forms, &edition, err);
     }
     return edition.count > 0 ? dl_refuse_object(r, status, err) : status;
 }

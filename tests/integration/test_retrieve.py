@@ -210,6 +210,44 @@ def test_stored_syntax_asked_by_name(web):
     assert answer.body == one.bytes
 
 
+@pytest.mark.parametrize("syntax", [dicom.JPEG_BASELINE, dicom.RLE, HTJ2K, dicom.IMPLICIT])
+def test_any_stored_syntax_asked_by_name(web, syntax):
+    if syntax == dicom.IMPLICIT:
+        one = dicom.capture().with_(syntax=syntax)
+    else:
+        one = dicom.encapsulated([[b"\xff\xd8ab\xff\xd9"]], syntax=syntax)
+    web.store(one)
+    for kind in ("application/dicom", 'multipart/related; type="application/dicom"'):
+        answer = web.get(one.path, {"Accept": f"{kind}; transfer-syntax={syntax}"})
+        assert answer.status == 200
+        assert one.bytes in answer.body
+        assert web.get(one.path, {"Accept": f"{kind}; transfer-syntax=1.2.3"}).status == 406
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        f"application/dicom; transfer-syntax={LE}, application/dicom; transfer-syntax=*;q=0.5",
+        "application/dicom, */*;q=0.1",
+        f"application/dicom; transfer-syntax={LE}, application/dicom; transfer-syntax={J2K};q=0.2",
+    ],
+)
+def test_what_needs_no_conversion_is_taken_when_the_client_takes_it(web, accept):
+    one = dicom.encapsulated([[b"\xff\x4f\xff\x51j2k1"]], syntax=J2K)
+    web.store(one)
+    answer = web.get(one.path, {"Accept": accept})
+    assert answer.status == 200
+    assert one.bytes in answer.body
+    assert f"transfer-syntax={J2K}".encode() in answer.body or J2K in answer.type
+
+
+def test_a_study_as_the_last_entry_takes_it(full):
+    accept = {"Accept": 'multipart/related; type="application/dicom", */*;q=0.1'}
+    answer = full.get(full.trio.g.study_path, accept)
+    assert answer.status == 200
+    assert len(answer.parts()) == 3
+
+
 def test_T098_star_wins_at_equal_q(web):
     one = dicom.encapsulated([[b"\xff\x4f\xff\x51j2k1"]], syntax=J2K)
     web.store(one)

@@ -120,6 +120,80 @@ def test_T126_frame_types_refused(frames, accept):
     assert answer.status == 406
 
 
+# What viewers send, by what the frame is stored as: (syntax, Accept, part's type or status)
+SLIDES = (  # a viewer of slides: each codec that it has
+    'multipart/related; type="image/jls"; transfer-syntax=1.2.840.10008.1.2.4.80, '
+    'multipart/related; type="image/jp2"; transfer-syntax=1.2.840.10008.1.2.4.90, '
+    'multipart/related; type="image/jpeg"; transfer-syntax=1.2.840.10008.1.2.4.50, '
+    'multipart/related; type="application/octet-stream"; transfer-syntax=1.2.840.10008.1.2.1'
+)
+JPEG = dicom.JPEG_BASELINE
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+
+
+def related_type(kind, syntax=None):
+    return f'multipart/related; type="{kind}"' + (f"; transfer-syntax={syntax}" if syntax else "")
+
+
+@pytest.mark.parametrize(
+    "stored, accept, expected",
+    [
+        (dicom.EXPLICIT, SLIDES, "application/octet-stream"),
+        (JPEG, SLIDES, "image/jpeg"),
+        (JPEG_LS, SLIDES, "image/jls"),
+        (dicom.JPEG_2000_LOSSLESS, SLIDES, "image/jp2"),
+        (dicom.RLE, SLIDES, 501),
+        (dicom.HTJ2K, SLIDES, 406),
+        (dicom.EXPLICIT, related_type("image/jp2") + ", */*;q=0.1", "application/octet-stream"),
+        (dicom.RLE, related_type("application/octet-stream") + ", */*;q=0.1", "application/octet-stream"),
+        (JPEG, related_type("image/jpeg"), "image/jpeg"),
+        ("1.2.840.10008.1.2.4.70", related_type("image/jpeg"), "image/jpeg"),
+        (JPEG, related_type("image/jpeg", "1.2.840.10008.1.2.4.70"), 406),
+        (JPEG, related_type("image/jls", JPEG), 406),
+        (JPEG, related_type("image/jpeg", "*"), 406),
+        ("1.2.840.10008.1.2.4.91", related_type("image/jp2"), "image/jp2"),
+        (dicom.RLE, related_type("image/dicom-rle"), "image/dicom-rle"),
+        (dicom.HTJ2K, related_type("image/jphc"), "image/jphc"),
+        ("1.2.840.10008.1.2.4.110", related_type("image/jxl"), "image/jxl"),
+        ("1.2.840.10008.1.2.4.93", related_type("image/jpx"), "image/jpx"),
+        (JPEG, related_type("application/octet-stream", JPEG), "application/octet-stream"),
+        # `*` wins at equal q, wherever it stands, and not below
+        (JPEG, f'{related_type("image/jpeg")}, {OCTETS}; transfer-syntax=*', "application/octet-stream"),
+        (JPEG, f'{related_type("image/jpeg")}, {OCTETS}; transfer-syntax=*;q=0.9', "image/jpeg"),
+    ],
+)
+def test_the_first_form_that_needs_no_conversion(web, stored, accept, expected):
+    frame = b"\xff\xd8frame1\xff\xd9"
+    if stored == dicom.EXPLICIT:
+        one = dicom.gray_frames(1)
+        frame = one.pixels
+    else:
+        one = dicom.encapsulated([[frame]], syntax=stored)
+    assert web.store(one).status == 200
+    answer = web.get(one.path + "/frames/1", {"Accept": accept})
+    if isinstance(expected, int):
+        assert answer.status == expected
+        assert answer.type.startswith("text/plain") and answer.body
+        return
+    assert answer.status == 200
+    kind = media_type(answer.type)[1].get("type") or media_type(answer.type)[0]
+    assert kind == expected
+    if answer.type.startswith("multipart"):
+        (part,) = answer.parts()
+        assert part.headers["content-type"] == f"{expected}; transfer-syntax={stored}"
+        assert part.body == frame
+    else:
+        assert answer.body == frame
+
+
+def test_several_frames_pass_over_single_parts(frames):
+    accept = {"Accept": "application/octet-stream; transfer-syntax=*, */*;q=0.5"}
+    answer = frames.get(frames.native.path + "/frames/1,2", accept)
+    assert answer.status == 200
+    assert len(answer.parts()) == 2
+    assert frames.get(frames.native.path + "/frames/1", accept).type.startswith("application/octet")
+
+
 ENCAPSULATED = {
     "one fragment each": ([[b"aaaa"], [b"bbbbbb"], [b"cc"]], True),
     "several fragments": ([[b"aa", b"AAAA"], [b"bb"], [b"cccc", b"CC", b"cc"]], True),
