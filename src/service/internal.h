@@ -143,6 +143,8 @@ DL_NODISCARD dl_status dl_request_bool(const dl_service_request *r, const char *
                                        bool *out_value, dl_error *err);
 /** Check the UIDs of the path (contract 1.6), trimming spaces. */
 DL_NODISCARD dl_status dl_request_check_uids(dl_service_request *r, dl_error *err);
+/** "http://host[:port]" as clients reach it (setting http.public_url, else the request's own). */
+dl_str dl_request_root_url(const dl_service_request *r);
 /** Scheme, host, version and partition: "http://h/v2" or "http://h/v2/partitions/p". */
 DL_NODISCARD dl_status dl_request_base_url(const dl_service_request *r, dl_arena *arena,
                                            dl_str *out_url, dl_error *err);

@@ -68,10 +68,16 @@ dl_status dl_request_check_uids(dl_service_request *r, dl_error *err)
     return DL_OK;
 }
 
+dl_str dl_request_root_url(const dl_service_request *r)
+{
+    dl_str set = dl_str_of(r->service->settings.public_url);
+    return set.len > 0 ? set : dl_http_base_url(r->x);
+}
+
 dl_status dl_request_base_url(const dl_service_request *r, dl_arena *arena, dl_str *out_url,
                               dl_error *err)
 {
-    dl_str host = dl_http_base_url(r->x);
+    dl_str host = dl_request_root_url(r);
     if (!r->service->settings.partitions) {
         return dl_arena_printf(arena, out_url, err, "%.*s/v%u", DL_STR_ARG(host), r->version);
     }

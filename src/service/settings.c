@@ -8,7 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum setting_kind { SWITCH, HOME_SWITCH, WORD, TEXT, SECONDS, COUNT, BYTES } setting_kind;
+typedef enum setting_kind {
+    SWITCH,
+    HOME_SWITCH,
+    WORD,
+    TEXT,
+    ADDRESS,
+    SECONDS,
+    COUNT,
+    BYTES
+} setting_kind;
 
 typedef struct setting {
     const char *name;
@@ -47,6 +56,8 @@ static const setting settings_table[] = {
      "seconds without a byte until a connection is closed"},
     {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000, "1024",
      "connections at a time"},
+    {"http.public_url",      ADDRESS, FIELD(public_url),       ROOM(public_url), 0, 0, "",
+     "how URLs in answers begin, such as https://images.example/dicom behind a proxy; else as the Host says"},
     {"http.hosts",           TEXT,    FIELD(hosts),            ROOM(hosts), 0, 0, "",
      "names besides loopback ones that all but DICOMweb answers to, with commas, or *"},
     {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
@@ -106,6 +117,23 @@ static bool is_header_text(dl_str text)
         }
     }
     return true;
+}
+
+/* http or https, a host, perhaps a path; nothing that would not fit in front of "/v2/...". */
+static bool is_address(dl_str text)
+{
+    static const char odd[] = " \"'<>\\^`{|}?#";
+    ptrdiff_t scheme = dl_str_find_str(text, DL_STR("://"));
+    if (scheme < 0 || dl_str_ends(text, DL_STR("/")) ||
+        !(dl_str_starts(text, DL_STR("http://")) || dl_str_starts(text, DL_STR("https://")))) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (strchr(odd, text.ptr[i]) != NULL) {
+            return false;
+        }
+    }
+    return text.ptr[scheme + 3] != '/'; /* there is one: the text does not end in "/" */
 }
 
 static bool parse_switch(dl_str value, bool *out_on)
@@ -171,6 +199,9 @@ static dl_status set_text(const setting *s, char *field, dl_str value, dl_error 
     if (s->kind == WORD && value.len > 0 && (!is_word(value) || !fits)) {
         return refuse(s, value, "1 to 63 letters, digits and hyphens", err);
     }
+    if (s->kind == ADDRESS && value.len > 0 && !is_address(value)) {
+        return refuse(s, value, "an address such as https://images.example/dicom", err);
+    }
     if (!is_header_text(value) || !fits) {
         return refuse(s, value, "printable text of the length allowed", err);
     }
@@ -197,8 +228,8 @@ dl_status dl_service_settings_set(dl_service_settings *settings, dl_str name, dl
             memcpy(field, &on, sizeof on);
             return DL_OK;
         }
-        return s->kind == WORD || s->kind == TEXT ? set_text(s, field, value, err)
-                                                  : set_number(s, field, value, err);
+        bool is_text = s->kind == WORD || s->kind == TEXT || s->kind == ADDRESS;
+        return is_text ? set_text(s, field, value, err) : set_number(s, field, value, err);
     }
     dl_error_set(err, DL_E_INVALID, "there is no setting '%.*s'", DL_STR_ARG(name));
     dl_error_hint(err, "see 'dicomlake serve --help' for all settings");

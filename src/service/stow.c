@@ -354,8 +354,10 @@ static dl_status answer(stow *s, const dl_stored *list, dl_error *err)
     dl_json_object_end(&w);
     DL_TRY(dl_json_writer_status(&w));
     if (t.multiple_values) {
-        dl_str origin = dl_http_base_url(r->x);
-        dl_str host = dl_str_slice(origin, strlen("http://"), origin.len);
+        dl_str host = dl_request_root_url(r);
+        host = dl_str_slice(host, (size_t)dl_str_find_str(host, DL_STR("://")) + 3, host.len);
+        dl_str path = host;
+        (void)dl_str_next(&path, '/', &host);
         dl_str warning = DL_STR_NONE;
         DL_TRY(dl_arena_printf(s->arena, &warning, err,
                                "299 %.*s: \"An indexed attribute has more than one value; only "

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from support import dicom
-from support.http import ANY_DICOM, DICOM_JSON, stored_items, value
+from support.http import ANY_DICOM, ANY_MULTIPART, DICOM_JSON, stored_items, value
 from support.server import sanitized, wait_for
 
 AUDIT = "X-MS-AZUREDICOM-AUDIT-"
@@ -553,6 +553,24 @@ def test_absolute_urls_come_from_the_host_header(ro):
     assert ro.delete(f"/studies/{one.study}").status == 204
 
 
+def test_public_url(serve):
+    """Behind a proxy that speaks TLS and keeps the service below a path."""
+    web = serve({"http.public_url": "https://images.example/dicom"}).http
+    one = dicom.capture(AccessionNumber="A\\B")
+    url = f"https://images.example/dicom/v2{one.path}"
+    answer = web.store(one, study=one.study, headers={"Host": "inner:1"})
+    assert value(stored_items(answer)[0], "00081190") == url
+    study_url = f"https://images.example/dicom/v2/studies/{one.study}"
+    assert value(answer.json(), "00081190") == study_url
+    assert answer.headers["Warning"].startswith("299 images.example: ")
+    (found,) = web.search("/studies?includefield=RetrieveURL")
+    assert value(found, "00081190") == study_url
+    (part,) = web.get(one.study_path, ANY_MULTIPART).parts()
+    assert part.headers["content-location"] == url
+    (part,) = web.get(one.path + "/frames/1", {"Accept": "*/*"}).parts()
+    assert part.headers["content-location"] == url + "/frames/1"
+
+
 # -- slow and many connections --
 
 
@@ -665,6 +683,7 @@ def test_one_process_per_home(serve):
         ("http.body_limit", "x"),
         ("service.name", "a b"),
         ("http.idle_timeout", "1x"),
+        ("http.public_url", "images.example"),
     ],
 )
 def test_bad_settings_are_refused(serve, setting, value):
