@@ -188,6 +188,13 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
 {
     const dl_index_version *v = &l->versions[0];
     dl_store_object *object = NULL;
+    char etag[64];
+    format_etag(r, l, etag, sizeof etag);
+    if (dl_http_etag_matches(dl_http_header(r->x, "If-None-Match"), dl_str_of(etag))) {
+        dl_http_add_header(r->x, "ETag", dl_str_of(etag));
+        dl_http_respond(r->x, 304, NULL, DL_STR(""));
+        return DL_OK;
+    }
     dl_status status = dl_open_version(r->service, r->partition_name, v, &object, err);
     DL_TRY(status);
     int fd = fcntl(dl_store_object_fd(object), F_DUPFD_CLOEXEC, 0);
@@ -196,12 +203,10 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     if (fd < 0) {
         return dl_error_set(err, DL_E_UNAVAILABLE, "no file descriptor for an answer");
     }
-    char etag[64];
     char type[128];
     char text[96];
     uint64_t first = 0;
     uint64_t last = size - 1;
-    format_etag(r, l, etag, sizeof etag);
     (void)snprintf(type, sizeof type, "application/dicom; transfer-syntax=%.*s",
                    DL_STR_ARG(v->transfer_syntax));
     dl_str range = dl_http_header(r->x, "Range");

@@ -327,6 +327,27 @@ def test_range_says_it_is_possible(full):
     assert full.get(full.trio.g.path, RANGE).headers["Accept-Ranges"] == "bytes"
 
 
+def test_not_modified(web):
+    """A viewer's cache asks again with the ETag that it was given."""
+    one = dicom.capture()
+    web.store(one)
+    etag = web.get(one.path, ANY_DICOM).headers["ETag"]
+    for form in (etag, f'"{etag}"', f'W/"{etag}"', f'"x", "{etag}"', "*"):
+        for more in ({}, {"Range": "bytes=0-9"}):
+            answer = web.get(one.path, {**ANY_DICOM, **more, "If-None-Match": form})
+            assert answer.status == 304, form
+            assert answer.body == b""
+            assert answer.headers["ETag"] == etag
+    assert web.get(one.path, {**ANY_DICOM, "If-None-Match": '"x"'}).status == 200
+    assert web.get(one.path, {**ANY_MULTIPART, "If-None-Match": etag}).status == 200
+    assert web.store(one.with_(StudyDescription="Other"), method="PUT").status == 200
+    answer = web.get(one.path, {**ANY_DICOM, "If-None-Match": etag})
+    assert answer.status == 200
+    assert answer.headers["ETag"] != etag
+    assert web.delete(one.path).status == 204
+    assert web.get(one.path, {**ANY_DICOM, "If-None-Match": "*"}).status == 404
+
+
 def test_if_range(full):
     etag = full.get(full.trio.g.path, RANGE).headers.get("ETag")
     old = full.get(full.trio.g.path, {**RANGE, "Range": "bytes=0-9", "If-Range": '"0"'})
