@@ -57,7 +57,7 @@ static const setting settings_table[] = {
     {"http.connections",     COUNT,   FIELD(connection_limit), 0, 1, 100000, "1024",
      "connections at a time"},
     {"http.public_url",      ADDRESS, FIELD(public_url),       ROOM(public_url), 0, 0, "",
-     "how URLs in answers begin, such as https://images.example/dicom behind a proxy; else as the Host says"},
+     "how URLs in answers begin behind a proxy, such as https://x.example/dicom"},
     {"http.hosts",           TEXT,    FIELD(hosts),            ROOM(hosts), 0, 0, "",
      "names besides loopback ones that all but DICOMweb answers to, with commas, or *"},
     {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
