@@ -96,7 +96,8 @@ static inline DL_UNUSED void dl_query_closep(dl_query **query)
 }
 #define DL_AUTO_QUERY DL_CLEANUP(dl_query_closep) dl_query *
 
-/** Any thread: the statement under way ends with DL_E_CANCELED within a second. */
+/** Any thread: the statement under way, from dl_query_run's first step to its result's end, ends
+ * with DL_E_CANCELED within a second. Between two statements it is for none. */
 void dl_query_stop(dl_query *query);
 
 /* ---- where a statement is wrong ---- */

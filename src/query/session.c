@@ -203,8 +203,9 @@ dl_status dl_session_begin(dl_query *query, dl_error *err)
     if (query->busy) {
         return dl_error_set(err, DL_E_CONFLICT, "sql: another statement of the session runs");
     }
-    DL_TRY(dl_session_start(query, err));
+    /* From here on a stop is for this statement: also one that comes while the engine starts. */
     atomic_store_explicit(&query->inner.asked, false, memory_order_relaxed);
+    DL_TRY(dl_session_start(query, err));
     uint32_t time_ms = query->options.limits.time_ms;
     query->watch.deadline_us =
         time_ms == 0 ? INT64_MAX : dl_clock_monotonic_us() + ((int64_t)time_ms * 1000);
