@@ -348,10 +348,11 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
                               : o->lake == NULL ? cli->env_home
                                                 : NULL};
     dl_cli_exit code = DL_CLI_DONE;
-    if (o->worker) {
-        dl_cli_worker_begin();
+    dl_status status = o->worker ? dl_cli_worker_begin(cli, &err) : DL_OK;
+    if (status == DL_OK) {
+        status = prepare(&sql, args, &err);
     }
-    if (prepare(&sql, args, &err) != DL_OK) {
+    if (status != DL_OK) {
         code = fail_early(&sql, &err);
     } else {
         code = wants_prompt(&sql, args) ? run_prompt(&sql) : run_words(&sql, args);

@@ -3,15 +3,22 @@
 #include "base/buf.h"
 #include "json/json.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 enum { LINE_LIMIT_BYTES = 64 * 1024 };
 
-void dl_cli_worker_begin(void)
+dl_status dl_cli_worker_begin(dl_cli *cli, dl_error *err)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* of the thread that waits for us, too */
+    /* It may have ended before that. Its end of our pipe is closed first, so this finds it out. */
+    struct pollfd reader = {.fd = fileno(cli->out)};
+    if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR) != 0) {
+        return dl_error_set(err, DL_E_CANCELED, "worker: nobody waits for it");
+    }
+    return DL_OK;
 }
 
 static void put_number(dl_json_writer *w, const char *key, int64_t value)

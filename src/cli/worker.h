@@ -10,8 +10,9 @@
 #include "cli/cli.h"
 #include "query/query.h"
 
-/** From now on this process is killed when the one that started it ends. Before anything else. */
-void dl_cli_worker_begin(void);
+/** From now on this process is killed when the one that started it ends. Before anything else.
+ * Errors: DL_E_CANCELED (it has ended already). */
+DL_NODISCARD dl_status dl_cli_worker_begin(dl_cli *cli, dl_error *err);
 /** The line on standard error: {"rows": N}, or what went wrong and where. */
 dl_cli_exit dl_cli_worker_end(dl_cli *cli, dl_status status, int64_t rows,
                               const dl_query_place *place, const dl_error *err);

@@ -214,8 +214,10 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
 {
     dl_error err = {0};
     worker w = {.cli = cli, .o = given, .place = {.at = SIZE_MAX}};
-    dl_cli_worker_begin();
-    dl_status status = work(&w, args->items[0], &err);
+    dl_status status = dl_cli_worker_begin(cli, &err);
+    if (status == DL_OK) {
+        status = work(&w, args->items[0], &err);
+    }
     dl_cli_exit code = dl_cli_worker_end(cli, status, w.rows, &w.place, &err);
     dl_query_close(w.query);
     dl_factory_close(w.factory);
