@@ -74,7 +74,7 @@ def test_send_ask_fetch_delete(pair):
         "/dicom-web/servers/service/delete",
         {"Level": "Study", "StudyInstanceUID": base.study},
     )
-    wait_for(lambda: web.get(f"/studies/{base.study}").status != 200, 10, "the delete")
+    wait_for(lambda: web.get(f"/studies/{base.study}").status != 200, 60, "the delete")
     assert web.search("/studies?PatientID=ORTHANC1") == []
 
 

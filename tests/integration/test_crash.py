@@ -148,6 +148,10 @@ class Feed:
                 return
 
 
+def progress(workers):
+    return sum(w.acknowledged for w in workers)
+
+
 def crash_rounds(serve, rounds, workers=4):
     seed = int(os.environ.get("CRASH_SEED", random.randrange(10**9)))
     print(f"CRASH_SEED={seed}")
@@ -173,15 +177,17 @@ def crash_rounds(serve, rounds, workers=4):
         ]
         for thread in threads:
             thread.start()
-        time.sleep(chance.uniform(0, 0.15))
+        some = chance.randrange(12)
+        wait_for(lambda: progress(threads) >= some or not all(t.is_alive() for t in threads), 120, "some work", 0.001)
+        time.sleep(chance.uniform(0, 0.02))
         server.kill()
         for thread in threads:
             thread.join()
             assert thread.failure is None, thread.failure
-        acknowledged += sum(t.acknowledged for t in threads)
+        acknowledged += progress(threads)
     print(f"{rounds} kills, {acknowledged} acknowledged requests, {feed.sequence} changes")
     assert acknowledged > rounds
-    wait_for(lambda: len(server.stored_files()) == len(there), 30, "orphans swept")
+    wait_for(lambda: len(server.stored_files()) == len(there), 60, "orphans swept")
     assert server.stop() == 0
     code, found = server.verify("--hash")
     assert (code, found["problemCount"]) == (0, 0), found
@@ -271,7 +277,7 @@ def test_T067_kill_at_every_write(serve, crashpoint, tmp_path, operation, mode):
             assert web.store(g).status == 200
             assert web.retrieve(g) == g.bytes
         count = len(web.search("/instances?limit=200"))
-        wait_for(lambda c=count: len(server.stored_files()) == c, 30, "orphans swept")
+        wait_for(lambda c=count: len(server.stored_files()) == c, 60, "orphans swept")
         code, found = server.verify("--hash")
         assert (code, found["problemCount"]) == (0, 0), (n, found)
         server.kill()
@@ -299,7 +305,7 @@ def test_terminated_under_load(serve):
     base, model = dicom.report(), Model()
     worker = Worker(server.http, model, base, 7)
     worker.start()
-    wait_for(lambda: worker.acknowledged > 20, 30, "some work")
+    wait_for(lambda: worker.acknowledged > 20, 60, "some work")
     assert server.stop() == 0
     worker.join()
     assert worker.failure is None, worker.failure

@@ -108,10 +108,10 @@ def test_T192_files_go_at_once_without_a_delay(serve):
     web.store(*trio)
     assert len(server.stored_files()) == 3
     assert web.delete(trio.g.path).status == 204
-    wait_for(lambda: len(server.stored_files()) == 2, 30, "the file's removal")
+    wait_for(lambda: len(server.stored_files()) == 2, 60, "the file's removal")
     assert web.retrieve(trio.r) == trio.r.bytes
     assert web.delete(f"/studies/{trio.study}").status == 204
-    wait_for(lambda: server.stored_files() == [], 30, "the files' removal")
+    wait_for(lambda: server.stored_files() == [], 60, "the files' removal")
 
 
 def test_replaced_files_go_too(serve):
@@ -120,7 +120,7 @@ def test_replaced_files_go_too(serve):
     server.http.store(g)
     changed = g.with_(StudyID="2")
     assert server.http.store(changed, method="PUT").status == 200
-    wait_for(lambda: len(server.stored_files()) == 1, 30, "the older file's removal")
+    wait_for(lambda: len(server.stored_files()) == 1, 60, "the older file's removal")
     assert server.http.retrieve(g) == changed.bytes
 
 
@@ -142,7 +142,7 @@ def test_removal_touches_only_the_old_version(serve):
     web.store(g)
     assert web.delete(g.path).status == 204
     assert web.store(g).status == 200
-    wait_for(lambda: len(server.stored_files()) == 1, 30, "the old file's removal")
+    wait_for(lambda: len(server.stored_files()) == 1, 60, "the old file's removal")
     assert web.retrieve(g) == g.bytes
 
 

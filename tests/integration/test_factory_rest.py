@@ -247,13 +247,13 @@ def test_a_run_that_fails_says_why(factory):
     set_up(factory)
     factory.put("/linkedServices/feed", feed("http://127.0.0.1:1"))
     run = factory.post("/pipelines/copy/run").json()["runId"]
-    wait_for(lambda: factory.value(f"/runs/{run}")["status"] == "InProgress", 30, "the run")
+    wait_for(lambda: factory.value(f"/runs/{run}")["status"] == "InProgress", 60, "the run")
     answer = factory.post(f"/runs/{run}/cancel")
     assert answer.status == 202 and answer.json()["cancelRequested"], answer
     assert factory.ended(run)["status"] in ("Cancelled", "Failed")
     factory.put("/linkedServices/feed", feed("http://127.0.0.1:1/%zz"))
     run = factory.post("/pipelines/copy/run").json()["runId"]
-    wait_for(lambda: factory.value(f"/runs/{run}")["status"] != "Queued", 30, "the run")
+    wait_for(lambda: factory.value(f"/runs/{run}")["status"] != "Queued", 60, "the run")
     factory.post(f"/runs/{run}/cancel")
     ended = factory.ended(run)
     assert ended["status"] == "Cancelled" or ended["cause"], ended
@@ -605,7 +605,7 @@ def test_failures_and_lateness_are_told(serve, hook, tmp_path):
     service = serve(home=home)
     factory = set_up(Factory(service.base), "http://127.0.0.1:1/%zz")
     assert factory.post("/triggers/hourly/start").status == 200
-    late = wait_for(lambda: hook.events("late"), 60, "a late window told")
+    late = wait_for(lambda: hook.events("late"), 120, "a late window told")
     assert late[0]["pipelineName"] == "copy" and late[0]["lateInSeconds"] > 0
     assert late[0]["windowEnd"].startswith("2026-01-05T01:00:00"), late
     failed = wait_for(lambda: hook.events("failed"), 120, "a failure told")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import time
+import threading
 
 import pytest
 from support.feed import EPOCH, FeedServer, Feed, attribute
@@ -149,22 +149,23 @@ def test_a_source_that_is_down_and_up_again(factory, source):
 
 
 def test_cancel_in_the_middle(factory, source):
-    slow = []
+    asked, gate = threading.Event(), threading.Event()
 
     def fault(handler, path, query):
         if int(query.get("offset", 0)) >= 200:
-            slow.append(path)
-            time.sleep(0.5)
+            asked.set()
+            gate.wait(600)
         return False
 
     more(source.feed, 2000)
     source.faults.append(fault)
     run = factory.set_up(source.url).begin()
-    wait_for(lambda: slow, 30, "pages that come slowly")
+    assert asked.wait(60)
     factory.send("POST", f"/runs/{run}/cancel")
     ended = factory.ended(run)
     assert ended["status"] == "Cancelled" and ended["cancelRequested"], ended
     source.faults.clear()
+    gate.set()
     counts = succeeded(factory.rerun(ended))
     assert counts["tables"]["instance"]["rows"] == 2060
     assert counts["tables"]["study"]["rows"] == 206
@@ -191,7 +192,7 @@ def test_two_runs_on_one_lake_beside_a_sync(factory, source, tmp_path):
     factory.set_up(source.url, tmp_path / "lake")
     factory.pipeline("second")
     runs = [factory.begin("copy"), factory.begin("second"), factory.begin("copy")]
-    program("sync", "--lake", tmp_path / "lake", "--source", source.url, "--wait", "60", "--json")
+    program("sync", "--lake", tmp_path / "lake", "--source", source.url, "--wait", "600", "--json")
     counts = [succeeded(factory.ended(r)) for r in runs]
     assert sum(c["tables"]["instance"]["rowsIn"] for c in counts) in (0, 60)  # once, by whoever came first
     assert {c["tables"]["instance"]["rows"] for c in counts} == {60}

@@ -116,10 +116,10 @@ def finish_the_rest(env):
     daemon = subprocess.Popen([program(), "trigger", "daemon"], env=env, stdout=subprocess.PIPE)
     try:
         assert daemon.stdout.readline().startswith(b"scheduling on ")
-        wait_for(lambda: ended(newest(env), 50), 60, "the end of all windows", every=0.5)
+        wait_for(lambda: ended(newest(env), 50), 240, "the end of all windows", every=0.5)
     finally:
         daemon.terminate()
-        assert daemon.wait(30) == 0
+        assert daemon.wait(120) == 0
         daemon.stdout.close()
 
 
@@ -172,7 +172,7 @@ def test_the_calls(place, feed, tmp_path):
         for step, _, calls in table():
             for text in calls:
                 if step == "M1":  # what S9 queued has to end first
-                    wait_for(lambda: ended(all_runs(client), 50), 120, "the end of all windows", every=0.5)
+                    wait_for(lambda: ended(all_runs(client), 50), 240, "the end of all windows", every=0.5)
                 if "$RUN" in text:
                     place["RUN"] = all_runs(client)[0]["runId"]
                 answer = call(client, text, place)

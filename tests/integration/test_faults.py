@@ -55,7 +55,7 @@ def test_deleted_under_a_retrieve(faulty, form):
 
     def delete():
         assert faulty.http.delete(f"/studies/{g.study}").status == 204
-        wait_for(lambda: faulty.stored_files() == [], 30, "the file's removal")
+        wait_for(lambda: faulty.stored_files() == [], 60, "the file's removal")
 
     assert while_held(faulty, *FORMS[form](g), delete).status == 404
 
@@ -68,7 +68,7 @@ def test_replaced_under_a_retrieve(faulty, form):
 
     def replace():
         assert faulty.http.store(other, method="PUT").status == 200
-        wait_for(lambda: len(faulty.stored_files()) == 1, 30, "the old file's removal")
+        wait_for(lambda: len(faulty.stored_files()) == 1, 60, "the old file's removal")
 
     answer = while_held(faulty, *FORMS[form](g), replace)
     assert answer.status == 200
@@ -110,7 +110,7 @@ def replaced_with_failing_syncs(server, count):
 def test_put_whose_sync_fails_is_undone(faulty, crash):
     """The next write takes its place in the log, and then its file goes."""
     g, other = replaced_with_failing_syncs(faulty, 1)
-    wait_for(lambda: len(faulty.stored_files()) == 1, 10, "the new file's removal")
+    wait_for(lambda: len(faulty.stored_files()) == 1, 60, "the new file's removal")
     if crash:
         faulty.kill()
         faulty.start()
@@ -126,6 +126,6 @@ def test_put_whose_sync_and_undoing_fail(faulty):
     faulty.kill()
     faulty.start()
     assert faulty.http.retrieve(g) in (g.bytes, other.bytes)
-    wait_for(lambda: len(faulty.stored_files()) == 1, 10, "one file is left in its place")
+    wait_for(lambda: len(faulty.stored_files()) == 1, 60, "one file is left in its place")
     code, found = faulty.verify("--hash")
     assert (code, found["problemCount"]) == (0, 0), found

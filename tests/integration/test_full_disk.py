@@ -48,14 +48,14 @@ def test_full_disk(serve, disk, rows):
     assert len(web.feed("?limit=200")) == len(stored)
 
     disk.grow("64m")
-    wait_for(lambda: one_store(web, refused[0]), 30, "a store with space again")
+    wait_for(lambda: one_store(web, refused[0]), 60, "a store with space again")
     for instance in refused[1:]:
         assert one_store(web, instance)
     for instance in stored + refused:
         assert web.retrieve(instance) == instance.bytes
     assert web.get("/health/check", {}, absolute=True).status in (200, 503)
     wait_for(
-        lambda: web.get("/health/check", {}, absolute=True).status == 200, 20, "health again"
+        lambda: web.get("/health/check", {}, absolute=True).status == 200, 60, "health again"
     )
     server.restart()
     assert {r["sopInstanceUid"] for r in server.http.feed("?limit=200")} == {
@@ -77,7 +77,7 @@ def test_disk_full_at_start(serve, disk):
     line = server.first_line()
     if line:
         server.process.kill()
-    code = server.process.wait(30)
+    code = server.process.wait(60)
     server.process.stdout.close()
     server.process = None
     assert line or code == 1
@@ -97,5 +97,5 @@ def test_full_disk_in_the_middle_of_a_big_upload(serve, disk):
         pass  # closed in the middle: also an answer
     assert web.get("/changefeed", {}).json() == []
     small = dicom.capture()
-    wait_for(lambda: one_store(web, small), 30, "a store after the big one was dropped")
+    wait_for(lambda: one_store(web, small), 60, "a store after the big one was dropped")
     assert web.retrieve(small) == small.bytes

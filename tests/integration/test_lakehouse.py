@@ -336,7 +336,7 @@ def test_killed_on_the_way_leaves_the_old_or_the_new_one(home):
         )
         time.sleep(0.002 * i)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         now = {s["name"] for s in home.document("shared")["shortcuts"]}
         assert have <= now <= have | {f"s{i}"}
         have = now

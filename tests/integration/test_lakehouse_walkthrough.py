@@ -180,7 +180,7 @@ def test_the_calls(place, tmp_path):
             for text in calls:
                 answers.setdefault(step, []).append(call(client, text, place))
             if step == "0":
-                runs = wait_for(lambda: runs_ended(client), 60, "the end of the run", every=0.1)
+                runs = wait_for(lambda: runs_ended(client), 120, "the end of the run", every=0.1)
                 assert [run["status"] for run in runs] == ["Succeeded"], runs
         shown = [client.get(f"{PREFIX}/tables/{t}", {}, absolute=True).json() for t in ("instance", "series", "study")]
         judge_shown({"tables": shown}, stored)

@@ -186,7 +186,7 @@ def test_search_while_its_hits_are_deleted(serve):
     answer = connection.getresponse()
     body = answer.read(100)
     assert web.delete(f"/studies/{base.study}").status == 204
-    wait_for(lambda: server.stored_files() == [], 30, "the files' removal")
+    wait_for(lambda: server.stored_files() == [], 60, "the files' removal")
     body += answer.read()
     connection.close()
     assert 1 <= len(json.loads(body)) < 40

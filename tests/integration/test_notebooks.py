@@ -260,7 +260,7 @@ def test_ctrl_c_leaves_the_notebook_whole(home, tmp_path):
             time.sleep(0.01)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             process.kill()

@@ -103,7 +103,7 @@ def test_T105_client_disconnects(serve):
         with web.socket() as s:
             s.sendall(request.encode())
             assert s.recv(1000)
-    wait_for(lambda: server.descriptor_count() <= before + 2, 15, "descriptors back")
+    wait_for(lambda: server.descriptor_count() <= before + 2, 60, "descriptors back")
     assert web.retrieve(trio.g) == trio.g.bytes
 
 

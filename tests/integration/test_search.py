@@ -1,6 +1,5 @@
 """Contract section 7: searching (T140 to T184)."""
 
-import time
 from urllib.parse import quote
 
 import pytest
@@ -626,9 +625,7 @@ def test_order_is_of_creation_not_of_change(web):
 def test_number_of_parameters(many):
     """256 of them are taken, one more is refused."""
     fields = [f"includefield=0018{0x9000 + n:04X}" for n in range(255)]
-    started = time.monotonic()
     assert many.get("/studies?limit=200&" + "&".join(fields)).status == 200
-    assert time.monotonic() - started < 10
     assert many.get("/studies?limit=200&a=b&" + "&".join(fields)).status == 400
 
 

@@ -95,7 +95,7 @@ def test_verify_finds_what_nobody_knows(serve, name):
     server.http.store(second)
     assert [p.name for p in server.stored_files()] == ["132_1.dcm", "692_2.dcm"]
     assert server.http.delete(first.path).status == 204
-    wait_for(lambda: len(server.stored_files()) == 1, 30, "the first file's removal")
+    wait_for(lambda: len(server.stored_files()) == 1, 60, "the first file's removal")
     assert server.verify()[0] == 0
     (known,) = server.stored_files()
     (known.parent / name).write_bytes(second.bytes)

@@ -277,7 +277,10 @@ def test_answer_is_strict_json_with_odd_text(web, g):
 
 
 def test_time_of_a_store_is_short(web, g):
-    """Not a benchmark: a store must not wait for a worker's round."""
-    started = time.monotonic()
-    assert web.store(g).status == 200
-    assert time.monotonic() - started < 5
+    """Not a benchmark: a store must not wait for a worker's round, which is a second; the fastest of some does not."""
+    seconds = []
+    for _ in range(10):
+        started = time.monotonic()
+        assert web.store(g.fresh()).status == 200
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 0.9, seconds

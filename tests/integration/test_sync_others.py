@@ -74,7 +74,7 @@ def test_restored_under_a_follower(tmp_path, mode):
         lake.sync("--batch-changes", 10)
         process = subprocess.Popen([program(), *map(str, lake.command("--follow"))], stdout=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             for version in (1, 3):
                 generator.step(5)
                 while lake_differences(lake.folder, generator.feed):
@@ -87,7 +87,7 @@ def test_restored_under_a_follower(tmp_path, mode):
                 time.sleep(0.2)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 class LateServer(FeedServer):
@@ -173,7 +173,7 @@ def test_two_at_once_without_a_lock(tmp_path, way, kind):
             time.sleep(rng.random() * 0.3)
         for process in running:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
         for lake in lakes:
             lake.sync()
             assert not lake_differences(lake.folder, generator.feed)

@@ -16,7 +16,7 @@ from . import dicom
 from .server import defects, program, wait_for
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
-RUN_SECONDS = 120
+RUN_SECONDS = 300
 
 
 def environment(env=None):
@@ -61,7 +61,19 @@ def listens(process, sign=signal.SIGINT):
         lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
         return any(int(line.split()[1], 16) & bit for line in lines if line.startswith("SigCgt:"))
 
-    wait_for(caught, 20, f"a handler of {sign.name}")
+    wait_for(caught, 60, f"a handler of {sign.name}")
+
+
+def send(process, sign=signal.SIGINT):
+    """Send a signal, and wait until the program has taken it: two in a row are two, and not one."""
+    bit = 1 << (sign - 1)
+
+    def taken():
+        lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return not any(int(line.split()[1], 16) & bit for line in lines if line.startswith("ShdPnd:"))
+
+    process.send_signal(sign)
+    wait_for(taken, 60, f"the end of a pending {sign.name}")
 
 
 def on_terminal(*words, typed=b"", width=80, stdout_too=False, env=None):
@@ -80,7 +92,7 @@ def on_terminal(*words, typed=b"", width=80, stdout_too=False, env=None):
         os.write(master, typed)
     shown = b""
     out = b""
-    end = time.monotonic() + 60
+    end = time.monotonic() + RUN_SECONDS
     streams = [master] + ([] if stdout_too else [process.stdout.fileno()])
     while streams and time.monotonic() < end:
         for stream in select.select(streams, [], [], 1)[0]:
@@ -94,7 +106,7 @@ def on_terminal(*words, typed=b"", width=80, stdout_too=False, env=None):
                 shown += piece
             else:
                 out += piece
-    code = process.wait(30)
+    code = process.wait(60)
     if process.stdout:
         process.stdout.close()
     os.close(master)

@@ -40,7 +40,7 @@ class Home(cli.Home):
             yield process
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             process.stdout.close()
 
     def start_daemon(self):
@@ -76,7 +76,7 @@ def held(source):
 
     def wait(handler, path, query):
         if "limit" in query:
-            gate.wait(60)
+            gate.wait(600)
         return False
 
     source.faults.append(wait)

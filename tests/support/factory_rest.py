@@ -13,7 +13,7 @@ class Factory(Rest):
     def __init__(self, base):
         super().__init__(base, "/factory")
 
-    def ended(self, run, seconds=60):
+    def ended(self, run, seconds=120):
         """The run once it has ended."""
         return wait_for(
             lambda: (lambda r: r if r["runEnd"] else None)(self.value(f"/runs/{run}")),

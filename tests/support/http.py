@@ -13,7 +13,7 @@ DICOM_JSON = {"Accept": "application/dicom+json"}
 SINGLE = {**DICOM_JSON, "Content-Type": "application/dicom"}
 ANY_DICOM = {"Accept": "application/dicom; transfer-syntax=*"}
 ANY_MULTIPART = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 
 
 @dataclass
@@ -176,7 +176,7 @@ class Client:
         match = re.match(rb"HTTP/1\.1 (\d{3})", answer)
         return int(match.group(1)) if match else 0
 
-    def flood(self, start, piece, seconds=30):
+    def flood(self, start, piece, seconds=120):
         """Send `piece` again and again until the server ends the connection; what it said."""
         said = b""
         end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
 MODES = ["positive", "negative"]
-TIMEOUT = 20  # seconds for an answer
+TIMEOUT = 120  # seconds for an answer
 
 # What Data Factory allows in a document, what SQL is and which names there are is not said in JSON Schema, so what
 # fits it may still be refused.

@@ -28,4 +28,4 @@ def environment(folder, **names):
 
 def shell(command, env):
     """A command of the table, as a person would type it."""
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env, timeout=170)
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env, timeout=300)

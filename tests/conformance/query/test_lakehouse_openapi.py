@@ -72,6 +72,6 @@ def test_real_answers_fit_their_schemas(schema):
     for path, parameters in paths.items():
         operation = schema["/lakehouse/lakehouses/{name}" + path]["GET"]
         case = operation.Case(path_parameters=parameters)
-        answer = case.call(timeout=20)
+        answer = case.call(timeout=openapi.TIMEOUT)
         assert answer.status_code == 200, (path, answer.text)
         case.validate_response(answer)

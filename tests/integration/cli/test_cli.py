@@ -211,7 +211,7 @@ def test_a_reader_that_leaves_is_no_news(home, tmp_path):
     )
     os.close(write)
     os.close(read)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (FAILED, "")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -219,7 +219,7 @@ def test_a_reader_that_leaves_is_no_news(home, tmp_path):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=120,
         )
     assert done.returncode == FAILED
     assert "cannot write" in done.stderr

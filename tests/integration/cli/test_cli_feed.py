@@ -46,10 +46,10 @@ def test_feed_follows(serve):
     reader.start()
     wait_for(lambda: len(lines) == 1, what="the first row")
     assert service.http.store(dicom.capture()).status == 200
-    wait_for(lambda: len(lines) == 2, what="the second row", seconds=5)
+    wait_for(lambda: len(lines) == 2, what="the second row", seconds=60)
     assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == DONE
+    assert process.wait(60) == DONE
     reader.join()
     assert process.stderr.read() == ""
     process.stdout.close()
@@ -74,7 +74,7 @@ def test_feed_follows_a_home_that_nobody_serves(serve, home, tmp_path):
         wait_for(lambda: len(lines) == 6, what="a row of a service")
     finally:
         process.send_signal(signal.SIGINT)
-        code = process.wait(10)
+        code = process.wait(60)
         reader.join()
         said = process.stderr.read()
         process.stdout.close()

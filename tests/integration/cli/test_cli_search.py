@@ -62,7 +62,7 @@ def test_search_pages(home, tmp_path):
 def test_search_of_a_peer_that_does_not_page(peer):
     page = json.dumps([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]).encode()
     deaf = peer(lambda h: h.say(200, "application/dicom+json", page))
-    done = run("search", "--url", deaf.url, "--all", timeout=20)
+    done = run("search", "--url", deaf.url, "--all")
     assert done.returncode == FAILED
     assert "same page" in done.stderr
     assert len(facts("search", "--url", deaf.url)) == 1

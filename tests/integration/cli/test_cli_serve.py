@@ -18,7 +18,7 @@ def serving(*words):
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ def test_serve_says_where_and_stops(home, listen, pattern, number):
         assert facts("search", "--url", line.split()[-1]) == []
         assert facts("search", "--home", home) == []
         process.send_signal(number)
-        assert process.wait(15) == DONE
+        assert process.wait(60) == DONE
 
 
 def test_serve_refuses(home, tmp_path):
     with serving("--home", home, "--listen", "127.0.0.1:0") as (_, line):
         address = line.split("//")[1].strip()
-        second = run("serve", "--home", home, "--listen", "127.0.0.1:0", timeout=30)
+        second = run("serve", "--home", home, "--listen", "127.0.0.1:0")
         assert second.returncode == FAILED
         assert address in second.stderr  # who has the home
-        taken = run("serve", "--home", tmp_path / "other", "--listen", address, timeout=30)
+        taken = run("serve", "--home", tmp_path / "other", "--listen", address)
         assert taken.returncode == FAILED
         assert re.search(r"^dicomlake: ", taken.stderr, re.M)
-    open_to_all = run("serve", "--home", tmp_path / "third", "--listen", "0.0.0.0:0", timeout=30)
+    open_to_all = run("serve", "--home", tmp_path / "third", "--listen", "0.0.0.0:0")
     assert open_to_all.returncode == FAILED
     assert "loopback" in open_to_all.stderr
 
@@ -67,7 +67,7 @@ def test_settings_of_the_file_and_over_it(home, tmp_path):
     with serving("--home", home, "--listen", "127.0.0.1:0", "--set", "http.body_limit=1000000"):
         assert facts("import", "--home", home, tmp_path / "in")["stored"] == 1
     (home / "config" / "service.json").write_text('{"no.such": 1}')
-    done = run("serve", "--home", home, "--listen", "127.0.0.1:0", timeout=30)
+    done = run("serve", "--home", home, "--listen", "127.0.0.1:0")
     assert done.returncode == USAGE
     assert "no.such" in done.stderr
     (home / "config" / "service.json").unlink()
@@ -80,5 +80,5 @@ def test_log_level(home):
     ):
         assert facts("search", "--url", line.split()[-1]) == []
         process.terminate()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
         assert err == ""

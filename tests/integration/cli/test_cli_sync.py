@@ -254,9 +254,9 @@ def test_sync_follows_and_a_second_one_waits_its_turn(serve, tmp_path):
     second = run("sync", *where)
     assert (second.returncode, second.stdout) == (FAILED, "")
     assert "another sync works on this lake; wait for it, or give --wait SECONDS" in second.stderr
-    patient = start("sync", *where, "--wait", "60")
+    patient = start("sync", *where, "--wait", "600")
     follower.send_signal(signal.SIGINT)
-    out, err = follower.communicate(timeout=30)
+    out, err = follower.communicate(timeout=60)
     assert (follower.returncode, err) == (DONE, "")
     assert out.startswith("2 changes in ")
     out, err = patient.communicate(timeout=60)
@@ -281,7 +281,7 @@ def test_sync_follows_a_home_that_nobody_serves(serve, home, tmp_path):
         wait_for(lambda: rows() == 6, what="a row of a service")
     finally:
         follower.send_signal(signal.SIGINT)
-        out, err = follower.communicate(timeout=30)
+        out, err = follower.communicate(timeout=60)
     assert (follower.returncode, err) == (DONE, "")
     # Each look counts its own; what is stopped behind its first commit is counted by the next sync.
     assert json.loads(out)["changes"] in (5, 6)
@@ -311,7 +311,7 @@ def test_an_older_index_was_restored(home, tmp_path):
     save(tmp_path / "new", dicom.capture())
     facts("import", *where, tmp_path / "new")
     for words in ([], ["--follow"]):
-        done = run("sync", *where, *words, timeout=30)
+        done = run("sync", *where, *words)
         assert (done.returncode, done.stdout) == (FAILED, "")
         assert "ends at sequence 3, the tables are at 5: it was set back; " in done.stderr
     assert facts("verify", *where, code=FAILED)["tables"]["problems"] > 0

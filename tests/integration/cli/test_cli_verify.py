@@ -147,6 +147,8 @@ def test_verify_beside_stores_and_a_sync(serve, tmp_path, mode):
                 if len(stored) % 3 == 0:
                     assert web.delete(f"/studies/{one.study}").status == 204
 
+    study_version = lambda: facts("table", "show", "study", *where)["version"]  # noqa: E731
+    begun = study_version()
     writer = threading.Thread(target=store)
     writer.start()
     try:
@@ -156,6 +158,7 @@ def test_verify_beside_stores_and_a_sync(serve, tmp_path, mode):
             found = facts("verify", *where)
             assert found["problems"] == []
             assert found["tables"]["rows"] > 0
+        wait_for(lambda: study_version() > begun + 1, 120, "what the follower commits")
     finally:
         stop.set()
         writer.join()

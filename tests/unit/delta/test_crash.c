@@ -190,7 +190,7 @@ static void one_round(tables *t, int64_t *full_us, int *killed, int *commits)
     bool whole = *full_us == 0;
     int64_t delay_us = whole ? -1 : (int64_t)chance((uint32_t)*full_us);
     int64_t ran_us = run_and_kill(t->folder, delay_us, &was_killed);
-    if (whole) {
+    if (!was_killed) {
         *full_us = ran_us;
     }
     *killed += was_killed;

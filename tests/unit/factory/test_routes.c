@@ -404,7 +404,7 @@ static unsigned peer_asked(peer *p)
 
 static bool peer_begins(peer *p, unsigned want)
 {
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < 6000; i++) {
         pthread_mutex_lock(&p->lock);
         unsigned begun = p->begun;
         pthread_mutex_unlock(&p->lock);
@@ -423,9 +423,9 @@ static void peer_hold(peer *p, bool hold)
     pthread_mutex_unlock(&p->lock);
 }
 
-static bool peer_reaches(peer *p, unsigned want, unsigned seconds)
+static bool peer_reaches(peer *p, unsigned want)
 {
-    for (unsigned i = 0; i < seconds * 100; i++) {
+    for (unsigned i = 0; i < 12000; i++) {
         if (peer_asked(p) >= want) {
             return true;
         }
@@ -476,7 +476,7 @@ TAP_CASE(a_failure_is_told_and_a_success_is_not)
     run.status = DL_RUN_CANCELLED;
     dl_webhook_told(h.hook, &run, "Cancelled");
     dl_webhook_told(h.hook, &failed_run, "Failed");
-    TAP_TRUE(peer_reaches(&h.peer, 1, 10));
+    TAP_TRUE(peer_reaches(&h.peer, 1));
     (void)usleep(100000);
     TAP_EQ_INT(peer_asked(&h.peer), 1);
     dl_str told = dl_buf_str(&h.peer.bodies[0]), run_json, value;
@@ -494,7 +494,7 @@ TAP_CASE(a_peer_in_trouble_is_tried_again)
     static hooked h;
     hook_begin(&h, 1, 503);
     dl_webhook_told(h.hook, &failed_run, "Failed");
-    TAP_TRUE(peer_reaches(&h.peer, 2, 10));
+    TAP_TRUE(peer_reaches(&h.peer, 2));
     (void)usleep(200000);
     TAP_EQ_INT(peer_asked(&h.peer), 2);
     TAP_TRUE(h.peer.bodies[0].len > 0 && h.peer.bodies[0].len == h.peer.bodies[1].len);
@@ -506,7 +506,7 @@ TAP_CASE(a_peer_that_refuses_is_not_asked_again)
     static hooked h;
     hook_begin(&h, 1, 400);
     dl_webhook_told(h.hook, &failed_run, "Failed");
-    TAP_TRUE(peer_reaches(&h.peer, 1, 10));
+    TAP_TRUE(peer_reaches(&h.peer, 1));
     (void)usleep(1500000); /* longer than the first pause */
     TAP_EQ_INT(peer_asked(&h.peer), 1);
     hook_end(&h);
@@ -526,7 +526,7 @@ TAP_CASE(a_slow_peer_holds_nobody_up_and_the_queue_has_a_bound)
         dl_webhook_told(h.hook, &failed_run, "Failed");
     }
     peer_hold(&h.peer, false);
-    TAP_TRUE(peer_reaches(&h.peer, 1 + WAITING, 30));
+    TAP_TRUE(peer_reaches(&h.peer, 1 + WAITING));
     (void)usleep(300000);
     TAP_EQ_INT(peer_asked(&h.peer), 1 + WAITING);
     hook_end(&h);
@@ -543,7 +543,7 @@ TAP_CASE(ending_does_not_wait_for_a_peer_that_is_gone)
     (void)usleep(200000); /* the first try has failed, the next waits */
     int64_t began_us = dl_clock_monotonic_us();
     dl_webhook_destroy(hook);
-    TAP_TRUE(dl_clock_monotonic_us() - began_us < 3 * SECOND_US);
+    TAP_TRUE(dl_clock_monotonic_us() - began_us < 10 * SECOND_US); /* all tries take 15 */
     home_end(&h);
 }
 

@@ -24,7 +24,7 @@ static void *stop_when_hung(void *context)
                    "%s/tables/dicom/instance/_delta_log/00000000000000000001.json",
                    s->home->folder);
     bool due = false;
-    for (int i = 0; i < 10000 && !due; i++) {
+    for (int i = 0; i < 60000 && !due; i++) {
         struct timespec pause = {.tv_nsec = 2000000};
         (void)nanosleep(&pause, NULL);
         (void)pthread_mutex_lock(&s->home->feed.lock);
@@ -70,7 +70,7 @@ static void *look_at_progress(void *context)
 {
     stopping *s = context;
     DL_AUTO(dl_arena) arena = dl_arena_create(ARENA_BYTES);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1200; i++) {
         struct timespec pause = {.tv_nsec = 50000000};
         (void)nanosleep(&pause, NULL);
         dl_run *runs = NULL;
@@ -118,6 +118,9 @@ TAP_CASE(a_timeout_is_a_failure)
     dl_run run = run_hour(&h, 0);
     expect_failed(&run, "longer than its timeout of 1 s", "rerun");
     h.feed.hang_at = 0;
+    p.timeout_s = 600;
+    save_pipeline(&h, &p);
+    publish(&h);
     run = run_hour(&h, 0);
     expect_succeeded(&run);
     home_end(&h);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ECHO_LIMIT_BYTES = 32 << 20, FILE_BYTES = 200000, WAIT_MS = 10000 };
+enum { ECHO_LIMIT_BYTES = 32 << 20, FILE_BYTES = 200000, WAIT_MS = 120000 };
 
 /* ---- the application ---- */
 
@@ -180,6 +180,12 @@ static bool answer_now(rig *r, dl_http_exchange *x, dl_status *out_status, dl_er
         struct timespec nap = {0, (long)number_param(x, "ms", 0) * 1000000};
         (void)nanosleep(&nap, NULL);
         dl_http_respond(x, 200, "text/plain", DL_STR("slow"));
+    } else if (dl_str_eq(path, DL_STR("/held"))) {
+        struct timespec nap = {0, 5000000};
+        while (atomic_load(&r->hold)) {
+            (void)nanosleep(&nap, NULL);
+        }
+        dl_http_respond(x, 200, "text/plain", DL_STR("slow"));
     } else if (dl_str_eq(path, DL_STR("/info"))) {
         *out_status = answer_info(x, err);
     } else if (dl_str_eq(path, DL_STR("/stream"))) {
@@ -297,7 +303,7 @@ void rig_stop(rig *r, unsigned grace_ms)
 bool rig_wait(const atomic_int *value, int want)
 {
     struct timespec nap = {0, 2000000};
-    for (int i = 0; i < 2500 && atomic_load(value) != want; i++) {
+    for (int i = 0; i < 30000 && atomic_load(value) != want; i++) {
         (void)nanosleep(&nap, NULL);
     }
     return atomic_load(value) == want;
@@ -455,14 +461,13 @@ bool wire_closed(wire *w)
     return n == 0 || (n < 0 && errno == ECONNRESET);
 }
 
-int64_t wire_ms_until_closed(wire *w)
+int64_t wire_ms_until_closed(wire *w, int64_t since_us)
 {
-    int64_t start_us = dl_clock_monotonic_us();
     struct pollfd p = {.fd = w->fd, .events = POLLIN};
     char bytes[4096];
-    while (poll(&p, 1, 20000) == 1 && recv(w->fd, bytes, sizeof bytes, 0) > 0) {
+    while (poll(&p, 1, 120000) == 1 && recv(w->fd, bytes, sizeof bytes, 0) > 0) {
     }
-    return (dl_clock_monotonic_us() - start_us) / 1000;
+    return (dl_clock_monotonic_us() - since_us) / 1000;
 }
 
 void answer_clear(answer *a)

@@ -19,6 +19,7 @@ typedef struct rig {
     atomic_int begin_count, piece_count, end_count, destroy_count; /* calls of the application */
     atomic_int stream_count, stream_destroy_count;
     atomic_int state_count; /* states that live */
+    atomic_bool hold;       /* /held is not answered yet */
     char file_path[64];
 } rig;
 
@@ -49,8 +50,8 @@ bool wire_say(wire *w, const char *text);
 bool wire_answer(wire *w, bool is_head, answer *a);
 /** Whether the other side has closed, and nothing more came. Waits for it. */
 bool wire_closed(wire *w);
-/** Milliseconds until the other side closes, at most 20,000. */
-int64_t wire_ms_until_closed(wire *w);
+/** Milliseconds since then when the other side closes; it is waited for two minutes. */
+int64_t wire_ms_until_closed(wire *w, int64_t since_us);
 void answer_clear(answer *a);
 /** The value of a header, in `out` (empty when absent); how often it is there. */
 int answer_header(const answer *a, const char *name, char *out, size_t out_size);

@@ -623,7 +623,7 @@ static void catch_log(const char *const *requests, size_t count, dl_buf *out)
         (void)wire_say(&w, requests[i]);
         (void)wire_answer(&w, false, &a);
         (void)shutdown(w.fd, SHUT_WR);
-        (void)wire_ms_until_closed(&w);
+        (void)wire_ms_until_closed(&w, 0);
         answer_clear(&a);
         wire_close(&w);
     }

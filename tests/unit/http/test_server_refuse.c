@@ -98,8 +98,8 @@ static void run_refusals(void)
             TAP_EQ_INT(atomic_load(&the_rig.begin_count), begins);
             TAP_TRUE(wire_closed(&w));
         } else {
-            (void)wire_ms_until_closed(
-                &w); /* its answers to a bad length are garbled: see the notes */
+            /* its answers to a bad length are garbled: see the notes */
+            (void)wire_ms_until_closed(&w, 0);
         }
         answer_clear(&a);
         wire_close(&w);

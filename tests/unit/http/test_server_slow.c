@@ -15,7 +15,9 @@
 #define HOST "Host: x\r\n"
 #define GET(target) "GET " target " HTTP/1.1\r\n" HOST "\r\n"
 
-enum { SLOW_COUNT = 200, HEADER_TIMEOUT_S = 1, IDLE_TIMEOUT_S = 2 };
+enum { SLOW_COUNT = 200, HEADER_TIMEOUT_S = 2, IDLE_TIMEOUT_S = 4 };
+/* What ends at all ends by then: a busy machine may take long. What it may not do is end early. */
+enum { AT_LAST_MS = 60000 };
 
 static const dl_http_server_options usual = {.host = "localhost",
                                              .body_limit_bytes = 1 << 30,
@@ -41,20 +43,35 @@ static size_t count_entries(const char *folder)
     return count;
 }
 
+static size_t threads_before; /* of this program, before any server began */
+
 /* The thread of a server that ends may still be there for a moment. */
 static bool threads_are(size_t want)
 {
-    for (int i = 0; i < 500 && count_entries("/proc/self/task") != want; i++) {
+    for (int i = 0; i < 6000 && count_entries("/proc/self/task") != want; i++) {
         nap_ms(10);
     }
     return count_entries("/proc/self/task") == want;
 }
 
-static void expect_within(int64_t got_ms, int64_t from_ms, int64_t to_ms)
+static void expect_not_before(int64_t got_ms, int64_t from_ms)
 {
-    if (got_ms < from_ms || got_ms > to_ms) {
-        TAP_FAIL("%lld ms is not within %lld and %lld", (long long)got_ms, (long long)from_ms,
-                 (long long)to_ms);
+    if (got_ms < from_ms || got_ms > AT_LAST_MS) {
+        TAP_FAIL("%lld ms is not within %lld and %d", (long long)got_ms, (long long)from_ms,
+                 (int)AT_LAST_MS);
+    }
+}
+
+static int64_t ms_since(int64_t start_us)
+{
+    return (dl_clock_monotonic_us() - start_us) / 1000;
+}
+
+/* A byte each tenth of a second, until nobody takes them any more. */
+static void trickle(wire *w)
+{
+    for (int i = 0; i < AT_LAST_MS / 100 && wire_say(w, "a"); i++) {
+        nap_ms(100);
     }
 }
 
@@ -64,8 +81,9 @@ TAP_CASE(silent_connection_is_ended)
 {
     rig r;
     rig_start(&r, &usual);
+    int64_t start_us = dl_clock_monotonic_us();
     wire w = wire_open(&r);
-    expect_within(wire_ms_until_closed(&w), 900, 3500);
+    expect_not_before(wire_ms_until_closed(&w, start_us), 1900);
     wire_close(&w);
     rig_stop(&r, 0);
 }
@@ -75,13 +93,11 @@ TAP_CASE(trickling_headers_are_ended)
 {
     rig r;
     rig_start(&r, &usual);
-    wire w = wire_open(&r);
     int64_t start_us = dl_clock_monotonic_us();
+    wire w = wire_open(&r);
     wire_say(&w, "GET /text HTTP/1.1\r\n" HOST "X: ");
-    for (int i = 0; i < 60 && wire_say(&w, "a"); i++) {
-        nap_ms(100);
-    }
-    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 900, 4500);
+    trickle(&w);
+    expect_not_before(ms_since(start_us), 1900);
     TAP_EQ_INT(atomic_load(&r.begin_count), 0);
     wire_close(&w);
     rig_stop(&r, 0);
@@ -99,14 +115,12 @@ TAP_CASE(trickling_headers_of_a_kept_connection)
         TAP_TRUE(wire_answer(&w, false, &a));
         TAP_EQ_INT(a.status, 200);
         answer_clear(&a);
-        nap_ms(700);
+        nap_ms(1000);
     }
     int64_t start_us = dl_clock_monotonic_us();
     wire_say(&w, "GET /text HTTP/1.1\r\n" HOST "X: ");
-    for (int i = 0; i < 60 && wire_say(&w, "a"); i++) {
-        nap_ms(100);
-    }
-    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 900, 4500);
+    trickle(&w);
+    expect_not_before(ms_since(start_us), 1900);
     wire_close(&w);
     rig_stop(&r, 0);
 }
@@ -117,10 +131,11 @@ TAP_CASE(idle_kept_connection_is_ended)
     rig_start(&r, &usual);
     wire w = wire_open(&r);
     answer a = {0};
+    int64_t start_us = dl_clock_monotonic_us();
     wire_say(&w, GET("/text"));
     TAP_TRUE(wire_answer(&w, false, &a));
     answer_clear(&a);
-    expect_within(wire_ms_until_closed(&w), 1900, 4500);
+    expect_not_before(wire_ms_until_closed(&w, start_us), 3900);
     wire_close(&w);
     rig_stop(&r, 0);
 }
@@ -135,14 +150,15 @@ TAP_CASE(body_may_trickle_but_not_stop)
     answer a = {0};
     wire_say(&w, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\n");
     for (int i = 0; i < 6; i++) { /* longer than idle_timeout_s in all */
-        nap_ms(600);
+        nap_ms(800);
         TAP_TRUE(wire_say(&w, "a"));
     }
     TAP_TRUE(wire_answer(&w, false, &a));
     TAP_EQ_STR(dl_buf_str(&a.body), "aaaaaa");
     answer_clear(&a);
+    int64_t start_us = dl_clock_monotonic_us();
     wire_say(&w, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 6\r\n\r\naaa");
-    expect_within(wire_ms_until_closed(&w), 1900, 4500);
+    expect_not_before(wire_ms_until_closed(&w, start_us), 3900);
     TAP_TRUE(rig_wait(&r.destroy_count, 2));
     TAP_EQ_INT(atomic_load(&r.end_count), 1);
     wire_close(&w);
@@ -192,7 +208,7 @@ TAP_CASE(trickling_bodies_are_ended)
         answer a = {0};
         int64_t start_us = dl_clock_monotonic_us();
         wire_say(&w, starts[i]);
-        for (int n = 0; n < 25; n++) { /* 40 bytes a second, for 2.5 s */
+        for (int n = 0; n < 45; n++) { /* 40 bytes a second, for 4.5 s */
             nap_ms(100);
             (void)wire_say(&w, "aaaa");
         }
@@ -201,7 +217,7 @@ TAP_CASE(trickling_bodies_are_ended)
         TAP_TRUE(a.whole);
         expect_common_headers(&a);
         TAP_TRUE(wire_closed(&w));
-        expect_within((dl_clock_monotonic_us() - start_us) / 1000, 1900, 9000);
+        expect_not_before(ms_since(start_us), 3900);
         answer_clear(&a);
         wire_close(&w);
         TAP_TRUE(rig_wait(&r.state_count, 0));
@@ -209,18 +225,24 @@ TAP_CASE(trickling_bodies_are_ended)
     }
 }
 
-/* Reads `step` bytes each 20 ms until the server has given up, at most for `limit_ms`. What the
- * kernel holds ready could be read for longer. */
-static int64_t ms_of_slow_reading(const rig *r, const char *request, size_t step, int64_t limit_ms)
+/* Reads `step` bytes each 20 ms until the server has given up, at most for `limit_ms`; with
+ * `catches_up` it reads more after a longer nap. What the kernel holds ready could be read for
+ * longer. */
+static int64_t ms_of_slow_reading(const rig *r, const char *request, size_t step, bool catches_up,
+                                  int64_t limit_ms)
 {
     static char dropped[1 << 20];
+    int64_t start_us = dl_clock_monotonic_us(), ms = 0, read_bytes = 0;
     wire w = wire_open(r);
-    int64_t start_us = dl_clock_monotonic_us(), ms = 0;
     wire_say(&w, request);
     while (atomic_load(&r->stream_destroy_count) == 0 && ms < limit_ms) {
-        nap_ms(20);
-        TAP_TRUE(read(w.fd, dropped, step) > 0);
-        ms = (dl_clock_monotonic_us() - start_us) / 1000;
+        if (!catches_up || read_bytes >= (int64_t)step * (ms / 20)) {
+            nap_ms(20);
+        }
+        ssize_t n = read(w.fd, dropped, step);
+        TAP_TRUE(n > 0);
+        read_bytes += n;
+        ms = ms_since(start_us);
     }
     wire_close(&w);
     return ms;
@@ -229,7 +251,7 @@ static int64_t ms_of_slow_reading(const rig *r, const char *request, size_t step
 /* The kernel takes each bit that is read for progress. */
 TAP_CASE(trickling_readers_are_ended)
 {
-    enum { SLOW_STEP = 10000, FAST_STEP = 400000, LEAST = 2000000, PATIENCE_MS = 9000 };
+    enum { SLOW_STEP = 10000, FAST_STEP = 400000, LEAST = 2000000, FAST_MS = 6000 };
     static const char *const requests[] = {GET("/stream?length=1000000000"),
                                            GET("/stream?length=1000000000&known=0"),
                                            GET("/parts?count=10000")};
@@ -238,11 +260,11 @@ TAP_CASE(trickling_readers_are_ended)
     for (size_t i = 0; i < DL_COUNT_OF(requests); i++) {
         rig r;
         rig_start(&r, &options);
-        expect_within(ms_of_slow_reading(&r, requests[i], SLOW_STEP, PATIENCE_MS), 1900,
-                      PATIENCE_MS - 1);
+        expect_not_before(ms_of_slow_reading(&r, requests[i], SLOW_STEP, false, AT_LAST_MS + 1),
+                          3900);
         rig_stop(&r, 0);
         rig_start(&r, &options);
-        TAP_TRUE(ms_of_slow_reading(&r, requests[i], FAST_STEP, 3500) >= 3500);
+        TAP_TRUE(ms_of_slow_reading(&r, requests[i], FAST_STEP, true, FAST_MS) >= FAST_MS);
         rig_stop(&r, 0);
     }
 }
@@ -275,13 +297,12 @@ TAP_CASE(client_that_does_not_read_is_given_up)
     for (size_t i = 0; i < DL_COUNT_OF(requests); i++) {
         rig r;
         rig_start(&r, &usual);
-        wire w = wire_open(&r);
         int64_t start_us = dl_clock_monotonic_us();
+        wire w = wire_open(&r);
         wire_say(&w, requests[i]);
         TAP_TRUE(rig_wait(&r.stream_count, 1));
-        for (int n = 0; n < 4 && !rig_wait(&r.stream_destroy_count, 1); n++) {
-        }
-        expect_within((dl_clock_monotonic_us() - start_us) / 1000, 1500, 15000);
+        TAP_TRUE(rig_wait(&r.stream_destroy_count, 1));
+        TAP_TRUE(ms_since(start_us) >= 3500);
         wire_close(&w);
         rig_stop(&r, 0);
     }
@@ -291,8 +312,8 @@ TAP_CASE(slow_connections_hold_up_nobody)
 {
     rig r;
     dl_http_server_options options = usual;
-    options.idle_timeout_s = 60;
-    options.header_timeout_s = 60;
+    options.idle_timeout_s = 600;
+    options.header_timeout_s = 600;
     rig_start(&r, &options);
     static wire slow[SLOW_COUNT];
     for (size_t i = 0; i < SLOW_COUNT; i++) {
@@ -303,14 +324,15 @@ TAP_CASE(slow_connections_hold_up_nobody)
                                              GET("/stream?length=1000000000")};
         wire_say(&slow[i], starts[i % DL_COUNT_OF(starts)]);
     }
-    int64_t start_us = dl_clock_monotonic_us();
     for (int i = 0; i < 100; i++) {
         answer a = {0};
         rig_ask(&r, GET("/text"), &a);
         TAP_EQ_INT(a.status, 200);
         answer_clear(&a);
     }
-    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 0, 10000);
+    /* they are all still there */
+    TAP_TRUE(rig_wait(&r.state_count, SLOW_COUNT / 5) && rig_wait(&r.stream_count, SLOW_COUNT / 5));
+    TAP_EQ_INT(atomic_load(&r.stream_destroy_count), 0);
     for (size_t i = 0; i < SLOW_COUNT; i++) {
         wire_close(&slow[i]);
     }
@@ -343,7 +365,7 @@ TAP_CASE(connections_have_a_bound)
     wire_close(&more);
     wire_close(&kept[0]);
     bool served = false;
-    for (int i = 0; i < 200 && !served; i++) { /* its place is free in a moment */
+    for (int i = 0; i < 6000 && !served; i++) { /* its place is free in a moment */
         nap_ms(10);
         more = wire_open(&r);
         (void)wire_say(&more, GET("/text"));
@@ -363,31 +385,53 @@ TAP_CASE(connections_have_a_bound)
 typedef struct slow_ask {
     rig *r;
     answer a;
+    wire kept;
 } slow_ask;
 
 static void *ask_slow(void *context)
 {
     slow_ask *ask = context;
     wire w = wire_open(ask->r);
-    (void)wire_say(&w, GET("/slow?ms=600"));
+    (void)wire_say(&w, GET("/held"));
     (void)wire_answer(&w, false, &ask->a);
     wire_close(&w);
+    return NULL;
+}
+
+/* A stop has begun when a connection is not kept any more. */
+static void *let_go_when_it_stops(void *context)
+{
+    slow_ask *ask = context;
+    char value[20] = "";
+    bool answered = true;
+    while (answered && strcmp(value, "close") != 0) {
+        answer a = {0};
+        answered = wire_say(&ask->kept, GET("/text")) && wire_answer(&ask->kept, false, &a);
+        (void)answer_header(&a, "Connection", value, sizeof value);
+        answer_clear(&a);
+        nap_ms(5);
+    }
+    atomic_store(&ask->r->hold, false);
     return NULL;
 }
 
 TAP_CASE(stop_lets_requests_finish)
 {
     rig r;
-    rig_start(&r, &usual);
-    slow_ask ask = {.r = &r};
-    pthread_t thread;
+    dl_http_server_options options = usual;
+    options.idle_timeout_s = 600;
+    options.header_timeout_s = 600;
+    rig_start(&r, &options);
+    atomic_store(&r.hold, true);
+    slow_ask ask = {.r = &r, .kept = wire_open(&r)};
     wire idle = wire_open(&r);
+    pthread_t thread, second;
     TAP_TRUE(pthread_create(&thread, NULL, ask_slow, &ask) == 0);
     TAP_TRUE(rig_wait(&r.begin_count, 1));
-    int64_t start_us = dl_clock_monotonic_us();
-    rig_stop(&r, 5000);
-    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 300, 4000);
+    TAP_TRUE(pthread_create(&second, NULL, let_go_when_it_stops, &ask) == 0);
+    rig_stop(&r, AT_LAST_MS);
     (void)pthread_join(thread, NULL);
+    (void)pthread_join(second, NULL);
     char value[20];
     TAP_EQ_INT(ask.a.status, 200);
     TAP_EQ_STR(dl_buf_str(&ask.a.body), "slow");
@@ -396,12 +440,15 @@ TAP_CASE(stop_lets_requests_finish)
     answer_clear(&ask.a);
     TAP_TRUE(wire_closed(&idle));
     wire_close(&idle);
+    wire_close(&ask.kept);
 }
 
 TAP_CASE(stop_waits_no_longer_than_its_grace)
 {
     rig r;
-    rig_start(&r, &usual);
+    dl_http_server_options options = usual;
+    options.idle_timeout_s = 600;
+    rig_start(&r, &options);
     wire body = wire_open(&r), stream = wire_open(&r), parts = wire_open(&r);
     wire_say(&body, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc");
     wire_say(&stream, GET("/stream?length=1000000000"));
@@ -409,7 +456,7 @@ TAP_CASE(stop_waits_no_longer_than_its_grace)
     TAP_TRUE(rig_wait(&r.begin_count, 3));
     int64_t start_us = dl_clock_monotonic_us();
     rig_stop(&r, 300);
-    expect_within((dl_clock_monotonic_us() - start_us) / 1000, 250, 2000);
+    expect_not_before(ms_since(start_us), 250);
     TAP_EQ_INT(atomic_load(&r.destroy_count), 1);
     wire_close(&body);
     wire_close(&stream);
@@ -422,8 +469,8 @@ TAP_CASE(start_and_stop_leave_nothing)
     rig r;
     rig_start(&r, &usual);
     rig_stop(&r, 0);
-    TAP_TRUE(threads_are(count_entries("/proc/self/task")));
-    size_t fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+    TAP_TRUE(threads_are(threads_before));
+    size_t fds = count_entries("/proc/self/fd");
     for (int i = 0; i < 20; i++) {
         rig_start(&r, &usual);
         answer a = {0};
@@ -435,7 +482,7 @@ TAP_CASE(start_and_stop_leave_nothing)
         answer_clear(&a);
         rig_stop(&r, 100);
     }
-    TAP_TRUE(threads_are(threads));
+    TAP_TRUE(threads_are(threads_before));
     TAP_EQ_INT(count_entries("/proc/self/fd"), fds);
 }
 
@@ -492,6 +539,7 @@ TAP_CASE(many_clients_at_once)
 int main(void)
 {
     dl_log_set_level(DL_LOG_OFF);
+    threads_before = count_entries("/proc/self/task");
     TAP_RUN(silent_connection_is_ended);
     TAP_RUN(trickling_headers_are_ended);
     TAP_RUN(trickling_headers_of_a_kept_connection);

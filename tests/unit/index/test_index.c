@@ -647,7 +647,7 @@ TAP_CASE(a_dictionary_is_trained_and_holds_nothing_of_a_patient)
     fixture_begin(&f);
     store_many(&f, DL_INDEX_TRAIN_BASES, 1, 1);
     int64_t trained = 0;
-    for (int i = 0; trained == 0 && i < 1000; i++) { /* the background thread does it */
+    for (int i = 0; trained == 0 && i < 6000; i++) { /* the background thread does it */
         usleep(10000);
         (void)pthread_mutex_lock(&f.index->lock);
         trained = f.index->dictionary;

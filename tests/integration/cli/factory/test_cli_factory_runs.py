@@ -162,13 +162,14 @@ def test_cancel(home, source):
     with home.daemon():
         with held(source):
             first = home.facts("pipeline", "run", "copy")["runId"]
-            wait_for(lambda: home.runs("--status", "in-progress"), 10, "the run")
+            wait_for(lambda: home.runs("--status", "in-progress"), 60, "the run")
             second = home.facts("pipeline", "run", "copy")["runId"]
             if home.facts("run", "show", second)["status"] == "Queued":
-                assert home.facts("run", "cancel", second)["status"] == "Cancelled"
+                cancelled = home.facts("run", "cancel", second)  # its turn may just have come
+                assert cancelled["cancelRequested"] or cancelled["status"] == "Cancelled"
             cancelled = home.facts("run", "cancel", first)
             assert cancelled["cancelRequested"] or cancelled["status"] == "Cancelled"
-            wait_for(lambda: home.facts("run", "show", first)["status"] == "Cancelled", 20, "its end")
+            wait_for(lambda: home.facts("run", "show", first)["status"] == "Cancelled", 60, "its end")
     home.refused("run", "cancel", first, code=FAILED)
 
 
@@ -199,13 +200,13 @@ def test_a_killed_daemon_goes_on(home, source):
     home("pipeline", "publish")
     with held(source):
         daemon = home.start_daemon()
-        wait_for(lambda: home.runs("--status", "in-progress"), 20, "a run")
+        wait_for(lambda: home.runs("--status", "in-progress"), 60, "a run")
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
         daemon.stdout.close()
         source.faults.clear()
     with home.daemon():
-        wait_for(lambda: len(home.runs("--status", "succeeded")) == 12, 60, "all windows", every=0.3)
+        wait_for(lambda: len(home.runs("--status", "succeeded")) == 12, 120, "all windows", every=0.3)
     windows = home.facts("trigger", "windows", "past")
     assert [w["status"] for w in windows] == ["Succeeded"] * 12
     assert windows[0]["attempts"] == 2 and {w["attempts"] for w in windows[1:]} == {1}
@@ -217,12 +218,12 @@ def test_stopping_a_command_leaves_the_run_in_the_queue(home, source):
     home.setup(source.url)
     with held(source):
         process = start("pipeline", "run", "copy", env=home.env)
-        wait_for(lambda: home.runs("--status", "in-progress"), 20, "the run")
+        wait_for(lambda: home.runs("--status", "in-progress"), 60, "the run")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == FAILED and "stays in the queue" in said
     with home.daemon():
-        wait_for(lambda: home.runs("--status", "succeeded"), 20, "the run")
+        wait_for(lambda: home.runs("--status", "succeeded"), 60, "the run")
 
 
 # -- serve --
@@ -240,7 +241,7 @@ def test_serve_schedules_and_answers(home, source):
     server = Server(home.path).start()
     try:
         home("pipeline", "publish")
-        wait_for(lambda: len(home.runs("--status", "succeeded")) == 3, 30, "the windows", every=0.2)
+        wait_for(lambda: len(home.runs("--status", "succeeded")) == 3, 60, "the windows", every=0.2)
         answer = server.http.get("/factory/runs", {}, absolute=True)
         assert [r["runId"] for r in answer.json()["value"]] == [r["runId"] for r in home.runs()]
         assert "dicomlake" in server.http.get("/metrics", {}, absolute=True).text
@@ -259,8 +260,8 @@ def test_serve_waits_for_a_daemon_to_end(home, source):
         assert home.facts("pipeline", "run", "copy", "--wait")["status"] == "Succeeded"
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
-        wait_for(lambda: home.facts("pipeline", "run", "copy", "--wait")["status"] == "Succeeded", 30, "serve's turn")
-        wait_for(lambda: "nobody" not in home("pipeline", "run", "copy", "--wait").stderr, 30, "serve's turn")
+        wait_for(lambda: home.facts("pipeline", "run", "copy", "--wait")["status"] == "Succeeded", 60, "serve's turn")
+        wait_for(lambda: "nobody" not in home("pipeline", "run", "copy", "--wait").stderr, 60, "serve's turn")
     finally:
         daemon.stdout.close()
         assert server.stop() == 0
@@ -314,9 +315,9 @@ def test_a_daemon_follows_the_homes_own_feed(home, service_instances):
     home("trigger", "create", "live", "--type", "on-change", "--pipeline", "copy", "--quiet", "1s")
     home("pipeline", "publish")
     with home.daemon():
-        wait_for(lambda: (home.path / "state" / "serve.json").exists(), 20, "the daemon's service")
+        wait_for(lambda: (home.path / "state" / "serve.json").exists(), 60, "the daemon's service")
         home("import", service_instances)
-        wait_for(lambda: any(r["counts"]["changes"] == 3 for r in home.runs("--status", "succeeded")), 20, "the rows")
+        wait_for(lambda: any(r["counts"]["changes"] == 3 for r in home.runs("--status", "succeeded")), 60, "the rows")
     assert not (home.path / "state" / "serve.json").exists()
     assert home.facts("table", "show", "instance")["rows"] == 3
 
