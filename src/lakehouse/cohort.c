@@ -488,7 +488,7 @@ dl_status dl_cohort_remove(dl_factory *factory, const dl_lakehouse *lakehouse, d
     }
     DL_TRY(dl_file_open(parent, O_RDONLY | O_DIRECTORY, 0, &fd, err));
     random_name(GONE_PREFIX, gone);
-    if (renameat(fd, folder + strlen(parent) + 1, fd, gone) != 0) {
+    if (renameat(fd, folder + strlen(parent) + 1, fd, gone) != 0 || fsync(fd) != 0) {
         return dl_error_errno(err, errno, "cohort: cannot remove %s", folder);
     }
     empty_folder(fd, gone); /* gone already: what stays after a crash is seen by nobody */

@@ -200,12 +200,14 @@ dl_status dl_lake_notebook_put(dl_api_request *r, dl_error *err)
 
 dl_status dl_lake_notebook_delete(dl_api_request *r, dl_error *err)
 {
-    char path[PATH_SIZE];
+    char path[PATH_SIZE], folder[PATH_SIZE];
     DL_TRY(path_of(r, path, err));
+    DL_TRY(folder_of(r, folder, err));
     if (unlink(path) != 0) {
         return errno == ENOENT ? no_notebook(r, err)
                                : dl_error_errno(err, errno, "a notebook cannot be removed");
     }
+    DL_TRY(dl_file_sync_dir(folder, err));
     dl_http_respond(r->x, 204, NULL, DL_STR(""));
     return DL_OK;
 }

@@ -11,9 +11,12 @@ the new one, but never neither. What is kept of a write is kept in blocks.
 
 import bisect
 import collections
+import copy
 import hashlib
 import os
 import struct
+
+from .server import sanitized
 
 HEAD = struct.Struct("<IBBHHH4xQQQqqq")
 EXCHANGE = 2
@@ -49,7 +52,8 @@ class File:
         self.data = bytearray(data)  # certain
         self.mtime_ns = self.newest_ns = mtime_ns
         self.pending = []  # (position, size or None, offset, data, mtime)
-        self.made = ""  # its first name, for people and for classes of syncs
+        self.made = self.last = ""  # its first name and its newest: a test knows by them what it is
+        self.born = -1  # where in the log
 
     def settle(self, before, with_mtime):
         kept = []
@@ -140,6 +144,8 @@ class Disk:
             folder.names[entry.name] = [(-1, made, None)]
 
     def version(self, folder, name, made, tie=None):
+        if isinstance(made, File):
+            made.last = f"{folder.made}/{name}"
         folder.names.setdefault(name, [(-1, None, None)]).append((self.position, made, tie))
 
     def step(self, r):
@@ -150,11 +156,12 @@ class Disk:
         folder = self.objects.get(r.folder)
         if folder is not None:
             made = self.objects[r.file] = File(r.mtime_ns)
-            made.made = f"{folder.made}/{r.name}"
+            made.made, made.born = f"{folder.made}/{r.name}", self.position
             self.version(folder, r.name, made)
 
     def on_T(self, r):
         self.objects[r.file] = File(r.mtime_ns)
+        self.objects[r.file].born = self.position
 
     def on_D(self, r):
         folder = self.objects.get(r.folder)
@@ -357,3 +364,63 @@ class Tree:
             return out
 
         return Tree(take(path))
+
+
+class Recording:
+    """A folder, `box`, and what a program with the environment `env` does below it; at first it holds
+    `before`, a tree."""
+
+    def __init__(self, folder, recorder, before=None):
+        self.folder, self.box, self.log = folder, folder / "box", folder / "log"
+        self.box.mkdir(parents=True)
+        if before is not None:
+            before.write(self.box)
+        self.log.touch()
+        self.env = {"LD_PRELOAD": recorder, "POWERLOSS_LOG": str(self.log), "POWERLOSS_ROOT": str(self.box)}
+        if sanitized():
+            self.env["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=0"
+        self.pristine = Disk(self.box)
+
+    def end(self):
+        """Nothing is recorded any more; where in the log there were answers, by the port that asked."""
+        self.records = read_log(self.log)
+        self.answers = collections.defaultdict(list)
+        for at, r in enumerate(self.records):
+            if r.kind == "S":
+                self.answers[r.a].append(at)
+
+    def answered(self, port):
+        """Where the next answer to this port is: asked in the order of the requests."""
+        return self.answers[port].pop(0)
+
+    def disk(self, forgotten=None):
+        """As it was before the run."""
+        disk = copy.deepcopy(self.pristine)
+        disk.forgotten = forgotten
+        return disk
+
+    def disks(self, cuts, chance, forgotten=None):
+        """(position, mode, tree) of each of `cuts`: {position: modes}."""
+        disk = self.disk(forgotten)
+        for position, r in enumerate(self.records, 1):
+            disk.step(r)
+            for mode in cuts.get(position, ()):
+                yield position, mode, disk.survivors(mode, chance)
+
+    def differences(self):
+        """Between the disk with all that was written and the real one: what was not recorded."""
+        disk = self.disk()
+        for r in self.records:
+            disk.step(r)
+        replayed, real = disk.survivors("all", None), Tree.read(self.box)
+        return None if replayed.entries == real.entries else (replayed.entries, real.entries)
+
+
+class Noted:
+    """Makes a client know from which port it asked last."""
+
+    def connect(self):
+        connection = super().connect()
+        connection.connect()
+        self.asked_from = connection.sock.getsockname()[1]
+        return connection
