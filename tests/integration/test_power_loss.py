@@ -307,38 +307,61 @@ def test_short_run_any_moment(short, place, chance):
 
 @pytest.fixture(scope="module")
 def long(place, recorder, seed):
-    return long_run(place / "long", recorder, random.Random(seed))
+    return long_run(place / "long", recorder, random.Random(seed), steps=45)
+
+
+def checkpoint(run):
+    """Where the log is moved into the database while the service runs, and what follows."""
+    disk, written = run.disk(), []
+    for at, r in enumerate(run.records, 1):
+        disk.step(r)
+        made = disk.objects.get(r.file)
+        if r.kind == "W" and made is not None and made.made.endswith("/index.db"):
+            written.append(at)
+    assert len(written) > 10, "the run is too short for a checkpoint"
+    return range(written[1], min(written[-1] + 100, len(run.records)))
 
 
 @pytest.mark.timeout(3600)
 def test_long_run(long, place, chance):
-    """Three clients: groups share syncs, and the log is moved into the database."""
-    places = chance.sample(range(1, len(long.records) + 1), STATES // 2)
+    """Three clients: groups share syncs, and the log is moved into the database and begins anew."""
+    places = chance.sample(range(1, len(long.records) + 1), STATES // 4)
     places += chance.sample(long.moments(), min(STATES // 4, len(long.moments())))
+    places += chance.sample(checkpoint(long), min(STATES // 4, len(checkpoint(long))))
     cuts = {at: [chance.choice(power.MODES)] for at in places}
     assert look(long, place, cuts, chance) is None
+
+
+def until(run, at, chance):
+    """What a kill leaves there."""
+    disk = run.disk()
+    for r in run.records[:at]:
+        disk.step(r)
+    return disk.survivors("all", chance)
+
+
+def cut_off(run, partition=""):
+    """Where a file has just got its name, and the index does not know of it yet."""
+    found, disk = [], run.disk()
+    for at, r in enumerate(run.records, 1):
+        disk.step(r)
+        if r.kind == "R" and r.other.endswith(".dcm") and partition in disk.objects[r.file].last:
+            found.append(at)
+    return found
 
 
 @pytest.mark.timeout(3600)
 def test_power_fails_again(long, place, recorder, chance):
     """The second loss finds a home that has just come through the first: with files of requests that
     were cut off, and whatever the start does about them."""
+    places = cut_off(long)
     for n in range(max(STATES // 20, 2)):
-        at = chance.choice(cut_off(long))
-        disk = long.disk()
-        for r in long.records[:at]:
-            disk.step(r)
-        tree = disk.survivors("all", chance)
-        again = long_run(place / f"again{n}", recorder, chance, steps=2, before=tree, after=(long, at))
+        at = chance.choice(places[len(places) // 4 :])
+        before = until(long, at, chance)
+        again = long_run(place / f"again{n}", recorder, chance, steps=2, before=before, after=(long, at))
         cuts = {m: ["nothing", chance.choice(power.MODES)] for m in again.moments()}
         assert look(again, place, cuts, chance) is None
         shutil.rmtree(again.folder)
-
-
-def cut_off(run):
-    """Where files have their names and the index does not know of them yet."""
-    named = [at for at, r in enumerate(run.records, 1) if r.kind == "R" and r.other.endswith(".dcm")]
-    return named[len(named) // 4 :]
 
 
 # -- that a test can fail: what each sync is worth --
@@ -377,7 +400,7 @@ NEEDED = {
     "home": without("home"),
     "state": without("state"),
     "log": without("index.db-wal"),
-    "database": without("index.db"),
+    "database": lambda kind, made: None if made.made.endswith("/index.db") and made.data else kind,
 }
 
 
@@ -389,3 +412,34 @@ def test_without_a_sync_something_is_lost(short, place, chance, name):
     fault = look(short, place, cuts, chance, NEEDED[name])
     assert fault is not None, f"nobody notices that {name} is not synced"
     print(fault)
+
+
+@pytest.mark.timeout(900)
+def test_without_the_sync_of_a_checkpoint_something_is_lost(long, place, chance):
+    cuts = dict.fromkeys(long.moments()[-3:], ("nothing", "names"))
+    assert look(long, place, cuts, chance, NEEDED["database"]) is not None
+
+
+@pytest.mark.timeout(900)
+def test_file_moved_aside_stays_there(short, place, recorder, chance):
+    """Its folder sees no other sync in that life: without its own the file comes back, and then nobody
+    looks for it there any more."""
+    here, elsewhere = PARTITIONS[1], PARTITIONS[0]
+    at = cut_off(short, f"/{here}/")[-1]
+    again = Run(place / "aside", recorder, before=until(short, at, chance), after=(short, at))
+    again.serve()
+    again.load([("store", elsewhere)] * 2)
+    again.end()
+    cuts = dict.fromkeys(again.moments(), ("nothing",))
+    assert look(again, place, cuts, chance) is None
+    assert look(again, place, cuts, chance, NEEDED["removals of objects"]) is not None
+
+
+@pytest.mark.timeout(900)
+def test_an_answer_before_its_sync_is_noticed(short, place, chance):
+    """As if the first two answers, of stores, had been sent just before the log was on the disk."""
+    looker = Looker(short, place)
+    for moment in short.moments()[:2]:
+        before = max(at for at, r in enumerate(short.records[:moment]) if r.kind == "E")
+        ((_, _, tree),) = short.disks({before: ("nothing",)}, chance)
+        assert looker.fault(tree, moment) is not None
