@@ -167,14 +167,25 @@ void dl_db_bind_null(dl_db_stmt *stmt, int index)
     remember(stmt, sqlite3_bind_null(stmt->raw, index));
 }
 
+/* Whether SQLite is in a transaction as the caller is. It may have rolled back by itself: nothing
+ * is written on as if not. Or a rollback had no memory: it is done now, before anything joins what
+ * is left. */
+static int match_transaction(dl_db *db)
+{
+    bool open = sqlite3_get_autocommit(db->handle) == 0;
+    if (open == db->in_transaction) {
+        return SQLITE_OK;
+    }
+    return open ? sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL) : SQLITE_ABORT_ROLLBACK;
+}
+
 bool dl_db_step(dl_db_stmt *stmt)
 {
     if (stmt->rc != SQLITE_OK || stmt->done) {
         return false;
     }
-    if (stmt->db->in_transaction && sqlite3_get_autocommit(stmt->db->handle) != 0) {
-        stmt->rc =
-            SQLITE_ABORT_ROLLBACK; /* SQLite rolled back by itself: never write on as if not */
+    stmt->rc = match_transaction(stmt->db);
+    if (stmt->rc != SQLITE_OK) {
         return false;
     }
     int rc = sqlite3_step(stmt->raw);
