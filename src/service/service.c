@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STOP_GRACE_MS = 10000, DESCRIPTOR_WISH = 65536, PATH_SIZE = 4096 };
+enum { STOP_GRACE_MS = 10000, DESCRIPTOR_WISH = 65536, OWN_DESCRIPTORS = 64, PATH_SIZE = 4096 };
 
 static dl_status path_in(const char *home, const char *name, char out[PATH_SIZE], dl_error *err)
 {
@@ -198,13 +198,32 @@ static bool is_loopback(const char *host)
            strncmp(host, "127.", 4) == 0;
 }
 
-static void raise_descriptor_limit(void)
+/* As many connections as the process may have descriptors for: a connection is one, and what it
+ * asks for opens a file. Without the room for it the listening socket could not accept, and
+ * libmicrohttpd would try without a pause. */
+static unsigned connections_with_room(unsigned wanted)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTOR_WISH) {
-        limit.rlim_cur = limit.rlim_max < DESCRIPTOR_WISH ? limit.rlim_max : DESCRIPTOR_WISH;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections if not */
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return wanted;
     }
+    if (limit.rlim_cur < DESCRIPTOR_WISH) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTOR_WISH ? limit.rlim_max : DESCRIPTOR_WISH;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    rlim_t own = limit.rlim_cur < 4 * OWN_DESCRIPTORS ? limit.rlim_cur / 4 * 3 : OWN_DESCRIPTORS;
+    rlim_t room = (limit.rlim_cur - own) / 2;
+    if (room >= wanted) {
+        return wanted;
+    }
+    dl_log_line line;
+    dl_log_begin(&line, DL_LOG_WARN, "service", "descriptors");
+    dl_log_int(&line, "limit", (int64_t)limit.rlim_cur);
+    dl_log_int(&line, "connections_wanted", wanted);
+    dl_log_int(&line, "connections", (int64_t)room);
+    dl_log_end(&line);
+    return (unsigned)room;
 }
 
 static dl_status open_home(dl_service *service, dl_error *err)
@@ -266,7 +285,7 @@ dl_status dl_service_start(const dl_service_options *options, dl_service **out_s
     pthread_mutex_init(&service->inflight_lock, NULL);
     pthread_mutex_init(&service->readers_lock, NULL);
     pthread_mutex_init(&service->health_lock, NULL);
-    raise_descriptor_limit();
+    service->settings.connection_limit = connections_with_room(service->settings.connection_limit);
     dl_status status = DL_OK;
     if (!dl_str_copy(dl_str_of(options->home), service->home, sizeof service->home)) {
         status = dl_error_set(err, DL_E_INVALID, "the path of the home is too long");
