@@ -21,6 +21,7 @@ struct dl_arena {
     block *first;
     size_t used_bytes;
     size_t limit_bytes;
+    bool starved; /* the last refusal was for want of memory, not at the limit */
 };
 
 dl_arena *dl_arena_create(size_t limit_bytes)
@@ -54,6 +55,7 @@ static block *add_block(dl_arena *arena, size_t need)
     }
     block *b = dl_mem_alloc(1, bytes);
     if (b == NULL) {
+        arena->starved = true;
         return NULL;
     }
     *b = (block){.next = arena->first, .cap = cap};
@@ -65,6 +67,7 @@ static void *take(dl_arena *arena, size_t count, size_t size)
 {
     size_t bytes = 0;
     if (ckd_mul(&bytes, count, size) || bytes > arena->limit_bytes - arena->used_bytes) {
+        arena->starved = false;
         return NULL;
     }
     size_t rounded = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
@@ -89,6 +92,9 @@ void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size)
 
 dl_status(dl_arena_full)(const dl_arena *arena, dl_error *err)
 {
+    if (arena->starved) {
+        return dl_error_set(err, DL_E_NOMEM, "no memory for a piece of work");
+    }
     return dl_error_set(err, DL_E_LIMIT, "the memory of one piece of work (%zu bytes) is used up",
                         arena->limit_bytes);
 }

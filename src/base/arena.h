@@ -22,17 +22,19 @@ DL_DEFINE_AUTO(dl_arena)
  * memory. */
 void *dl_arena_alloc(dl_arena *arena, size_t count, size_t size) DL_NODISCARD;
 
-/** A NUL-terminated copy that lives as long as the arena. Errors: DL_E_LIMIT. */
+/** A NUL-terminated copy that lives as long as the arena. Errors: as dl_arena_full. */
 DL_NODISCARD dl_status dl_arena_copy(dl_arena *arena, dl_str text, dl_str *out_copy, dl_error *err);
 
-/** Formatted text that lives as long as the arena, NUL-terminated. Errors: DL_E_LIMIT. */
+/** Formatted text that lives as long as the arena, NUL-terminated. Errors: as
+ * dl_arena_full. */
 DL_NODISCARD dl_status dl_arena_printf(dl_arena *arena, dl_str *out_text, dl_error *err,
                                        const char *format, ...) DL_PRINTF(4, 5);
 
 /** Bytes handed out so far. */
 size_t dl_arena_used(const dl_arena *arena);
 
-/** The error for an allocation that dl_arena_alloc refused. */
+/** The error for the allocation that was refused last: DL_E_LIMIT, or DL_E_NOMEM when it was not
+ * the limit. */
 dl_status dl_arena_full(const dl_arena *arena, dl_error *err);
 #ifdef __clang_analyzer__ /* see dl_error_set */
 #define dl_arena_full(arena, err) ((void)dl_arena_full(arena, err), DL_E_LIMIT)

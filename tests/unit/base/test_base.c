@@ -109,6 +109,21 @@ TAP_CASE(arena_stops_at_its_limit)
     dl_arena_destroy(NULL);
 }
 
+TAP_CASE(an_arena_without_memory_is_not_at_its_limit)
+{
+    dl_arena *arena = dl_arena_create(1 << 20);
+    dl_error err = {0};
+    dl_str copy = DL_STR_NONE;
+    TAP_TRUE(arena != NULL);
+    dl_mem_fail_after(0);
+    TAP_STATUS(dl_arena_copy(arena, DL_STR("new"), &copy, &err), DL_E_NOMEM);
+    dl_mem_fail_after(-1);
+    TAP_OK(dl_arena_copy(arena, DL_STR("new"), &copy, &err), err);
+    TAP_TRUE(dl_arena_alloc(arena, 1 << 20, 1) == NULL);
+    TAP_STATUS(dl_arena_full(arena, &err), DL_E_LIMIT);
+    dl_arena_destroy(arena);
+}
+
 TAP_CASE(times_are_read_and_written)
 {
     static const struct {
@@ -225,6 +240,7 @@ int main(void)
     TAP_RUN(utf8_is_checked);
     TAP_RUN(buffer_stops_at_its_limit);
     TAP_RUN(arena_stops_at_its_limit);
+    TAP_RUN(an_arena_without_memory_is_not_at_its_limit);
     TAP_RUN(times_are_read_and_written);
     TAP_RUN(files_are_replaced_whole);
     TAP_RUN(numbers_are_as_short_as_can_be);
