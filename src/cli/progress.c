@@ -29,19 +29,21 @@ struct dl_cli_progress {
 
 /* ---- the pure parts ---- */
 
-/** Permille of the work that is done, by bytes when their total is known; -1: not known. */
-static int share_of(const dl_cli_progress_facts *facts)
+/** Permille of `total`; -1: not known. */
+static int share(uint64_t done, uint64_t total)
 {
-    uint64_t done = facts->bytes_done;
-    uint64_t total = facts->bytes_total;
-    if (total == 0) {
-        done = facts->items_done;
-        total = facts->items_total;
-    }
     if (total == 0) {
         return -1;
     }
     return done >= total ? 1000 : (int)((double)done * 1000.0 / (double)total);
+}
+
+/** Of items and bytes the one that is behind: one large file among many small ones is not all. */
+static int share_of(const dl_cli_progress_facts *facts)
+{
+    int items = share(facts->items_done, facts->items_total);
+    int bytes = share(facts->bytes_done, facts->bytes_total);
+    return items < 0 || (bytes >= 0 && bytes < items) ? bytes : items;
 }
 
 static dl_status append_counts(const dl_cli_progress_facts *facts, dl_buf *out, dl_error *err)
@@ -68,14 +70,14 @@ static dl_status append_counts(const dl_cli_progress_facts *facts, dl_buf *out, 
     return DL_OK;
 }
 
-static dl_status append_bar(int share, size_t width, dl_buf *out, dl_error *err)
+static dl_status append_bar(int permille, size_t width, dl_buf *out, dl_error *err)
 {
-    size_t filled = (size_t)share * width / 1000;
+    size_t filled = (size_t)permille * width / 1000;
     DL_TRY(dl_buf_append_char(out, '[', err));
     for (size_t i = 0; i < width; i++) {
         DL_TRY(dl_buf_append_char(out, i < filled ? '=' : i == filled ? '>' : ' ', err));
     }
-    return dl_buf_printf(out, err, "] %3d%%  ", share / 10);
+    return dl_buf_printf(out, err, "] %3d%%  ", permille / 10);
 }
 
 dl_status dl_cli_progress_format(const dl_cli_progress_facts *facts, size_t width, dl_buf *out,
@@ -87,11 +89,11 @@ dl_status dl_cli_progress_format(const dl_cli_progress_facts *facts, size_t widt
     DL_TRY(append_counts(facts, &counts, err));
     size_t start = out->len;
     DL_TRY(dl_buf_printf(out, err, "%s  ", facts->verb));
-    int share = share_of(facts);
+    int done = share_of(facts);
     size_t around = out->len - start + counts.len + sizeof "[] 100%  " - 1;
-    if (share >= 0 && width >= around + BAR_MIN) {
+    if (done >= 0 && width >= around + BAR_MIN) {
         size_t bar = width - around < BAR_MAX ? width - around : BAR_MAX;
-        DL_TRY(append_bar(share, bar, out, err));
+        DL_TRY(append_bar(done, bar, out, err));
     }
     DL_TRY(dl_buf_append_str(out, dl_buf_str(&counts), err));
     dl_str line = dl_str_slice(dl_buf_str(out), start, out->len);
@@ -163,18 +165,20 @@ static size_t terminal_width(FILE *stream)
     return size.ws_col > WIDTH_LIMIT ? WIDTH_LIMIT : size.ws_col;
 }
 
+/** Until `done` is `total`; negative: not known. */
+static double rest_of(uint64_t done, uint64_t total, double per_s)
+{
+    if (total == 0 || per_s <= 0) {
+        return -1;
+    }
+    return done >= total ? 0 : (double)(total - done) / per_s;
+}
+
 static int64_t seconds_left(const dl_cli_progress_facts *facts, const dl_cli_rate *rate)
 {
-    double rest = -1;
-    if (facts->bytes_total > 0 && rate->bytes_per_s > 0) {
-        rest = facts->bytes_done >= facts->bytes_total
-                   ? 0
-                   : (double)(facts->bytes_total - facts->bytes_done) / rate->bytes_per_s;
-    } else if (facts->items_total > 0 && rate->items_per_s > 0) {
-        rest = facts->items_done >= facts->items_total
-                   ? 0
-                   : (double)(facts->items_total - facts->items_done) / rate->items_per_s;
-    }
+    double items = rest_of(facts->items_done, facts->items_total, rate->items_per_s);
+    double bytes = rest_of(facts->bytes_done, facts->bytes_total, rate->bytes_per_s);
+    double rest = items > bytes ? items : bytes;
     return rest < 0 || rest > 1e9 ? -1 : (int64_t)rest;
 }
 
