@@ -286,7 +286,9 @@ dl_status dl_cli_peer_path(const dl_cli_args *uids, dl_buf *out, dl_error *err)
     DL_ASSERT(uids->count <= DL_COUNT_OF(levels));
     for (size_t i = 0; i < uids->count; i++) {
         if (!dl_dicom_uid_is_valid(dl_str_of(uids->items[i]))) {
-            return dl_error_set(err, DL_E_INVALID, "%s: not a UID", uids->items[i]);
+            (void)dl_error_set(err, DL_E_INVALID, "%s: not a UID", uids->items[i]);
+            dl_error_hint(err, "digits and dots, as dicomlake search shows them");
+            return DL_E_INVALID;
         }
         DL_TRY(dl_buf_printf(out, err, "/%s/%s", levels[i], uids->items[i]));
     }

@@ -270,7 +270,13 @@ static dl_status ask_page(search *s, dl_http_client *client, const char *base, u
                          (unsigned long long)(s->options->offset + s->count)));
     DL_TRY(dl_buf_terminate(&url, err));
     const dl_cli_ask ask = {"GET", url.ptr, "application/dicom+json", true};
-    DL_TRY(dl_cli_peer_ask(client, &ask, arena, &body, &answer, err));
+    dl_status status = dl_cli_peer_ask(client, &ask, arena, &body, &answer, err);
+    if (status == DL_E_INVALID) {
+        dl_error_hint(err, "dicomlake search --help lists the attributes and how they match");
+    } else if (status == DL_E_NOT_FOUND) {
+        dl_error_hint(err, "is the URL the base of a DICOMweb service?");
+    }
+    DL_TRY(status);
     if (answer.status == 204) {
         *out_count = 0;
         return DL_OK;
@@ -350,7 +356,7 @@ static dl_cli_exit run(dl_cli *cli, const void *given, const dl_cli_args *args)
     }
     if (s.level == NULL) {
         (void)dl_error_set(&err, DL_E_INVALID, "search: no level %s", args->items[0]);
-        dl_error_hint(&err, "studies, series or instances");
+        dl_error_hint(&err, "studies, series or instances, and conditions as KEYWORD=VALUE");
         return dl_cli_fail(cli, &err);
     }
     dl_buf_init(&s.query, URL_LIMIT_BYTES);

@@ -161,9 +161,12 @@ static dl_status find_lake(finder *f, const char *lake, dl_error *err)
 static dl_status absolute(const char *path, char out[PATH_SIZE], dl_error *err)
 {
     static_assert(PATH_SIZE >= PATH_MAX, "realpath writes up to PATH_MAX");
-    return realpath(path, out) != NULL
-               ? DL_OK
-               : dl_error_errno(err, errno, "cannot find the folder %s", path);
+    if (realpath(path, out) != NULL) {
+        return DL_OK;
+    }
+    dl_status status = dl_error_errno(err, errno, "cannot find the folder %s", path);
+    dl_error_hint(err, "dicomlake import makes a home, dicomlake sync its tables");
+    return status;
 }
 
 /** A lakehouse of the home: the named one, the only one, or the home's own. */

@@ -70,3 +70,14 @@ def test_search_of_a_peer_that_does_not_page(peer):
     done = run("search", "--url", html.url)
     assert (done.returncode, done.stdout) == (FAILED, "")
     assert "base of a DICOMweb service" in done.stderr
+
+
+def test_search_that_is_refused_says_where_to_look(home, serve):
+    assert run("import", "--home", home, save(home.parent / "in", dicom.capture())).returncode == DONE
+    for words in (["Rows=512"], ["PatientNam=doe"], ["StudyDate=2001-01-01"], ["series", "SOPInstanceUID=1.2"]):
+        refused = run("search", *words, "--home", home)
+        assert (refused.returncode, refused.stdout) == (USAGE, "")
+        assert refused.stderr.endswith("; dicomlake search --help lists the attributes and how they match\n")
+    astray = run("search", "--url", serve().base + "/wrong")
+    assert (astray.returncode, astray.stdout) == (FAILED, "")
+    assert astray.stderr.endswith("; is the URL the base of a DICOMweb service?\n")
