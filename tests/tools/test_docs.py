@@ -68,6 +68,12 @@ def test_readme_lists_every_page():
             assert f"`{page}`" in text, page
 
 
+def test_readme_starts_spark_with_the_jars_of_the_tests():
+    pom = (ROOT / "tests" / "spark" / "pom.xml").read_text()
+    ((name, version),) = re.findall(r"<artifactId>(delta-spark\S*)</artifactId>\s*<version>(\S+)</version>", pom)
+    assert f"`--packages io.delta:{name}:{version}`" in (ROOT / "README.md").read_text()
+
+
 def rounded(text):
     """How people write a figure: 7,527 or 0.92."""
     return float(text.replace(",", ""))
