@@ -147,6 +147,13 @@ static dl_status take_header(dl_dicom_reader *r, dl_dicom_element *out_element, 
     if (!top->implicit_vr) {
         e.vr = dl_dicom_vr_find(p[4], p[5]);
         bool capitals = p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z';
+        if (unlikely(p[4] == ' ' && p[5] == ' ')) { /* left blank, seen with the short form */
+            e.vr = implicit_vr(e.tag, top->signed_pixels);
+            e.length = top->big_endian ? dl_be16(p + 6) : dl_le16(p + 6);
+            r->in.at += head;
+            *out_element = e;
+            return DL_OK;
+        }
         if (likely(e.vr->kind != KIND_UNKNOWN || capitals)) {
             /* VRs that are not known yet have the long form (PS3.5 7.1.2). */
             if (!e.vr->long_length) {
@@ -210,6 +217,35 @@ static dl_status offset_table(dl_dicom_reader *r, const dl_dicom_element *e, dl_
     return r->cut ? DL_OK : dl_buf_append(&r->extended_table, value.ptr, value.len, err);
 }
 
+/** In implicit VR only the dictionary calls an element a sequence: whether its value has items. */
+static dl_status has_items(dl_dicom_reader *r, const dl_dicom_element *e, bool *out_has,
+                           dl_error *err)
+{
+    const dl_dicom_level *top = dl_dicom_top_level(r);
+    *out_has = true;
+    if (!top->implicit_vr || e->length == 0) {
+        return DL_OK;
+    }
+    DL_TRY(dl_dicom_input_need(&r->in, 4, err));
+    *out_has = e->length >= 8 &&
+               (dl_dicom_input_left(&r->in) < 4 || tag_at(top, r->in.window + r->in.at) == ITEM);
+    return DL_OK;
+}
+
+static dl_status take_sequence(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
+{
+    bool is_sequence = false;
+    DL_TRY(has_items(r, e, &is_sequence, err));
+    if (is_sequence) {
+        return open_sequence(r, e, err);
+    }
+    if (!dl_dicom_top_level(r)->hidden) {
+        DL_TRY(
+            dl_dicom_add_finding(r, e->tag, e->vr->vr, DL_STR_NONE, "the value has no items", err));
+    }
+    return dl_dicom_pass_over(r, e->tag, e->length, err);
+}
+
 static dl_status take_element(dl_dicom_reader *r, const dl_dicom_element *e, dl_error *err)
 {
     if (e->length == UNDEFINED_LENGTH) {
@@ -219,7 +255,7 @@ static dl_status take_element(dl_dicom_reader *r, const dl_dicom_element *e, dl_
         return bad_length(e->tag, e->length, err);
     }
     if (e->vr->kind == KIND_SEQUENCE) {
-        return open_sequence(r, e, err);
+        return take_sequence(r, e, err);
     }
     if (e->vr->kind != KIND_BULK) {
         return dl_dicom_take_value(r, e, err);
@@ -260,11 +296,14 @@ static dl_status check_order(dl_dicom_reader *r, const dl_dicom_element *e, bool
     return DL_OK;
 }
 
-/** Zeros after the last element: padding that PS3.10 does not know, but files have. */
-static bool is_padding(const dl_dicom_reader *r, const uint8_t *p)
+/** Zeros after the last element: padding that PS3.10 does not know, but files have. Fewer than a
+ * header's are that only after the pixel data: before it they may be the start of an element. */
+static bool is_padding(const dl_dicom_reader *r, const uint8_t *p, size_t len)
 {
     static const uint8_t zeros[8];
-    return r->depth == 1 && r->levels[0].last_tag > 0 && memcmp(p, zeros, sizeof zeros) == 0;
+    bool whole = len >= sizeof zeros || r->header->pixels.present;
+    return r->depth == 1 && r->levels[0].last_tag > 0 && whole &&
+           memcmp(p, zeros, len < sizeof zeros ? len : sizeof zeros) == 0;
 }
 
 static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err)
@@ -273,22 +312,27 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
     size_t left = dl_dicom_input_left(&r->in);
     const uint8_t *p = r->in.window + r->in.at;
     if (unlikely(left < 8)) {
-        if (r->depth == 1 && left == 0) {
+        if (r->depth == 1 && (left == 0 || is_padding(r, p, left))) {
             *out_done = true;
             return DL_OK;
         }
         return dl_dicom_cut_off(r, dl_dicom_top_level(r)->last_tag, err);
     }
     uint32_t tag = tag_at(dl_dicom_top_level(r), p);
-    if (unlikely(tag >> 16 == 0xfffe && tag != 0xfffefffcu)) {
+    if (unlikely(r->depth == 1 && tag >> 16 >= 0xfffe && r->header->pixels.present)) {
+        return dl_dicom_cut_off(r, tag, err); /* not of a data set: a delimiter too many, garbage */
+    }
+    if (unlikely(tag >> 16 == 0xfffe)) {
         const dl_dicom_level *top = dl_dicom_top_level(r);
         if (tag != ITEM_END || r->depth == 1 || top->end != NO_END) {
-            return dl_error_set(err, DL_E_INVALID, "item tag %08x where an element should be", tag);
+            return dl_error_set(err, DL_E_INVALID,
+                                "item tag %08x where an element should be, after %08x", tag,
+                                top->last_tag);
         }
         r->in.at += 8;
         return close_level(r, err);
     }
-    if (unlikely(tag == 0 && is_padding(r, p))) {
+    if (unlikely(tag == 0 && is_padding(r, p, left))) {
         *out_done = true;
         return DL_OK;
     }

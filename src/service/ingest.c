@@ -164,7 +164,7 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
     if (header->truncated_pixels && !in->options->v1) {
         s->warning = WARNING_ATTRIBUTES;
         comment(in, s, header->pixels.tag,
-                DL_STR("the file is cut off in this element or after it"));
+                DL_STR("the file is cut off in this element, or what follows cannot be read"));
     }
     if (header->core[DL_DICOM_PATIENT_ID].value_count > 1) {
         s->multiple_values = true;

@@ -361,6 +361,7 @@ def test_cut_off_in_the_header(web, g, keep):
     nothing_stored(web)
 
 
+CUT = "DICOM100: (7FE0,0010) - the file is cut off in this element, or what follows cannot be read"
 ENCAPSULATED = dicom.encapsulated([[b"\xff\xd8ab\xff\xd9"]] * 3)
 
 
@@ -373,9 +374,23 @@ def test_cut_off_in_the_pixel_data(web, g, kind):
     assert answer.status == 202
     (item,) = stored_items(answer)
     assert warning(item) == 1
-    assert comments(item) == ["DICOM100: (7FE0,0010) - the file is cut off in this element or after it"]
+    assert comments(item) == [CUT]
     assert web.retrieve(whole) == kept
     assert web.store(whole.fresh()).status == 200
+
+
+@pytest.mark.parametrize("kind", ["native", "encapsulated"])
+@pytest.mark.parametrize("tail", ["00", "00" * 7, "00" * 4096, "feffdde000000000", "ff" * 512, "0a"])
+def test_bytes_after_the_pixel_data(web, g, kind, tail):
+    """Zeros are padding; of a delimiter too many, or anything else, the answer tells."""
+    whole = g if kind == "native" else ENCAPSULATED.fresh()
+    kept = whole.bytes + bytes.fromhex(tail)
+    answer = web.store(kept)
+    padding = set(tail) == {"0"}
+    assert answer.status == (200 if padding else 202)
+    (item,) = stored_items(answer)
+    assert comments(item) == ([] if padding else [CUT])
+    assert web.retrieve(whole) == kept
 
 
 def test_cut_off_in_the_pixel_data_v1(web, g):

@@ -244,6 +244,54 @@ TAP_CASE(implicit_vrs_come_from_the_dictionary)
 }
 
 /** UN of undefined length holds implicit VR items, which are parsed over (PS3.5 6.2.2). */
+/** In implicit VR a value without items is no sequence, whatever the dictionary says. */
+TAP_CASE(sequences_without_items)
+{
+    static const char *const values[] = {"MEANINGLESS ", "AB", "1234567"};
+    for (size_t i = 0; i < DL_COUNT_OF(values); i++) {
+        build b = build_begin(UID_IMPLICIT);
+        put_value(&b, 0x0040a170, "SQ", values[i], strlen(values[i]));
+        put_head(&b, 0x0040a300, "SQ", 0);
+        PUT(&b, 0x0040a730, "SQ", "\xfe\xff\0\xe0\0\0\0\0");
+        EXPECT_FINDINGS(&b, "0040A170 0 SQ: the value has no items\n",
+                        "{\"0040A300\":{\"vr\":\"SQ\"},"
+                        "\"0040A730\":{\"vr\":\"SQ\",\"Value\":[{}]}}");
+        b = build_begin(UID_EXPLICIT);
+        put_value(&b, 0x0040a170, "SQ", values[i], strlen(values[i]));
+        EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "");
+    }
+    build b = build_begin(UID_EXPLICIT); /* not within what is not looked at */
+    put_head(&b, 0x00091010, "UN", LENGTH_UNDEFINED);
+    put_item(&b, 0xe000, LENGTH_UNDEFINED);
+    b.implicit = true;
+    PUT(&b, 0x0040a170, "SQ", "MEANINGLESS ");
+    b.implicit = false;
+    put_item(&b, 0xe00d, 0);
+    put_item(&b, 0xe0dd, 0);
+    EXPECT_FINDINGS(&b, "", "{}");
+    b = build_begin(UID_IMPLICIT);
+    PUT(&b, 0x0040a170, "SQ", "MEANINGLESS ");
+    b.len -= 10;
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "the input ends inside the header");
+}
+
+/** Two spaces for a VR: the dictionary's, and a length of 16 bits. */
+TAP_CASE(blank_vrs)
+{
+    for (int big = 0; big < 2; big++) {
+        build b = build_begin(big ? UID_BIG : UID_EXPLICIT);
+        put_us(&b, 0x00280103, 1);
+        put_head(&b, 0x00280120, "  ", 2);
+        put_u16(&b, 0xfff0);
+        put_head(&b, 0x00291010, "  ", 2);
+        put_u16(&b, 7);
+        PUT(&b, 0x00321060, "LO", "x");
+        EXPECT_JSON(&b, "{\"00280103\":{\"vr\":\"US\",\"Value\":[1]},"
+                        "\"00280120\":{\"vr\":\"SS\",\"Value\":[-16]},"
+                        "\"00321060\":{\"vr\":\"LO\",\"Value\":[\"x\"]}}");
+    }
+}
+
 TAP_CASE(unknown_sequences_are_parsed_over)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -335,6 +383,63 @@ TAP_CASE(zeros_at_the_end_are_padding)
     EXPECT_JSON(&b, "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
 }
 
+/** One zero or some: an odd length made even, a record filled up. */
+TAP_CASE(few_zeros_are_padding_after_pixels)
+{
+    for (size_t count = 1; count < 8; count++) {
+        build b = build_begin(UID_EXPLICIT);
+        PUT(&b, 0x00100020, "LO", "ID");
+        build without = b;
+        put_bytes(&without, "\0\0\0\0\0\0\0", count);
+        EXPECT_FAILURE(&without, NULL, DL_E_INVALID, "the input ends inside the header");
+        PUT(&b, 0x7fe00010, "OW", "ab");
+        put_bytes(&b, "\0\0\0\0\0\0\0", count);
+        OUTCOME o = read_built(&b, NULL);
+        TAP_OK(o.status, o.err);
+        TAP_TRUE(o.header.pixels.present && !o.header.truncated_pixels);
+        b.bytes[b.len - 1] = '\n';
+        OUTCOME p = read_built(&b, NULL);
+        TAP_OK(p.status, p.err);
+        TAP_TRUE(p.header.truncated_pixels);
+    }
+}
+
+/** What follows the pixel data and cannot be an element ends the data set; before it, it is wrong.
+ */
+TAP_CASE(tags_that_are_none_end_what_follows_pixels)
+{
+    static const uint32_t tags[] = {0xfffee0dd, 0xfffee00d, 0xfffee000, 0xffffffff};
+    for (size_t i = 0; i < DL_COUNT_OF(tags); i++) {
+        for (int encapsulated = 0; encapsulated < 2; encapsulated++) {
+            build b = build_begin(encapsulated ? UID_JPEG : UID_EXPLICIT);
+            PUT(&b, 0x00100020, "LO", "ID");
+            put_us(&b, 0x00280002, 1);
+            put_us(&b, 0x00280010, 1);
+            put_us(&b, 0x00280011, 2);
+            put_us(&b, 0x00280100, 8);
+            if (encapsulated) {
+                put_head(&b, 0x7fe00010, "OB", LENGTH_UNDEFINED);
+                put_item(&b, 0xe000, 0);
+                put_item(&b, 0xe000, 2);
+                put_bytes(&b, "\xff\xd9", 2);
+                put_item(&b, 0xe0dd, 0);
+            } else {
+                PUT(&b, 0x7fe00010, "OW", "ab");
+            }
+            PUT(&b, 0xfffa0010, "LO", "after");
+            put_u16(&b, tags[i] >> 16);
+            put_u16(&b, tags[i] & 0xffff);
+            put_u32(&b, i == 0 ? 0 : LENGTH_UNDEFINED);
+            PUT(&b, 0xfffa0020, "LO", "lost");
+            OUTCOME o = read_built(&b, NULL);
+            TAP_OK(o.status, o.err);
+            TAP_TRUE(o.header.truncated_pixels && o.header.pixels.indexed);
+            TAP_TRUE(dl_str_ends(o.json, DL_STR("\"FFFA0010\":{\"vr\":\"LO\",\"Value\":"
+                                                "[\"after\"]}}")));
+        }
+    }
+}
+
 TAP_CASE(an_empty_data_set)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -375,7 +480,8 @@ TAP_CASE(lengths_that_cannot_be)
     b = build_begin(UID_EXPLICIT);
     PUT(&b, 0x00080060, "CS", "CT");
     put_item(&b, 0xe0dd, 0);
-    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "where an element should be");
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID,
+                   "item tag fffee0dd where an element should be, after 00080060");
     b = build_begin(UID_EXPLICIT);
     put_head(&b, 0x00104000, "UT", LENGTH_UNDEFINED);
     EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "element 00104000: undefined length with VR UT");
@@ -515,11 +621,15 @@ int main(void)
     TAP_RUN(preamble_without_meta);
     TAP_RUN(meta_that_says_otherwise);
     TAP_RUN(implicit_vrs_come_from_the_dictionary);
+    TAP_RUN(sequences_without_items);
+    TAP_RUN(blank_vrs);
     TAP_RUN(unknown_sequences_are_parsed_over);
     TAP_RUN(unknown_sequences_of_big_endian_files);
     TAP_RUN(bulk_inside_items_is_left_out);
     TAP_RUN(order_and_repetition);
     TAP_RUN(zeros_at_the_end_are_padding);
+    TAP_RUN(few_zeros_are_padding_after_pixels);
+    TAP_RUN(tags_that_are_none_end_what_follows_pixels);
     TAP_RUN(an_empty_data_set);
     TAP_RUN(inputs_that_are_not_dicom);
     TAP_RUN(lengths_that_cannot_be);
