@@ -56,9 +56,27 @@ static bool tag_of(dl_str comment, uint64_t *out_tag)
     return true;
 }
 
-/** The tags that 00741048 of an item names, each once. */
+/** "DICOM100: the input ends inside the header ...": what is said of a file as a whole, which our
+ * service says of files that cannot be read; it quotes nothing. Empty: the comment is another. */
+static dl_str whole_of(dl_str comment)
+{
+    dl_str prefix = DL_STR("DICOM100: ");
+    dl_str rest = dl_str_slice(comment, prefix.len, comment.len);
+    if (!dl_str_starts(comment, prefix) || rest.len == 0 || rest.ptr[0] == '(' ||
+        dl_str_find(rest, '"') >= 0) {
+        return DL_STR_NONE;
+    }
+    for (size_t i = 0; i < rest.len; i++) {
+        if (rest.ptr[i] < ' ' || rest.ptr[i] > '~') {
+            return DL_STR_NONE;
+        }
+    }
+    return rest;
+}
+
+/** The tags that 00741048 of an item names, each once, and what is said without a tag. */
 static dl_status tags_of(dl_str item, dl_arena *arena, uint64_t tags[TAG_LIMIT], size_t *out_count,
-                         bool *out_more, dl_error *err)
+                         bool *out_more, dl_str *out_whole, dl_error *err)
 {
     dl_str element = DL_STR_NONE;
     dl_str values = DL_STR_NONE;
@@ -73,6 +91,7 @@ static dl_status tags_of(dl_str item, dl_arena *arena, uint64_t tags[TAG_LIMIT],
         uint64_t tag = 0;
         DL_TRY(dl_cli_value_text(comment, "00000902", arena, &text, err));
         if (!tag_of(text, &tag)) {
+            *out_whole = out_whole->len > 0 ? *out_whole : whole_of(text);
             continue;
         }
         size_t i = 0;
@@ -95,7 +114,8 @@ static dl_status describe(dl_str item, unsigned code, dl_arena *arena, dl_cli_ve
     uint64_t tags[TAG_LIMIT];
     size_t count = 0;
     bool more = false;
-    DL_TRY(tags_of(item, arena, tags, &count, &more, err));
+    dl_str whole = DL_STR_NONE;
+    DL_TRY(tags_of(item, arena, tags, &count, &more, &whole, err));
     verdict->code = code;
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, sizeof verdict->reason - 1);
@@ -106,6 +126,10 @@ static dl_status describe(dl_str item, unsigned code, dl_arena *arena, dl_cli_ve
     }
     if (more) {
         DL_TRY(dl_buf_append_str(&text, DL_STR(" and more"), err));
+    }
+    if (count == 0 && whole.len > 0) {
+        DL_TRY(dl_buf_append_str(&text, DL_STR(": "), err));
+        DL_TRY(dl_buf_append_str(&text, dl_str_slice(whole, 0, text.limit_bytes - text.len), err));
     }
     (void)dl_str_copy(dl_buf_str(&text), verdict->reason, sizeof verdict->reason);
     return DL_OK;

@@ -139,6 +139,65 @@ TAP_CASE(answers_are_read)
     }
 }
 
+/** Of a file that cannot be read the service says why, without a tag; values are never told. */
+TAP_CASE(reasons_tell_what_cannot_be_read)
+{
+    static const struct {
+        const char *comment, *reason;
+    } rows[] = {
+        {"DICOM100: the input ends inside the header, at element 00280120",
+         "the data set fails validation (43264): the input ends inside the header, at element "
+         "00280120"},
+        {"DICOM100: not a \\\"Doe^Jane\\\"", "the data set fails validation (43264)"},
+        {"DICOM100: Doe\\nJane", "the data set fails validation (43264)"},
+        {"DICOM100: (Doe^Jane)", "the data set fails validation (43264)"},
+        {"DICOM100: ", "the data set fails validation (43264)"},
+        {"Doe^Jane", "the data set fails validation (43264)"},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        char json[600];
+        (void)snprintf(json, sizeof json,
+                       "{\"00081198\":{\"vr\":\"SQ\",\"Value\":[{\"00081197\":{\"vr\":\"US\","
+                       "\"Value\":[43264]},\"00741048\":{\"vr\":\"SQ\",\"Value\":[{\"00000902\":"
+                       "{\"vr\":\"LO\",\"Value\":[\"%s\"]}}]}}]}}",
+                       rows[i].comment);
+        TAP_ROW_BEGIN();
+        dl_error err = {0};
+        DL_AUTO(dl_arena) arena = dl_arena_create(100000);
+        dl_cli_store_item *items = NULL;
+        size_t count = 0;
+        TAP_OK(dl_cli_store_answer(dl_str_of(json), arena, &items, &count, &err), err);
+        TAP_EQ_INT(count, 1);
+        if (count == 1) {
+            TAP_EQ_STR(dl_str_of(items[0].verdict.reason), rows[i].reason);
+        }
+        TAP_ROW_END(rows[i].comment);
+    }
+}
+
+/** A long reason is cut where there is no more room. */
+TAP_CASE(long_reasons_are_cut)
+{
+    static char json[2000];
+    char text[1001];
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    (void)snprintf(json, sizeof json,
+                   "{\"00081198\":{\"vr\":\"SQ\",\"Value\":[{\"00081197\":{\"vr\":\"US\",\"Value\":"
+                   "[43264]},\"00741048\":{\"vr\":\"SQ\",\"Value\":[{\"00000902\":{\"vr\":\"LO\","
+                   "\"Value\":[\"DICOM100: %s\"]}}]}}]}}",
+                   text);
+    dl_error err = {0};
+    DL_AUTO(dl_arena) arena = dl_arena_create(100000);
+    dl_cli_store_item *items = NULL;
+    size_t count = 0;
+    TAP_OK(dl_cli_store_answer(dl_str_of(json), arena, &items, &count, &err), err);
+    TAP_EQ_INT(count, 1);
+    if (count == 1) {
+        TAP_EQ_INT(strlen(items[0].verdict.reason), DL_CLI_REASON_SIZE - 1);
+    }
+}
+
 /** Tags are listed up to four; values of patients never are. */
 TAP_CASE(reasons_hold_codes_and_tags_only)
 {
@@ -562,6 +621,8 @@ int main(void)
     TAP_RUN(uids_are_peeked_at);
     TAP_RUN(implicit_vr_is_peeked_at);
     TAP_RUN(answers_are_read);
+    TAP_RUN(reasons_tell_what_cannot_be_read);
+    TAP_RUN(long_reasons_are_cut);
     TAP_RUN(reasons_hold_codes_and_tags_only);
     TAP_RUN(other_answers_are_refused);
     parts_are_matched_to_results();
