@@ -35,8 +35,10 @@ def read_log(path):
     records = []
     text = path.read_bytes()
     at = 0
-    while at < len(text):
+    while at + HEAD.size <= len(text):
         (size, kind, flag, n, o, _, file, folder, other_folder, a, b, mtime) = HEAD.unpack_from(text, at)
+        if at + size > len(text):  # the program was killed while it wrote this down
+            break
         begin = at + HEAD.size
         name, other = text[begin : begin + n].decode(), text[begin + n : begin + n + o].decode()
         data = text[begin + n + o : at + size]
