@@ -44,6 +44,7 @@ typedef struct reader {
     uint64_t after;  /* cursor */
     uint64_t offset; /* rows read, when paged by offset */
     uint64_t printed;
+    bool down; /* the service that answered does not any more; it was told */
 } reader;
 
 static dl_status print_row(const reader *r, dl_str row, dl_error *err)
@@ -188,11 +189,29 @@ static dl_status wait_for_more(reader *r, dl_error *err)
     return err->status;
 }
 
+/** One page; a service that has answered before may be away for a while: nothing is lost meanwhile.
+ */
+static dl_status follow_page(reader *r, bool *out_more, dl_error *err)
+{
+    bool answered = r->paging != PAGING_UNKNOWN && dl_cli_peer_service(r->peer) == NULL;
+    dl_status status = read_page(r, out_more, err);
+    if (status != DL_E_UNAVAILABLE || !answered || !r->options->follow) {
+        r->down = false;
+        return status;
+    }
+    if (!r->down) {
+        (void)fprintf(r->cli->err, "dicomlake: %s; asking again until it answers\n", err->message);
+    }
+    r->down = true;
+    dl_error_clear(err);
+    return DL_OK;
+}
+
 static dl_status read_feed(reader *r, dl_error *err)
 {
     while (r->printed < r->options->limit && !dl_cancel_asked(r->cli->stop)) {
         bool more = false;
-        DL_TRY(read_page(r, &more, err));
+        DL_TRY(follow_page(r, &more, err));
         if (fflush(r->cli->out) != 0 || ferror(r->cli->out)) {
             return DL_OK; /* nobody reads any more; dl_cli_flush says so */
         }

@@ -56,6 +56,37 @@ def test_feed_follows(serve):
     process.stderr.close()
 
 
+def test_feed_follows_across_a_restart_of_the_service(serve):
+    service = serve()
+    assert service.http.store(dicom.capture()).status == 200
+    process = start("feed", "--url", service.base, "--follow", "--json")
+    lines, said = [], []
+    readers = [
+        threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, ""))),
+        threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, ""))),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        wait_for(lambda: len(lines) == 1, what="the first row")
+        words = [w.replace("127.0.0.1:0", f"127.0.0.1:{service.port}") for w in service.command()]
+        assert service.stop() == 0
+        wait_for(lambda: len(said) == 1, what="a word about it")
+        service.command = lambda: words
+        assert service.start().http.store(dicom.capture()).status == 200
+        wait_for(lambda: len(lines) == 2, what="the second row", seconds=60)
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+        for reader in readers:
+            reader.join()
+        process.stdout.close()
+        process.stderr.close()
+    assert code == DONE
+    assert len(said) == 1 and "asking again" in said[0]
+    assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
+
+
 def test_feed_follows_a_home_that_nobody_serves(serve, home, tmp_path):
     """Changes come from other commands and servers on that home: it must leave them room."""
     save(tmp_path / "in", *many(2))
