@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/width.h"
 #include "cli/text.h"
 
 #include <pthread.h>
@@ -97,7 +98,7 @@ dl_status dl_cli_progress_format(const dl_cli_progress_facts *facts, size_t widt
     }
     DL_TRY(dl_buf_append_str(out, dl_buf_str(&counts), err));
     dl_str line = dl_str_slice(dl_buf_str(out), start, out->len);
-    out->len = start + dl_cli_text_cut(line, width).len;
+    out->len = start + dl_width_cut(line, width).len;
     return DL_OK;
 }
 

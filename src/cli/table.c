@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/width.h"
 #include "cli/text.h"
 
 enum { CELL_LIMIT_BYTES = 64 * 1024, GAP = 2 };
@@ -37,7 +38,7 @@ dl_status dl_cli_table_create(const dl_cli_column *columns, size_t count, dl_cli
     table->count = count;
     for (size_t i = 0; i < count; i++) {
         table->columns[i] = columns[i];
-        table->widths[i] = dl_cli_text_width(dl_str_of(columns[i].title));
+        table->widths[i] = dl_width_of(dl_str_of(columns[i].title));
     }
     *out_table = DL_STEAL(table);
     return DL_OK;
@@ -60,11 +61,11 @@ static dl_status make_cell(dl_cli_table *table, size_t i, dl_str text, dl_str *o
     size_t limit = table->columns[i].width_limit;
     /* U+FFFD for one byte is three: a third of the limit always fits. */
     DL_TRY(dl_cli_text_clean(dl_str_slice(text, 0, CELL_LIMIT_BYTES / 3), &clean, err));
-    if (limit > 0 && dl_cli_text_width(dl_buf_str(&clean)) > limit) {
-        clean.len = dl_cli_text_cut(dl_buf_str(&clean), limit - 1).len;
+    if (limit > 0 && dl_width_of(dl_buf_str(&clean)) > limit) {
+        clean.len = dl_width_cut(dl_buf_str(&clean), limit - 1).len;
         DL_TRY(dl_buf_append_str(&clean, DL_STR("\xe2\x80\xa6"), err));
     }
-    size_t width = dl_cli_text_width(dl_buf_str(&clean));
+    size_t width = dl_width_of(dl_buf_str(&clean));
     if (width > table->widths[i]) {
         table->widths[i] = width;
     }
@@ -94,7 +95,7 @@ dl_status dl_cli_table_add(dl_cli_table *table, const dl_str *cells, dl_error *e
 /** The last column is not padded, so that lines have no trailing spaces. */
 static void print_cell(const dl_cli_table *table, size_t i, dl_str text, FILE *out)
 {
-    size_t width = dl_cli_text_width(text);
+    size_t width = dl_width_of(text);
     int pad = (int)(table->widths[i] > width ? table->widths[i] - width : 0);
     bool last = i + 1 == table->count;
     if (table->columns[i].right) {

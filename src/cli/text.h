@@ -11,10 +11,6 @@
 /** Append `text` with control characters, bidirectional overrides and ill-formed bytes as U+FFFD.
  */
 DL_NODISCARD dl_status dl_cli_text_clean(dl_str text, dl_buf *out, dl_error *err);
-/** Columns that UTF-8 text takes on a terminal; ill-formed bytes count 1 each. */
-size_t dl_cli_text_width(dl_str text);
-/** The longest beginning that is at most `width` columns wide. */
-dl_str dl_cli_text_cut(dl_str text, size_t width);
 
 enum { DL_CLI_AMOUNT_SIZE = 40 };
 

@@ -1,5 +1,7 @@
 /* The pieces of an SVG: text that is escaped, axes, labels, legend. */
 #include "query/output/chart_internal.h"
+
+#include "base/width.h"
 #include "query/output/internal.h"
 
 #include <math.h>
@@ -64,8 +66,8 @@ void dl_chart_put_escaped(dl_chart_svg *svg, dl_str text, size_t columns)
             dl_output_put_clean(dl_str_slice(text, 0, CUT_BYTES), false, &clean, svg->err);
     }
     dl_str shown = dl_buf_str(&clean);
-    if (columns > 0 && dl_output_width(shown) > columns) {
-        shown = dl_output_cut(shown, columns - 1);
+    if (columns > 0 && dl_width_of(shown) > columns) {
+        shown = dl_width_cut(shown, columns - 1);
         cut = true;
     }
     for (size_t i = 0; i < shown.len; i++) {
@@ -90,7 +92,7 @@ void dl_chart_text(dl_chart_svg *svg, double x, double y, dl_str text, dl_chart_
 
 double dl_chart_text_width(dl_str text)
 {
-    return CHARACTER * (double)dl_output_width(dl_str_slice(text, 0, CUT_BYTES));
+    return CHARACTER * (double)dl_width_of(dl_str_slice(text, 0, CUT_BYTES));
 }
 
 void dl_chart_begin(dl_chart_svg *svg, const dl_query_chart *chart)

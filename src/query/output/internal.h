@@ -59,9 +59,6 @@ DL_NODISCARD dl_status dl_output_show(dl_output *out, size_t cell_width, dl_aren
  * `keep_lines`: line feeds stay. */
 DL_NODISCARD dl_status dl_output_put_clean(dl_str text, bool keep_lines, dl_buf *out,
                                            dl_error *err);
-/** Terminal columns of clean text; the longest beginning within `width` of them. */
-size_t dl_output_width(dl_str text);
-dl_str dl_output_cut(dl_str text, size_t width);
 /** Numbers stand to the right. */
 bool dl_output_is_right(dl_query_kind kind);
 /** "3 rows", "1 row", "100 rows, 40 shown". */

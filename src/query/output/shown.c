@@ -1,32 +1,17 @@
 /* The first rows of a result as clean text, for the formats that people look at. */
 #include "query/output/internal.h"
 
+#include "base/width.h"
+
 #include <inttypes.h>
-#include <utf8proc.h>
 
 #define REPLACEMENT "\xef\xbf\xbd"
 #define ELLIPSIS "\xe2\x80\xa6"
 
 enum { CELL_LIMIT_BYTES = 64 * 1024 * 1024, CLEAN_FACTOR = 3 };
 
-/** One code point; ill-formed: one byte and -1. Returns the bytes taken. */
-static size_t next_point(dl_str text, size_t at, utf8proc_int32_t *out_point)
-{
-    if ((unsigned char)text.ptr[at] < 0x80) {
-        *out_point = (unsigned char)text.ptr[at];
-        return 1;
-    }
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.ptr + at,
-                                          (utf8proc_ssize_t)(text.len - at), out_point);
-    if (n <= 0) {
-        *out_point = -1;
-        return 1;
-    }
-    return (size_t)n;
-}
-
 /** Turns the direction of text, breaks lines, or shows nothing. */
-static bool is_harmful(utf8proc_int32_t point)
+static bool is_harmful(int32_t point)
 {
     return point < 0 || (point >= 0x80 && point < 0xa0) || (point >= 0x200b && point <= 0x200f) ||
            (point >= 0x202a && point <= 0x202e) || (point >= 0x2060 && point <= 0x2069) ||
@@ -37,8 +22,8 @@ dl_status dl_output_put_clean(dl_str text, bool keep_lines, dl_buf *out, dl_erro
 {
     size_t at = 0;
     while (at < text.len) {
-        utf8proc_int32_t point = -1;
-        size_t n = next_point(text, at, &point);
+        int32_t point = -1;
+        size_t n = dl_width_point(text, at, &point);
         if (point >= 0 && (point < 0x20 || point == 0x7f) && !(keep_lines && point == '\n')) {
             char symbol[4] = {'\xe2', '\x90', (char)(0x80 + (point == 0x7f ? 0x21 : point)), '\0'};
             DL_TRY(dl_buf_append(out, symbol, 3, err));
@@ -50,35 +35,6 @@ dl_status dl_output_put_clean(dl_str text, bool keep_lines, dl_buf *out, dl_erro
         at += n;
     }
     return DL_OK;
-}
-
-dl_str dl_output_cut(dl_str text, size_t width)
-{
-    size_t at = 0;
-    size_t used = 0;
-    while (at < text.len) {
-        utf8proc_int32_t point = -1;
-        size_t n = next_point(text, at, &point);
-        size_t columns = point < 0 ? 1 : (size_t)utf8proc_charwidth(point);
-        if (used + columns > width) {
-            break;
-        }
-        used += columns;
-        at += n;
-    }
-    return dl_str_slice(text, 0, at);
-}
-
-size_t dl_output_width(dl_str text)
-{
-    size_t at = 0;
-    size_t used = 0;
-    while (at < text.len) {
-        utf8proc_int32_t point = -1;
-        at += next_point(text, at, &point);
-        used += point < 0 ? 1 : (size_t)utf8proc_charwidth(point);
-    }
-    return used;
 }
 
 bool dl_output_is_right(dl_query_kind kind)
@@ -142,8 +98,8 @@ static dl_status keep_cell(collector *c, size_t column, size_t row, dl_str *out_
     }
     DL_TRY(dl_output_put_clean(raw, c->cell_width == 0, &c->clean, err));
     dl_str clean = dl_buf_str(&c->clean);
-    if (c->cell_width > 0 && (raw.len < c->raw.len || dl_output_width(clean) > c->cell_width)) {
-        c->clean.len = dl_output_cut(clean, c->cell_width - 1).len;
+    if (c->cell_width > 0 && (raw.len < c->raw.len || dl_width_of(clean) > c->cell_width)) {
+        c->clean.len = dl_width_cut(clean, c->cell_width - 1).len;
         DL_TRY(dl_buf_append_str(&c->clean, DL_STR(ELLIPSIS), err));
     }
     return dl_arena_copy(c->arena, dl_buf_str(&c->clean), out_cell, err);

@@ -1,6 +1,8 @@
 /* TABLE: aligned columns for a terminal. */
 #include "query/output/internal.h"
 
+#include "base/width.h"
+
 #define ELLIPSIS "\xe2\x80\xa6"
 #define LINE "\xe2\x94\x80"
 
@@ -24,9 +26,9 @@ static dl_str cell_of(const layout *l, size_t row, size_t column)
 static void measure(layout *l)
 {
     for (size_t i = 0; i < l->out->columns; i++) {
-        l->widths[i] = dl_output_width(l->names[i]);
+        l->widths[i] = dl_width_of(l->names[i]);
         for (size_t row = 0; row < l->shown->rows; row++) {
-            size_t width = dl_output_width(cell_of(l, row, i));
+            size_t width = dl_width_of(cell_of(l, row, i));
             l->widths[i] = width > l->widths[i] ? width : l->widths[i];
         }
     }
@@ -93,11 +95,11 @@ static dl_status put_spaces(dl_buf *buf, size_t count, dl_error *err)
 static dl_status put_cell(const layout *l, size_t column, dl_str text, dl_buf *buf, dl_error *err)
 {
     size_t width = l->widths[column];
-    size_t taken = dl_output_width(text);
+    size_t taken = dl_width_of(text);
     bool cut = taken > width;
     if (cut) {
-        text = dl_output_cut(text, width == 0 ? 0 : width - 1);
-        taken = dl_output_width(text) + 1;
+        text = dl_width_cut(text, width == 0 ? 0 : width - 1);
+        taken = dl_width_of(text) + 1;
     }
     size_t pad = width > taken ? width - taken : 0;
     bool right = dl_output_is_right(dl_query_column_at(l->out->result, column)->kind);
@@ -163,8 +165,8 @@ static dl_status make_names(const dl_output *out, dl_arena *arena, dl_str **out_
     for (size_t i = 0; i < out->columns; i++) {
         dl_buf_reset(&clean);
         DL_TRY(dl_output_put_clean(dl_query_column_at(out->result, i)->name, false, &clean, err));
-        if (dl_output_width(dl_buf_str(&clean)) > NAME_WIDTH) {
-            clean.len = dl_output_cut(dl_buf_str(&clean), NAME_WIDTH - 1).len;
+        if (dl_width_of(dl_buf_str(&clean)) > NAME_WIDTH) {
+            clean.len = dl_width_cut(dl_buf_str(&clean), NAME_WIDTH - 1).len;
             DL_TRY(dl_buf_append_str(&clean, DL_STR(ELLIPSIS), err));
         }
         DL_TRY(dl_arena_copy(arena, dl_buf_str(&clean), &names[i], err));

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/random.h"
+#include "base/width.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -73,6 +74,20 @@ TAP_CASE(utf8_is_checked)
     for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
         TAP_EQ_INT(dl_str_is_utf8(dl_str_of(cases[i].text)), cases[i].ok);
     }
+}
+
+TAP_CASE(width_counts_columns)
+{
+    TAP_EQ_INT(dl_width_of(DL_STR("abc")), 3);
+    TAP_EQ_INT(dl_width_of(DL_STR("\xe5\xb1\xb1\xe7\x94\xb0")), 4); /* two wide signs */
+    TAP_EQ_INT(dl_width_of(DL_STR("e\xcc\x81")), 1);                /* combining accent */
+    TAP_EQ_INT(dl_width_of(DL_STR("\xff\xfe")), 2);
+    TAP_EQ_STR(dl_width_cut(DL_STR("\xe5\xb1\xb1\xe7\x94\xb0"), 3), "\xe5\xb1\xb1");
+    TAP_EQ_STR(dl_width_cut(DL_STR("abc"), 3), "abc");
+    TAP_EQ_STR(dl_width_cut(DL_STR("abc"), 2), "ab");
+    TAP_EQ_STR(dl_width_cut(DL_STR("abc"), 0), "");
+    TAP_EQ_STR(dl_width_cut(DL_STR("e\xcc\x81z"), 1), "e\xcc\x81"); /* what takes no room goes on */
+    TAP_EQ_STR(dl_width_cut(DL_STR("\xe5\xb1z"), 2), "\xe5\xb1");
 }
 
 TAP_CASE(buffer_stops_at_its_limit)
@@ -238,6 +253,7 @@ int main(void)
     TAP_RUN(error_keeps_the_cause_and_gains_clauses);
     TAP_RUN(numbers_are_read_strictly);
     TAP_RUN(utf8_is_checked);
+    TAP_RUN(width_counts_columns);
     TAP_RUN(buffer_stops_at_its_limit);
     TAP_RUN(arena_stops_at_its_limit);
     TAP_RUN(an_arena_without_memory_is_not_at_its_limit);

@@ -1,6 +1,7 @@
 /* What is printed: text, tables, progress, values; and the small parsers. */
 #include "tap.h"
 
+#include "base/width.h"
 #include "cli/cli.h"
 #include "cli/listen.h"
 #include "cli/peer.h"
@@ -39,18 +40,6 @@ TAP_CASE(harmful_characters_are_replaced)
         TAP_OK(dl_cli_text_clean(dl_str_of(cases[i].in), &out, &err), err);
         TAP_EQ_STR(dl_buf_str(&out), cases[i].want);
     }
-}
-
-TAP_CASE(width_counts_columns)
-{
-    TAP_EQ_INT(dl_cli_text_width(DL_STR("abc")), 3);
-    TAP_EQ_INT(dl_cli_text_width(DL_STR("\xe5\xb1\xb1\xe7\x94\xb0")), 4); /* two wide signs */
-    TAP_EQ_INT(dl_cli_text_width(DL_STR("e\xcc\x81")), 1);                /* combining accent */
-    TAP_EQ_INT(dl_cli_text_width(DL_STR("\xff\xfe")), 2);
-    TAP_EQ_STR(dl_cli_text_cut(DL_STR("\xe5\xb1\xb1\xe7\x94\xb0"), 3), "\xe5\xb1\xb1");
-    TAP_EQ_STR(dl_cli_text_cut(DL_STR("abc"), 3), "abc");
-    TAP_EQ_STR(dl_cli_text_cut(DL_STR("abc"), 2), "ab");
-    TAP_EQ_STR(dl_cli_text_cut(DL_STR("abc"), 0), "");
 }
 
 TAP_CASE(amounts_are_short)
@@ -173,7 +162,7 @@ TAP_CASE(progress_fits_its_width)
         dl_buf_init(&out, 400);
         TAP_OK(dl_cli_progress_format(&cases[i].facts, cases[i].width, &out, &err), err);
         TAP_EQ_STR(dl_buf_str(&out), cases[i].want);
-        TAP_TRUE(dl_cli_text_width(dl_buf_str(&out)) <= cases[i].width);
+        TAP_TRUE(dl_width_of(dl_buf_str(&out)) <= cases[i].width);
         TAP_ROW_END(cases[i].name);
     }
 }
@@ -387,7 +376,6 @@ TAP_CASE(refusals_of_peers_have_a_status)
 int main(void)
 {
     TAP_RUN(harmful_characters_are_replaced);
-    TAP_RUN(width_counts_columns);
     TAP_RUN(amounts_are_short);
     TAP_RUN(tables_are_aligned);
     progress_fits_its_width();
