@@ -1,29 +1,18 @@
 #include "store_rig.h"
 
 #include <dirent.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 home home_make(void)
 {
-    home h = {.base = "/tmp/test_store.XXXXXX"};
-    if (mkdtemp(h.base) == NULL) {
-        perror("mkdtemp");
-        exit(2);
-    }
+    home h = {.base = ""};
+    folder_make(h.base, "store");
     (void)snprintf(h.root, sizeof h.root, "%s/a/files", h.base);
     return h;
 }
 
 void home_remove(const home *h)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", "--", h->base, (char *)NULL);
-        _exit(127);
-    }
-    (void)waitpid(child, NULL, 0);
+    folder_remove(h->base);
 }
 
 void path_of(const home *h, const char *key, char out[PATH_SIZE * 4])

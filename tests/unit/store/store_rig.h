@@ -7,13 +7,14 @@
 #include "store/store.h"
 
 #include "faults.h"
+#include "support/folder.h"
 #include "tap.h"
 
 enum { PATH_SIZE = 512 };
 
 typedef struct home {
-    char base[64];        /* a folder of the test's own */
-    char root[PATH_SIZE]; /* the store in it, not made yet */
+    char base[FOLDER_SIZE]; /* a folder of the test's own */
+    char root[PATH_SIZE];   /* the store in it, not made yet */
 } home;
 
 home home_make(void);

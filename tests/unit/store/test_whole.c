@@ -1,10 +1,8 @@
 /* Small objects whole, folders in order, and folders that other programs read too. */
-#include "tap.h"
+#include "store_rig.h"
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "faults.h"
-#include "store/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,34 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 1400 };
-
-typedef struct home {
-    char base[64]; /* a folder of the test's own */
-    char root[96]; /* the store in it, not made yet */
-} home;
-
-static home home_make(void)
-{
-    home h = {.base = "/tmp/test_whole.XXXXXX"};
-    if (mkdtemp(h.base) == NULL) {
-        perror("mkdtemp");
-        exit(2);
-    }
-    (void)snprintf(h.root, sizeof h.root, "%s/a/lake", h.base);
-    return h;
-}
-
-static void home_remove(const home *h)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", "--", h->base, (char *)NULL);
-        _exit(127);
-    }
-    (void)waitpid(child, NULL, 0);
-}
-
 static dl_store *open_shared(const home *h)
 {
     dl_store *store = NULL;
@@ -52,22 +22,17 @@ static dl_store *open_shared(const home *h)
     return store;
 }
 
-static dl_bytes bytes_of(const char *text)
-{
-    return (dl_bytes){(const uint8_t *)text, strlen(text)};
-}
-
 static dl_status claim(dl_store *store, const char *key, const char *text, dl_error *err)
 {
     return dl_store_put_if_absent(store, dl_str_of(key), bytes_of(text), err);
 }
 
-static dl_status put(dl_store *store, const char *key, const char *text, dl_error *err)
+static dl_status replace(dl_store *store, const char *key, const char *text, dl_error *err)
 {
     return dl_store_put(store, dl_str_of(key), bytes_of(text), err);
 }
 
-static bool holds(dl_store *store, const char *key, const char *text)
+static bool reads(dl_store *store, const char *key, const char *text)
 {
     DL_AUTO_BUF got = {0};
     dl_buf_init(&got, 1 << 20);
@@ -75,20 +40,12 @@ static bool holds(dl_store *store, const char *key, const char *text)
            dl_str_eq(dl_buf_str(&got), dl_str_of(text));
 }
 
-/* Files below .spool/ */
-static int count_spools(const home *h)
+static int spool_files(const home *h)
 {
-    char command[PATH_SIZE];
-    int count = 0;
-    (void)snprintf(command, sizeof command, "find %s/.spool -type f 2>/dev/null | wc -l", h->root);
-    FILE *out = popen(command, "r");
-    if (out == NULL || fscanf(out, "%d", &count) != 1) {
-        count = -1;
-    }
-    if (out != NULL) {
-        (void)pclose(out);
-    }
-    return count;
+    int folders = 0;
+    int files = 0;
+    count_spools(h, &folders, &files);
+    return files;
 }
 
 /* ---- whole objects ---- */
@@ -103,17 +60,17 @@ TAP_CASE(put_if_absent_gives_a_key_once)
     TAP_OK(claim(store, "t/_delta_log/0.json", "first", &err), err);
     TAP_STATUS(claim(store, "t/_delta_log/0.json", "second", &err), DL_E_EXISTS);
     TAP_TRUE(strstr(err.message, "t/_delta_log/0.json") != NULL);
-    TAP_TRUE(holds(store, "t/_delta_log/0.json", "first"));
+    TAP_TRUE(reads(store, "t/_delta_log/0.json", "first"));
     TAP_STATUS(claim(store, "t/_delta_log", "a folder", &err), DL_E_EXISTS);
     TAP_STATUS(claim(store, "t/_delta_log/0.json/x", "below a file", &err), DL_E_IO);
     TAP_OK(claim(store, "empty", "", &err), err);
-    TAP_TRUE(holds(store, "empty", ""));
+    TAP_TRUE(reads(store, "empty", ""));
     TAP_OK(dl_store_stat_key(store, DL_STR("t/_delta_log/0.json"), &stat, &err), err);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     TAP_EQ_INT(stat.modified_us, stat.tag / 1000);
     TAP_TRUE(now.tv_sec * 1000000 - stat.modified_us < 60000000 &&
              stat.modified_us - now.tv_sec * 1000000 < 2000000);
-    TAP_EQ_INT(count_spools(&h), 0);
+    TAP_EQ_INT(spool_files(&h), 0);
     dl_store_close(store);
     home_remove(&h);
 }
@@ -125,15 +82,15 @@ TAP_CASE(put_takes_the_place_in_one_step)
     dl_error err = {0};
     dl_store_object *before = NULL;
     char got[8] = "";
-    TAP_OK(put(store, "t/_last_checkpoint", "one", &err), err);
+    TAP_OK(replace(store, "t/_last_checkpoint", "one", &err), err);
     TAP_OK(dl_store_open_object(store, DL_STR("t/_last_checkpoint"), NULL, &before, &err), err);
-    TAP_OK(put(store, "t/_last_checkpoint", "two and more", &err), err);
-    TAP_TRUE(holds(store, "t/_last_checkpoint", "two and more"));
+    TAP_OK(replace(store, "t/_last_checkpoint", "two and more", &err), err);
+    TAP_TRUE(reads(store, "t/_last_checkpoint", "two and more"));
     TAP_OK(dl_store_object_read(before, 0, got, 3, &err), err); /* who reads goes on with the old */
     TAP_EQ_STR(dl_str_of(got), "one");
     dl_store_object_close(before);
-    TAP_STATUS(put(store, "t", "a folder", &err), DL_E_IO);
-    TAP_EQ_INT(count_spools(&h), 0);
+    TAP_STATUS(replace(store, "t", "a folder", &err), DL_E_IO);
+    TAP_EQ_INT(spool_files(&h), 0);
     dl_store_close(store);
     home_remove(&h);
 }
@@ -176,7 +133,7 @@ TAP_CASE(reading_whole_and_in_ranges)
                   {UINT64_MAX, 5, ""},
                   {2, 0, ""},
                   {2, SIZE_MAX, "23456789"}};
-    TAP_OK(put(store, "o", "0123456789", &err), err);
+    TAP_OK(replace(store, "o", "0123456789", &err), err);
     for (size_t i = 0; i < DL_COUNT_OF(ranges); i++) {
         DL_AUTO_BUF got = {0};
         dl_buf_init(&got, 100);
@@ -204,18 +161,18 @@ TAP_CASE(a_location_is_an_absolute_path)
     dl_store *store = open_shared(&h);
     dl_error err = {0};
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 16);
-    char want[PATH_SIZE];
+    char want[PATH_SIZE * 4];
     dl_str got = DL_STR_NONE;
     (void)snprintf(want, sizeof want, "%s/t/p=a b%%/x.parquet", h.root);
     TAP_OK(dl_store_location(store, DL_STR("t/p=a b%/x.parquet"), arena, &got, &err), err);
     TAP_EQ_STR(got, want);
     TAP_STATUS(dl_store_location(store, DL_STR("../x"), arena, &got, &err), DL_E_INVALID);
     dl_store_close(store);
-    char here[512] = "", link[PATH_SIZE];
+    char here[512] = "", link[PATH_SIZE * 4];
     TAP_TRUE(getcwd(here, sizeof here) != NULL && chdir(h.base) == 0); /* relative, by a link */
     (void)snprintf(link, sizeof link, "%s/link", h.base);
     TAP_EQ_INT(symlink("a", link), 0);
-    TAP_OK(dl_store_open_shared("link/lake", false, &store, &err), err);
+    TAP_OK(dl_store_open_shared("link/files", false, &store, &err), err);
     TAP_EQ_INT(chdir(here), 0);
     (void)snprintf(want, sizeof want, "%s/k", h.root);
     TAP_OK(dl_store_location(store, DL_STR("k"), arena, &got, &err), err);
@@ -244,7 +201,7 @@ TAP_CASE(odd_names_are_names)
         char key[256];
         (void)snprintf(key, sizeof key, "t/%s/part-0.parquet", names[i]);
         TAP_OK(claim(store, key, names[i], &err), err);
-        TAP_TRUE(holds(store, key, names[i]));
+        TAP_TRUE(reads(store, key, names[i]));
     }
     static const char *const hostile[] = {"t/../../x",
                                           "/etc/x",
@@ -261,9 +218,9 @@ TAP_CASE(odd_names_are_names)
                                           ""};
     for (size_t i = 0; i < DL_COUNT_OF(hostile); i++) {
         TAP_STATUS(claim(store, hostile[i], "x", &err), DL_E_INVALID);
-        TAP_STATUS(put(store, hostile[i], "x", &err), DL_E_INVALID);
+        TAP_STATUS(replace(store, hostile[i], "x", &err), DL_E_INVALID);
     }
-    char path[PATH_SIZE];
+    char path[PATH_SIZE * 4];
     (void)snprintf(path, sizeof path, "%s/x", h.base);
     TAP_TRUE(access(path, F_OK) != 0);
     dl_store_close(store);
@@ -286,7 +243,7 @@ static int race_in_a_child(const home *h, int number)
         dl_status status = claim(store, key, text, &err);
         if (status == DL_OK) {
             won++;
-            if (!holds(store, key, text)) {
+            if (!reads(store, key, text)) {
                 return 255;
             }
         } else if (status != DL_E_EXISTS) {
@@ -321,7 +278,7 @@ static void processes_race(const char *without)
         won += WEXITSTATUS(how);
     }
     TAP_EQ_INT(won, RACE_KEYS);
-    TAP_EQ_INT(count_spools(&h), 0);
+    TAP_EQ_INT(spool_files(&h), 0);
     home_remove(&h);
 }
 
@@ -343,7 +300,7 @@ TAP_CASE(a_place_that_can_promise_nothing_says_so)
     TAP_OK(claim(store, "made", "x", &err), err);
     faults_now = (faults){.only = "linkat", .fail_at = 0, .keep_on = 9, .os_code = EPERM};
     TAP_OK(claim(store, "k1", "x", &err), err); /* the rename does it */
-    TAP_TRUE(holds(store, "k1", "x"));
+    TAP_TRUE(reads(store, "k1", "x"));
     TAP_STATUS(claim(store, "made", "y", &err), DL_E_EXISTS);
     faults_now = (faults){.only = "linkat", .fail_at = 0, .keep_on = 1, .os_code = EIO};
     TAP_STATUS(claim(store, "k2", "x", &err), DL_E_IO);
@@ -396,23 +353,23 @@ TAP_CASE(the_folders_above_a_new_object_are_synced)
     home h = home_make();
     dl_store *store = open_shared(&h);
     dl_error err = {0};
-    for (int replace = 0; replace < 2; replace++) {
-        const char *key[] = {replace ? "r/b/c/1" : "a/b/c/1", replace ? "r/b/c/2" : "a/b/c/2"};
+    for (int over = 0; over < 2; over++) {
+        const char *key[] = {over ? "r/b/c/1" : "a/b/c/1", over ? "r/b/c/2" : "a/b/c/2"};
         static const int want[] = {5, 2}; /* the object, c, b, a and the root; then two of them */
         for (int i = 0; i < 2; i++) {
             faults_now = (faults){.only = "fsync", .fail_at = -1};
-            TAP_OK(replace ? put(store, key[i], "x", &err) : claim(store, key[i], "x", &err), err);
+            TAP_OK(over ? replace(store, key[i], "x", &err) : claim(store, key[i], "x", &err), err);
             TAP_EQ_INT(faults_now.seen, want[i]);
         }
     }
     faults_now = (faults){.only = "fsync", .fail_at = 0, .keep_on = 1, .os_code = EIO};
     TAP_STATUS(claim(store, "d/1", "x", &err), DL_E_IO); /* its content: nothing is there */
     faults_now = (faults){.fail_at = -1};
-    TAP_TRUE(!holds(store, "d/1", "x"));
+    TAP_TRUE(!reads(store, "d/1", "x"));
     faults_now = (faults){.only = "fsync", .fail_at = 1, .keep_on = 1, .os_code = EIO};
     TAP_STATUS(claim(store, "d/1", "x", &err), DL_E_IO); /* its folder: others may have read it */
     faults_now = (faults){.fail_at = -1};
-    TAP_TRUE(holds(store, "d/1", "x") && strstr(err.message, "may not last") != NULL);
+    TAP_TRUE(reads(store, "d/1", "x") && strstr(err.message, "may not last") != NULL);
     dl_store_close(store);
     home_remove(&h);
 }
@@ -430,10 +387,10 @@ static dl_status small_life(const home *h, int round)
     dl_status status = claim(store, key, key, NULL);
     if (status == DL_OK) {
         (void)snprintf(key, sizeof key, "t%d/put", round);
-        status = put(store, key, key, NULL);
+        status = replace(store, key, key, NULL);
     }
     if (status == DL_OK) {
-        status = put(store, key, key, NULL);
+        status = replace(store, key, key, NULL);
     }
     if (status == DL_OK) {
         status = dl_store_get(store, dl_str_of(key), &got, NULL);
@@ -469,7 +426,7 @@ TAP_CASE(a_process_may_fall_at_each_system_call)
         dl_store *store = open_shared(&h);
         TAP_OK(dl_store_list(store, DL_STR_NONE, check_complete, &bad, &err), err);
         TAP_EQ_INT(bad, 0);
-        TAP_EQ_INT(count_spools(&h), 0);
+        TAP_EQ_INT(spool_files(&h), 0);
         dl_store_close(store);
         if (WIFEXITED(how) && WEXITSTATUS(how) == 42) {
             break;
@@ -501,7 +458,7 @@ TAP_CASE(each_system_call_may_fail)
         dl_store *store = open_shared(&h);
         TAP_OK(dl_store_list(store, DL_STR_NONE, check_complete, &bad, &err), err);
         TAP_EQ_INT(bad, 0);
-        TAP_EQ_INT(count_spools(&h), 0);
+        TAP_EQ_INT(spool_files(&h), 0);
         dl_store_close(store);
     }
     TAP_TRUE(failures > 20 && n < 150);
@@ -523,7 +480,7 @@ TAP_CASE(each_allocation_may_fail)
         failures++;
     }
     TAP_TRUE(failures >= 7 && failures < 20); /* store, three spools, what is read, three lists */
-    TAP_EQ_INT(count_spools(&h), 0);
+    TAP_EQ_INT(spool_files(&h), 0);
     home_remove(&h);
 }
 
@@ -535,15 +492,15 @@ static void fill_a_disk(const home *h)
     dl_error err = {0};
     static uint8_t large[512 << 10];
     dl_store_stat stat = {0};
-    TAP_OK(put(store, "kept", "kept", &err), err);
+    TAP_OK(replace(store, "kept", "kept", &err), err);
     TAP_STATUS(dl_store_put_if_absent(store, DL_STR("t/1"), (dl_bytes){large, sizeof large}, &err),
                DL_E_IO);
     TAP_EQ_INT(err.os_code, ENOSPC);
     TAP_STATUS(dl_store_put(store, DL_STR("kept"), (dl_bytes){large, sizeof large}, &err), DL_E_IO);
     TAP_EQ_INT(err.os_code, ENOSPC);
     TAP_STATUS(dl_store_stat_key(store, DL_STR("t/1"), &stat, &err), DL_E_NOT_FOUND);
-    TAP_TRUE(holds(store, "kept", "kept"));
-    TAP_EQ_INT(count_spools(h), 0); /* and the room comes back */
+    TAP_TRUE(reads(store, "kept", "kept"));
+    TAP_EQ_INT(spool_files(h), 0); /* and the room comes back */
     TAP_OK(claim(store, "t/1", "now", &err), err);
     dl_store_close(store);
 }
@@ -564,25 +521,18 @@ static void a_full_disk_is_an_error_and_no_object(void)
     TAP_ROW_END(name);
 }
 
-static dl_status count_key(void *context, dl_str key, const dl_store_stat *stat, dl_error *err)
-{
-    (void)key, (void)stat, (void)err;
-    ++*(int64_t *)context;
-    return DL_OK;
-}
-
 static void read_a_read_only_place(const home *h)
 {
     dl_store *store = NULL;
     dl_error err = {0};
     int64_t count = 0;
     TAP_OK(dl_store_open_shared(h->root, true, &store, &err), err);
-    TAP_TRUE(holds(store, "t/1", "one"));
+    TAP_TRUE(reads(store, "t/1", "one"));
     TAP_OK(dl_store_list_folder(store, DL_STR("t"), DL_STR(""), count_key, &count, &err), err);
     TAP_EQ_INT(count, 1);
     TAP_STATUS(claim(store, "t/2", "two", &err), DL_E_IO);
     TAP_EQ_INT(err.os_code, EROFS);
-    TAP_STATUS(put(store, "t/1", "two", &err), DL_E_IO);
+    TAP_STATUS(replace(store, "t/1", "two", &err), DL_E_IO);
     TAP_STATUS(dl_store_remove(store, DL_STR("t/1"), &err), DL_E_IO);
     dl_store_close(store);
 }
@@ -602,7 +552,7 @@ static void a_read_only_place_is_read(void)
     dl_error err = {0};
     TAP_OK(claim(store, "t/1", "one", &err), err);
     dl_store_close(store);
-    char path[PATH_SIZE];
+    char path[PATH_SIZE * 4];
     (void)snprintf(path, sizeof path, "%s/.spool/dead", h.root);
     TAP_EQ_INT(mkdir(path, 0700), 0);
     (void)snprintf(path, sizeof path, "%s/.spool/dead/0", h.root);
@@ -630,7 +580,7 @@ TAP_CASE(what_is_shared_has_the_rights_of_the_umask)
         mode_t want;
     } made[] = {{"", 0750}, {"/t", 0750}, {"/t/1", 0640}, {"/.spool", 0750}};
     for (size_t i = 0; i < DL_COUNT_OF(made); i++) {
-        char path[PATH_SIZE];
+        char path[PATH_SIZE * 4];
         struct stat file = {0};
         (void)snprintf(path, sizeof path, "%s%s", h.root, made[i].name);
         TAP_EQ_INT(lstat(path, &file), 0);
@@ -694,7 +644,7 @@ TAP_CASE(a_log_of_thousands_is_listed_in_order)
     enum { FILES = 3000 };
     home h = home_make();
     dl_store *store = open_shared(&h);
-    char path[PATH_SIZE];
+    char path[PATH_SIZE * 4];
     (void)snprintf(path, sizeof path, "%s/log", h.root);
     TAP_EQ_INT(mkdir(path, 0755), 0);
     for (int i = 0; i < FILES; i++) {
@@ -717,7 +667,7 @@ TAP_CASE(folders_that_hold_nothing_go)
     dl_store *store = open_shared(&h);
     dl_error err = {0};
     int64_t removed = -1;
-    char path[PATH_SIZE];
+    char path[PATH_SIZE * 4];
     TAP_OK(claim(store, "t/a/b/c/1", "x", &err), err);
     TAP_OK(claim(store, "t/a/d/1", "x", &err), err);
     TAP_OK(claim(store, "t/e/1", "x", &err), err);
