@@ -21,7 +21,7 @@
 
 #define HISTORY_LIMIT_BYTES ((size_t)1 << 20)
 enum { HISTORY_LINES = 1000, PATH_SIZE = 4096, COMPLETE_ARENA_BYTES = 16 << 20 };
-enum { CTRL_D = 4 };
+enum { CTRL_D = 4, LOOK_MS = 1000 };
 
 struct dl_cli_sql_prompt {
     dl_cli_sql *sql;
@@ -168,8 +168,8 @@ static int read_character(EditLine *edit, wchar_t *out)
         if (dl_cancel_asked(p->sql->cli->stop)) {
             return -1;
         }
-        if (poll(look, DL_COUNT_OF(look), -1) < 0) {
-            continue; /* a signal: the loop looks */
+        if (poll(look, DL_COUNT_OF(look), LOOK_MS) <= 0) {
+            continue; /* a signal, perhaps one that came just before: the loop looks */
         }
         char byte = 0;
         p->ended = p->ended || look[1].revents != 0;
