@@ -125,6 +125,9 @@ typedef struct dl_guest {
 } dl_guest;
 /** Whether what is to be mounted makes sense: our own caller's duty. */
 bool dl_mounts_check(const dl_service_mount *mounts, size_t count);
+/** 421 when the Host is neither loopback nor a name of ours (http.public_url, http.hosts): then
+ * true. */
+bool dl_host_is_refused(const dl_service *service, dl_http_exchange *x);
 /** Gives a request to the app that it is for, or refuses it; out_guest->app NULL: it is ours. */
 DL_NODISCARD dl_status dl_mount_begin(dl_service *service, dl_http_exchange *x, dl_guest *out_guest,
                                       dl_error *err);

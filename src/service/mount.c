@@ -1,10 +1,12 @@
-/* Other apps on the same address, and what keeps pages of other origins away from them.
+/* Other apps on the same address, and what keeps pages of other origins away from them and from the
+ * archive.
  *
- * They change things (start triggers, remove pipelines) for whoever reaches the address, and a
- * browser on this machine reaches loopback for any page it shows. Two ways are closed. A name that
- * a page's owner lets point to 127.0.0.1 (DNS rebinding) is not one of ours: the Host must be
- * loopback or named in http.hosts. And a page of another origin that sends a form or a simple
- * request tells its Origin: what changes something takes only our own or one of cors.origins. */
+ * A browser on this machine reaches loopback for any page it shows. A name that a page's owner lets
+ * point to 127.0.0.1 (DNS rebinding) makes our answers those of the page's own origin, which no
+ * rule of browsers keeps from it: the Host must be loopback, that of http.public_url, or named in
+ * http.hosts. The apps also change things (start triggers, remove pipelines): a page of another
+ * origin that sends a form or a simple request tells its Origin: what changes something takes only
+ * our own or one of cors.origins. */
 #include "service/internal.h"
 
 #include "base/mem.h"
@@ -78,7 +80,11 @@ static dl_str without_port(dl_str authority)
 static bool host_is_ours(const dl_service *service, dl_http_exchange *x)
 {
     dl_str name = without_port(authority_of(dl_http_base_url(x)));
-    return is_loopback_name(name) || is_listed(service->settings.hosts, name);
+    dl_str rest = authority_of(dl_str_of(service->settings.public_url));
+    dl_str own = DL_STR_NONE;
+    (void)dl_str_next(&rest, '/', &own);
+    return is_loopback_name(name) || (own.len > 0 && dl_str_eq_nocase(name, without_port(own))) ||
+           is_listed(service->settings.hosts, name);
 }
 
 static bool origin_is_allowed(const dl_service *service, dl_http_exchange *x)
@@ -99,12 +105,18 @@ static bool refuse(dl_http_exchange *x, unsigned status, const char *text)
     return true;
 }
 
+bool dl_host_is_refused(const dl_service *service, dl_http_exchange *x)
+{
+    return !host_is_ours(service, x) &&
+           refuse(x, 421,
+                  "This address does not answer to that name; a proxy's name belongs into the "
+                  "setting http.hosts.");
+}
+
 static bool is_refused(const dl_service *service, dl_http_exchange *x)
 {
-    if (!host_is_ours(service, x)) {
-        return refuse(x, 421,
-                      "This address does not answer to that name; a proxy's name belongs into the "
-                      "setting http.hosts.");
+    if (dl_host_is_refused(service, x)) {
+        return true;
     }
     if (!dl_str_eq(dl_http_method(x), DL_STR("GET")) && !origin_is_allowed(service, x)) {
         return refuse(x, 403,

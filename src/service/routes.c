@@ -426,6 +426,9 @@ static dl_status route(dl_service *service, dl_http_exchange *x, void **out_stat
     }
     dl_http_set_route(x, r->route->pattern);
     dl_http_set_action(x, action_name(r->route->action));
+    if (r->version != 0 && dl_host_is_refused(service, x)) { /* health is for everybody */
+        return DL_OK;
+    }
     return run_route(r, named, partition, out_state, err);
 }
 

@@ -41,7 +41,7 @@ typedef struct dl_service_settings {
     unsigned cors_max_age_s;   /* cors.max_age */
     bool cors_credentials;     /* cors.credentials */
     char public_url[512]; /* http.public_url: without a slash at its end; empty: as the Host says */
-    char hosts[1024];     /* http.hosts: for mounted apps; comma-separated, or *; empty: none */
+    char hosts[1024];     /* http.hosts: comma-separated, or *; empty: loopback names alone */
     /* What serve and trigger daemon do for pipelines; the service itself does not look at them. */
     bool factory_schedule;    /* factory.schedule: on */
     unsigned factory_workers; /* factory.workers: 4 */

@@ -59,7 +59,7 @@ static const setting settings_table[] = {
     {"http.public_url",      ADDRESS, FIELD(public_url),       ROOM(public_url), 0, 0, "",
      "how URLs in answers begin behind a proxy, such as https://x.example/dicom"},
     {"http.hosts",           TEXT,    FIELD(hosts),            ROOM(hosts), 0, 0, "",
-     "names besides loopback ones that all but DICOMweb answers to, with commas, or *"},
+     "names besides loopback ones that the service answers to, with commas, or *"},
     {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
      "origins whose pages may call, separated by commas, or *"},
     {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0, "*",

@@ -79,7 +79,7 @@ def test_less_than_is_refused_before_routing(ro):
 
 
 def test_raw_less_than_in_the_query(ro):
-    request = b"GET /v2/studies?PatientName=<x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    request = b"GET /v2/studies?PatientName=<x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert ro.raw_status(request) == 400
 
 
@@ -460,7 +460,7 @@ def test_head_wherever_get_is(ro):
 
 def test_head_sends_no_body_on_the_wire(ro):
     request = (
-        f"HEAD /v2{ro.one.path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+        f"HEAD /v2{ro.one.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         "Accept: application/dicom; transfer-syntax=*\r\n\r\n"
     )
     answer = ro.raw(request.encode())
@@ -488,7 +488,7 @@ def test_header_block_limit(ro):
 
 def test_endless_header_is_cut_off(ro):
     """431 at once; what still comes is dropped for a few seconds, then the connection ends."""
-    start = b"GET /v2/changefeed HTTP/1.1\r\nHost: h\r\nX-A: "
+    start = b"GET /v2/changefeed HTTP/1.1\r\nHost: localhost\r\nX-A: "
     assert ro.flood(start, b"a" * 65536).startswith(b"HTTP/1.1 431 ")
     assert ro.get("/changefeed", {}).status == 200
 
@@ -496,10 +496,10 @@ def test_endless_header_is_cut_off(ro):
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"GET /v2/changefeed HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nContent-Length: 1x\r\n\r\na",
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\na",
+        b"GET /v2/changefeed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1x\r\n\r\na",
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\na",
         b"GET /v2/changefeed HTTP/1.1\r\n\r\n",
         b"nonsense\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64 + b"\r\n\r\n",
@@ -515,9 +515,9 @@ def test_malformed_requests(ro, request_bytes):
 def test_length_and_chunked_together(ro):
     """A request that could be read two ways must not be (RFC 9112 section 6.1)."""
     answer = ro.raw(
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Type: application/dicom\r\n"
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/dicom\r\n"
         b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        b"GET /v2/changefeed HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        b"GET /v2/changefeed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     assert answer.count(b"HTTP/1.1 ") <= 1 or answer.startswith(b"HTTP/1.1 4"), answer[:2000]
     assert ro.get("/changefeed", {}).status == 200
@@ -534,12 +534,13 @@ def test_connection_is_kept_alive(ro):
 
 
 def test_http_1_0(ro):
-    answer = ro.raw(b"GET /v2/changefeed HTTP/1.0\r\nHost: h\r\n\r\n")
+    answer = ro.raw(b"GET /v2/changefeed HTTP/1.0\r\nHost: localhost\r\n\r\n")
     assert b" 200 " in answer.split(b"\r\n")[0]
 
 
-def test_absolute_urls_come_from_the_host_header(ro):
-    """Forwarded headers count only from configured proxies, and there are none."""
+def test_absolute_urls_come_from_the_host_header(serve):
+    """Forwarded headers do not count."""
+    ro = serve({"http.hosts": "archive.example"}).http
     one = dicom.capture()
     answer = ro.store(
         one,
@@ -551,7 +552,26 @@ def test_absolute_urls_come_from_the_host_header(ro):
     )
     url = value(stored_items(answer)[0], "00081190")
     assert url == f"http://archive.example:8443/v2{one.path}"
-    assert ro.delete(f"/studies/{one.study}").status == 204
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize("method, path", [("GET", "/studies"), ("HEAD", "/changefeed"), ("POST", "/studies")])
+def test_a_name_of_somebody_else_is_not_served(ro, host, method, path):
+    """Else a page could read the archive by a name of its own that leads to this address."""
+    answer = ro.request(method, path, {**DICOM_JSON, "Host": host}, b"" if method == "POST" else None)
+    assert answer.status == 421
+    assert "http.hosts" in answer.text or method == "HEAD"
+
+
+def test_health_is_for_any_name(ro):
+    assert ro.get("/health/live", {"Host": "evil.example"}, absolute=True).status == 200
+
+
+def test_names_of_a_proxy_are_served(serve):
+    web = serve({"http.hosts": "a.example", "http.public_url": "https://b.example:8443/x"}).http
+    for host in ("a.example", "A.example:81", "b.example", "localhost", "[::1]:80", "127.0.0.1"):
+        assert web.get("/changefeed", {"Host": host}).status == 200, host
+    assert web.get("/changefeed", {"Host": "c.example"}).status == 421
 
 
 def test_public_url(serve):
@@ -559,7 +579,7 @@ def test_public_url(serve):
     web = serve({"http.public_url": "https://images.example/dicom"}).http
     one = dicom.capture(AccessionNumber="A\\B")
     url = f"https://images.example/dicom/v2{one.path}"
-    answer = web.store(one, study=one.study, headers={"Host": "inner:1"})
+    answer = web.store(one, study=one.study, headers={"Host": "images.example:1"})
     assert value(stored_items(answer)[0], "00081190") == url
     study_url = f"https://images.example/dicom/v2/studies/{one.study}"
     assert value(answer.json(), "00081190") == study_url
@@ -582,7 +602,7 @@ def test_many_slow_connections_leave_room(serve):
     slow = [web.socket() for _ in range(200)]
     try:
         for s in slow:
-            s.sendall(b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: application/dicom+json\r\n")
+            s.sendall(b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n")
         for s in slow:
             s.sendall(b"Content-Type: application/dicom\r\nContent-Length: 100000\r\n\r\nDICM")
         assert web.store(one).status == 200
@@ -602,7 +622,7 @@ def test_slow_sender_is_cut_off(serve):
     with web.socket() as s:
         started = time.monotonic()
         s.sendall(
-            b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: application/dicom+json\r\n"
+            b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n"
             b"Content-Type: application/dicom\r\nContent-Length: 100000\r\n\r\nhalf"
         )
         try:

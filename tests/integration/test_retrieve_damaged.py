@@ -75,7 +75,7 @@ def test_one_broken_instance_of_three_ends_the_answer_early(serve):
         if path.read_bytes() == trio.b.bytes:
             path.unlink()
     request = (
-        f"GET /v2/studies/{trio.study} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+        f"GET /v2/studies/{trio.study} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         'Accept: multipart/related; type="application/dicom"; transfer-syntax=*\r\n\r\n'
     )
     answer = web.raw(request.encode())
@@ -94,7 +94,7 @@ def test_T105_client_disconnects(serve):
     trio = dicom.trio()
     web.store(*trio)
     request = (
-        f"GET /v2/studies/{trio.study} HTTP/1.1\r\nHost: h\r\n"
+        f"GET /v2/studies/{trio.study} HTTP/1.1\r\nHost: localhost\r\n"
         'Accept: multipart/related; type="application/dicom"; transfer-syntax=*\r\n\r\n'
     )
     web.get("/changefeed", {})

@@ -111,7 +111,7 @@ def test_a_stray_spool_is_swept_at_start(serve, where):
     g = dicom.capture()
     server.http.store(g)
     head = (
-        "POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Length: 90000000\r\n"
+        "POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Length: 90000000\r\n"
         "Content-Type: application/dicom\r\n\r\n"
     )
     with server.http.socket() as s:

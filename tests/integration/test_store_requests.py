@@ -125,7 +125,7 @@ def test_client_that_goes_away(web, g):
     """The promised length never comes: nothing is stored, and the service goes on."""
     boundary, body = multipart(g, g.fresh())
     head = (
-        f"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Length: {len(body)}\r\n"
+        f"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Length: {len(body)}\r\n"
         f"Content-Type: multipart/related; boundary={boundary}\r\n\r\n"
     )
     with web.socket() as s:
@@ -304,7 +304,7 @@ def test_endless_chunked_body_is_cut_off(serve):
     """413 at once; what still comes is dropped for a few seconds, then the connection ends."""
     web = serve({"http.body_limit": 1048576}).http
     start = (
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n"
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n"
         b"Content-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     piece = b"10000\r\n" + bytes(65536) + b"\r\n"
@@ -315,7 +315,7 @@ def test_endless_chunked_body_is_cut_off(serve):
 @pytest.mark.parametrize("bad", [b"zz\r\nxx\r\n", b"-1\r\n", b"FFFFFFFFFFFFFFFFF\r\n", b"5\r\nab\r\n0\r\n\r\n"])
 def test_malformed_chunks(web, bad):
     status = web.raw_status(
-        b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Type: application/dicom\r\n"
+        b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/dicom\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n" + bad,
         shut=True,
     )
@@ -326,7 +326,7 @@ def test_malformed_chunks(web, bad):
 def test_T075_expect_continue(web, g):
     with web.socket() as s:
         s.sendall(
-            b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nAccept: application/dicom+json\r\n"
+            b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n"
             b"Content-Type: application/dicom\r\nExpect: 100-continue\r\nConnection: close\r\n"
             + f"Content-Length: {len(g.bytes)}\r\n\r\n".encode()
         )
@@ -344,7 +344,7 @@ def test_expect_continue_refused_at_once(web):
     """406 and 415 need no body: the final answer comes instead of 100."""
     with web.socket() as s:
         s.sendall(
-            b"POST /v2/studies HTTP/1.1\r\nHost: h\r\nContent-Type: application/dicom\r\n"
+            b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
             b"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n"
         )
         assert s.recv(4096).startswith(b"HTTP/1.1 406 ")

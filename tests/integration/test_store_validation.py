@@ -227,8 +227,9 @@ def test_T060_two_patient_ids(web, g):
     assert "00100020" not in web.metadata(g.path)[0]
 
 
-def test_warning_header_names_the_host_of_the_urls(web, g):
+def test_warning_header_names_the_host_of_the_urls(serve, g):
     """Also without a Host header, and with another one than the target's."""
+    web = serve({"http.hosts": "a.example,b.example"}).http
     body = g.with_(StudyDescription="A\\B").bytes
     rest = (
         b"Accept: application/dicom+json\r\nContent-Type: application/dicom\r\n"
