@@ -146,7 +146,7 @@ def test_clients_that_vanish_leave_nothing(serve):
                 s.sendall(b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n--b\r\n\r\nDICM")
             else:
                 accept = ANY_DICOM["Accept"].encode()
-                s.sendall(f"GET /v2{g.path} HTTP/1.1\r\nHost: x\r\nAccept: ".encode() + accept)
+                s.sendall(f"GET /v2{g.path} HTTP/1.1\r\nHost: localhost\r\nAccept: ".encode() + accept)
                 s.sendall(b"\r\n\r\n")
                 s.recv(100)
             reset = struct.pack("ii", 1, 0)
