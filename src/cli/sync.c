@@ -23,7 +23,7 @@ typedef struct sync_options {
     dl_cli_lake_where where;
     const char *source, *profile, *mode, *token_file;
     dl_cli_list columns;
-    uint64_t wait_s, batch_changes;
+    uint64_t wait_s, interval_s, batch_changes;
     bool follow, rebuild, require_file_path, no_maintenance, json;
 } sync_options;
 
@@ -43,6 +43,7 @@ static const dl_cli_option options[] = {
     {"column", "NAME=ATTR:TYPE", "a further column of the instance table; may be repeated", DL_CLI_LIST, 0, offsetof(sync_options, columns), 0, 0},
     {"require-file-path", NULL, "leave out changes without filePath, as the template does", DL_CLI_SWITCH, 0, offsetof(sync_options, require_file_path), 0, 0},
     {"follow", NULL, "go on with new changes until Ctrl-C", DL_CLI_SWITCH, 'f', offsetof(sync_options, follow), 0, 0},
+    {"interval", "SECONDS", "follow: at least so long from one commit to the next (default 0.3)", DL_CLI_NUMBER, 0, offsetof(sync_options, interval_s), 1, 86400},
     {"rebuild", NULL, "empty the tables first and take in the whole feed again", DL_CLI_SWITCH, 0, offsetof(sync_options, rebuild), 0, 0},
     {"no-maintenance", NULL, "no compaction and no vacuum", DL_CLI_SWITCH, 0, offsetof(sync_options, no_maintenance), 0, 0},
     {"batch-changes", "N", "most changes in one commit (default 50000)", DL_CLI_NUMBER, 0, offsetof(sync_options, batch_changes), 1, 10000000},
@@ -254,11 +255,12 @@ typedef struct reach {
 static dl_status look_again(const reach *r, origin *from, dl_error *err)
 {
     dl_status status = DL_OK;
+    unsigned pause_ms = (unsigned)r->o->interval_s * 1000;
     origin_close(from);
     *from = (origin){0};
     do {
         dl_error_clear(err);
-        if (!dl_cli_sleep_ms(FOLLOW_HOME_MS, r->cli->stop)) {
+        if (!dl_cli_sleep_ms(pause_ms > FOLLOW_HOME_MS ? pause_ms : FOLLOW_HOME_MS, r->cli->stop)) {
             return dl_error_set(err, DL_E_CANCELED, "stopped");
         }
         status = open_source(r->cli, r->o, r->lake, r->w, from, err);
@@ -326,6 +328,7 @@ static dl_status sync(dl_cli *cli, const sync_options *o, dl_cli_lake *lake, dl_
                              .require_file_path = o->require_file_path,
                              .allow_short_retention = o->where.short_retention,
                              .lock_wait_s = (unsigned)o->wait_s,
+                             .follow_interval_s = (unsigned)o->interval_s,
                              .no_maintenance = o->no_maintenance,
                              .clock = dl_clock_system(),
                              .cancel = cli->stop,
@@ -350,6 +353,10 @@ static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_ar
     const sync_options *o = given;
     dl_error err = {0};
     dl_cli_lake lake = {0};
+    if (o->interval_s > 0 && !o->follow) {
+        (void)dl_error_set(&err, DL_E_INVALID, "sync: --interval goes with --follow");
+        return dl_cli_fail(cli, &err);
+    }
     dl_status status = dl_cli_lake_open(cli, &o->where, true, &lake, &err);
     if (status == DL_OK) {
         status = sync(cli, o, &lake, &err);

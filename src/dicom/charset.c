@@ -28,15 +28,28 @@ static const struct {
     {192, SET_UTF8},   {203, SET_8859_15},
 };
 
-/** The set of one term; ASCII for an unknown one. Separators other than the standard's pass too. */
-static dl_dicom_code_set set_of_term(dl_str term, bool *out_escapes)
+/** The set of one term; ASCII for an unknown one. What files write besides passes too: other
+ * separators than the standard's, small letters, UTF-8 by its name. */
+static dl_dicom_code_set set_of_term(dl_str text, bool *out_escapes)
 {
+    char capitals[64];
+    *out_escapes = false;
+    if (!dl_str_copy(text, capitals, sizeof capitals)) {
+        return SET_ASCII;
+    }
+    for (char *c = capitals; *c != '\0'; c++) {
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+    }
+    dl_str term = dl_str_of(capitals);
     *out_escapes = dl_str_starts(term, DL_STR("ISO 2022"));
     if (dl_str_eq(term, DL_STR("GB18030"))) {
         return SET_GB18030;
     }
     if (dl_str_eq(term, DL_STR("GBK"))) {
         return SET_GBK;
+    }
+    if (dl_str_eq(term, DL_STR("UTF-8")) || dl_str_eq(term, DL_STR("UTF8"))) {
+        return SET_UTF8;
     }
     ptrdiff_t at = dl_str_find_str(term, DL_STR("IR"));
     if (!dl_str_starts(term, DL_STR("ISO")) || at < 0) {

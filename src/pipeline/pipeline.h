@@ -78,8 +78,10 @@ typedef struct dl_pipeline_options {
     size_t batch_bytes;   /* text of changes in one batch; 0: 96 MiB */
     size_t batch_changes; /* and their number; 0: 50000 */
     unsigned lock_wait_s; /* for another sync on the lake */
-    bool no_maintenance;  /* no compaction, no vacuum */
-    bool reading;         /* for dl_pipeline_verify alone: works beside a sync on the lake */
+    unsigned
+        follow_interval_s; /* least time from one commit to the next while following; 0: 0.3 s */
+    bool no_maintenance;   /* no compaction, no vacuum */
+    bool reading;          /* for dl_pipeline_verify alone: works beside a sync on the lake */
     dl_clock clock;
     dl_cancel *cancel;
     void (*on_note)(void *context,

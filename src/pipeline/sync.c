@@ -16,7 +16,7 @@
 enum {
     FIRST_HALVINGS = 3,       /* 12, 24, 48, 96 MiB */
     READ_TRIES = 5,           /* of a window that changes while it is read */
-    FOLLOW_INTERVAL_MS = 300, /* most commits a second while following: about three */
+    FOLLOW_INTERVAL_MS = 300, /* where nothing else is asked for: about three commits a second */
     FOLLOW_WAIT_MS = 250,     /* asking for news */
     FOLLOW_DOWN_MS = 2000,    /* the source is down */
     FOLLOW_POLL_MS = 5000,    /* windows instead of a cursor */
@@ -536,14 +536,21 @@ static dl_status follow_turn(run *r, dl_error *err)
     return maintain(r->p, FOLLOW_COMPACT_BYTES, err);
 }
 
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void await_news(run *r, int64_t began_us)
 {
     dl_pipeline *p = r->p;
+    int64_t asked_ms = (int64_t)p->options.follow_interval_s * 1000;
+    int64_t since_ms = (dl_clock_monotonic_us() - began_us) / 1000;
     if (!r->info.has_cursor) {
-        pause_ms(p, FOLLOW_POLL_MS);
+        pause_ms(p, longer(FOLLOW_POLL_MS, asked_ms - since_ms));
         return;
     }
-    pause_ms(p, FOLLOW_INTERVAL_MS - (dl_clock_monotonic_us() - began_us) / 1000);
+    pause_ms(p, longer(FOLLOW_INTERVAL_MS, asked_ms) - since_ms);
     if (r->source->ops->wait != NULL) {
         r->source->ops->wait(r->source, r->sequence, FOLLOW_WAIT_MS, p->options.cancel);
     }

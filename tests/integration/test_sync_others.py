@@ -10,7 +10,7 @@ from support.feed import Feed, FeedServer, Generator, at
 from support.fold import KEYS
 from support.lake import Lake, run
 from support.readers import lake_differences
-from support.server import program
+from support.server import program, wait_for
 
 
 class CursorServer(FeedServer):
@@ -88,6 +88,35 @@ def test_restored_under_a_follower(tmp_path, mode):
         finally:
             process.terminate()
             process.wait(60)
+
+
+def test_follow_no_more_often_than_the_interval(tmp_path):
+    """Changes that come within it share a commit. A busy machine makes fewer, never more."""
+    generator = Generator(33)
+    generator.step(10)
+    with CursorServer(generator.feed) as server:
+        lake = Lake(tmp_path / "lake", url=server.url)
+        lake.sync()
+        before = lake.table("show", "instance")["version"]
+        began = time.monotonic()
+        words = map(str, lake.command("--follow", "--interval", 3))
+        process = subprocess.Popen([program(), *words], stdout=subprocess.DEVNULL)
+        try:
+            for _ in range(20):
+                generator.step(1)
+                time.sleep(0.3)
+            wait_for(lambda: not lake_differences(lake.folder, generator.feed), 120, "all changes", 0.5)
+        finally:
+            process.terminate()
+            process.wait(60)
+        commits = lake.table("show", "instance")["version"] - before
+        assert commits <= (time.monotonic() - began) / 3 + 2
+
+
+def test_an_interval_is_for_following(tmp_path):
+    lake = Lake(tmp_path / "lake", url="http://127.0.0.1:1")
+    assert "--follow" in lake.fails("--interval", 3, code=2)
+    assert "--interval" in lake.fails("--follow", "--interval", 0, code=2)
 
 
 class LateServer(FeedServer):
