@@ -74,14 +74,20 @@ static dl_str whole_of(dl_str comment)
     return rest;
 }
 
-/** The tags that 00741048 of an item names, each once, and what is said without a tag. */
-static dl_status tags_of(dl_str item, dl_arena *arena, uint64_t tags[TAG_LIMIT], size_t *out_count,
-                         bool *out_more, dl_str *out_whole, dl_error *err)
+/** What the comments of an item (0074,1048) say. */
+typedef struct comments_said {
+    uint64_t tags[TAG_LIMIT]; /* each once */
+    size_t count;
+    bool more;    /* tags than these */
+    dl_str whole; /* said of the file as a whole; empty: nothing */
+} comments_said;
+
+static dl_status read_comments(dl_str item, dl_arena *arena, comments_said *out, dl_error *err)
 {
     dl_str element = DL_STR_NONE;
     dl_str values = DL_STR_NONE;
     dl_str comment = DL_STR_NONE;
-    size_t count = 0;
+    *out = (comments_said){.whole = DL_STR_NONE};
     if (dl_json_get(item, DL_STR("00741048"), &element)) {
         (void)dl_json_get(element, DL_STR("Value"), &values);
     }
@@ -91,45 +97,42 @@ static dl_status tags_of(dl_str item, dl_arena *arena, uint64_t tags[TAG_LIMIT],
         uint64_t tag = 0;
         DL_TRY(dl_cli_value_text(comment, "00000902", arena, &text, err));
         if (!tag_of(text, &tag)) {
-            *out_whole = out_whole->len > 0 ? *out_whole : whole_of(text);
+            out->whole = out->whole.len > 0 ? out->whole : whole_of(text);
             continue;
         }
         size_t i = 0;
-        while (i < count && tags[i] != tag) {
+        while (i < out->count && out->tags[i] != tag) {
             i++;
         }
         if (i == TAG_LIMIT) {
-            *out_more = true;
-        } else if (i == count) {
-            tags[count++] = tag;
+            out->more = true;
+        } else if (i == out->count) {
+            out->tags[out->count++] = tag;
         }
     }
-    *out_count = count;
     return DL_OK;
 }
 
 static dl_status describe(dl_str item, unsigned code, dl_arena *arena, dl_cli_verdict *verdict,
                           dl_error *err)
 {
-    uint64_t tags[TAG_LIMIT];
-    size_t count = 0;
-    bool more = false;
-    dl_str whole = DL_STR_NONE;
-    DL_TRY(tags_of(item, arena, tags, &count, &more, &whole, err));
+    comments_said said;
+    DL_TRY(read_comments(item, arena, &said, err));
     verdict->code = code;
     DL_AUTO_BUF text = {0};
     dl_buf_init(&text, sizeof verdict->reason - 1);
     DL_TRY(dl_buf_printf(&text, err, "%s (%u)", meaning_of(code), code));
-    for (size_t i = 0; i < count; i++) {
-        DL_TRY(dl_buf_printf(&text, err, " (%04x,%04x)", (unsigned)(tags[i] >> 16),
-                             (unsigned)(tags[i] & 0xffff)));
+    for (size_t i = 0; i < said.count; i++) {
+        DL_TRY(dl_buf_printf(&text, err, " (%04x,%04x)", (unsigned)(said.tags[i] >> 16),
+                             (unsigned)(said.tags[i] & 0xffff)));
     }
-    if (more) {
+    if (said.more) {
         DL_TRY(dl_buf_append_str(&text, DL_STR(" and more"), err));
     }
-    if (count == 0 && whole.len > 0) {
+    if (said.count == 0 && said.whole.len > 0) {
         DL_TRY(dl_buf_append_str(&text, DL_STR(": "), err));
-        DL_TRY(dl_buf_append_str(&text, dl_str_slice(whole, 0, text.limit_bytes - text.len), err));
+        DL_TRY(dl_buf_append_str(&text, dl_str_slice(said.whole, 0, text.limit_bytes - text.len),
+                                 err));
     }
     (void)dl_str_copy(dl_buf_str(&text), verdict->reason, sizeof verdict->reason);
     return DL_OK;

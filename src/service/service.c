@@ -212,7 +212,7 @@ static unsigned connections_with_room(unsigned wanted)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
-    rlim_t own = limit.rlim_cur < 4 * OWN_DESCRIPTORS ? limit.rlim_cur / 4 * 3 : OWN_DESCRIPTORS;
+    rlim_t own = limit.rlim_cur / 4 < OWN_DESCRIPTORS ? limit.rlim_cur / 4 * 3 : OWN_DESCRIPTORS;
     rlim_t room = (limit.rlim_cur - own) / 2;
     if (room >= wanted) {
         return wanted;
