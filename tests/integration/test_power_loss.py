@@ -369,17 +369,17 @@ def test_power_fails_again(long, place, recorder, chance):
 
 def class_of(made):
     """What a sync is for, by what it syncs."""
-    path = made.made
+    path = made.made.removeprefix("/")
     if "/.spool/" in path:
         return "object"
-    if path.count("/") == 7 and path.startswith("/home/files/AHDS/"):
+    if path.count("/") == 6 and path.startswith("home/files/AHDS/"):
         waiting = [versions[-1][1] for versions in made.names.values() if len(versions) > 1]
         return "names of objects" if any(waiting) or not waiting else "removals of objects"
-    if path.startswith("/home/files"):
+    if path.startswith("home/files"):
         return "folders above"
-    if path in ("", "/home"):
+    if path in ("", "home"):
         return "home"
-    return path.removeprefix("/home/state").removeprefix("/") or "state"
+    return path.removeprefix("home/state").removeprefix("/") or "state"
 
 
 def without(*names):

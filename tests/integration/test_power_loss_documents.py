@@ -136,10 +136,10 @@ def test_what_was_answered(recorded, place, chance):
 
 def without(what):
     def forgotten(kind, made):
-        path = made.made
+        path = made.made.removeprefix("/")
         of_file = isinstance(made, power.File) and path.endswith(".new")
         of_log = path.endswith("/factory.db-wal")
-        of_folder = isinstance(made, power.Folder) and path.startswith(("/home/config/", "/home/lakehouse"))
+        of_folder = isinstance(made, power.Folder) and path.startswith(("home/config/", "home/lakehouse"))
         return None if (of_file, of_log, of_folder)[what] else kind
 
     return forgotten
