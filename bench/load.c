@@ -12,8 +12,8 @@
  * outside the timed part; a latency is from the first byte sent to the last byte received. --times
  * writes a line a request: its number and when its answer was there, in microseconds since 1970.
  * --page: most items of a search's answer. --items writes a line a request, its number and how many
- * items came; --pages reads such a file, and each request asks for so many at most (at least one):
- * the same requests with answers of equal length, whatever the archive holds.
+ * items came; --pages reads such a file, and each request asks for so many at most, or is not sent
+ * when none came: the same requests with answers of equal length, whatever the archive holds.
  * Prints one JSON line. Exit code 1 when an answer was not what was asked for. Only loopback is
  * ever called.
  */
@@ -137,6 +137,9 @@ static void *work(void *context)
         uint64_t i = atomic_fetch_add(&w->load->next, 1);
         if (i >= w->load->requests || now_ns() > w->load->deadline_ns) {
             break;
+        }
+        if (w->load->target.pages != NULL && w->load->target.pages[i] == 0) {
+            continue;
         }
         await_turn(w->load, i);
         one_request(w, &conn, &request, i);

@@ -90,7 +90,7 @@ static dl_status append_escaped(dl_buf *out, dl_str text, bool azure, dl_error *
 static int page_of(const draw *d)
 {
     const dl_bench_target *t = d->target;
-    return t->pages == NULL ? t->page : t->pages[d->index] > 0 ? (int)t->pages[d->index] : 1;
+    return t->pages == NULL ? t->page : (int)t->pages[d->index];
 }
 
 static dl_status search_text(dl_bench_request *r, const draw *d, const char *name, dl_str value,

@@ -23,6 +23,7 @@ SEARCHES = [
 # Same items in both servers' answers: what the standard leaves open is not compared.
 SAME_ITEMS = [kind for kind in SEARCHES if kind not in ("prefix", "name", "modality-date")]
 SAME_UIDS = ["patient", "accession", "study", "series-of-study", "instances-of-series", "instances-of-study"]
+DRAWS_FOR_ONE = 20  # requests drawn at most for one that is answered
 STUDY_INSTANCES = 20  # of bench-gen's defaults: 2 series of 10
 
 
@@ -177,17 +178,26 @@ def search_rounds(bench, servers, data, requests, rounds, seconds):
     return p95, items
 
 
+def answered(path):
+    """How many requests of a file of --items had an answer that is not empty."""
+    return sum(line.split("\t")[1] != "0" for line in path.read_text().splitlines())
+
+
 def search_growth(bench, servers, data, requests, rounds, seconds):
     """Medians of p95 in ms of every kind at the small and at the big size, for the same requests with answers of the same
     length: the small archive is asked first, and each request of a round then asks for as many items as it had there.
+    Those that had none are not sent, so a kind draws as many requests as leave `requests` of them.
     """
     small, big = min(servers), max(servers)
     pages = bench.folder / "items-of-requests"
     found = {}
     for kind in SEARCHES:
         p95, items = {small: [], big: []}, {}
+        shape = {"c": 4, "n": requests, "s": seconds, "count": small}
+        bench.load(servers[small], kind, data, "growth: draws", items=pages, seed=6, **shape)
+        shape["n"] = requests * requests // max(answered(pages), requests // DRAWS_FOR_ONE)
         for i in range(rounds):
-            shape = {"c": 4, "n": requests, "s": seconds, "count": small, "seed": 7 + i}
+            shape["seed"] = 7 + i
             bench.load(servers[small], kind, data, "growth: items", items=pages, **shape)
             bench.load(servers[big], kind, data, "growth: warm", pages=pages, **shape)
             for size in sorted(servers, reverse=i % 2 == 1):
@@ -241,7 +251,7 @@ def search(bench):
         peer.stop()
     fill(bench, ours[big], data, peer_size, big)
     fill(bench, ours[small], data, 0, small)
-    requests, rounds = (200, 3) if bench.quick else (1000, 7)
+    requests, rounds = (200, 3) if bench.quick else (1000, 15)
     p95, items = search_rounds(bench, ours, data, requests, 3, 2)
     growth = search_growth(bench, ours, data, requests, rounds, 2)
     for kind in SEARCHES:

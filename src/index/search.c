@@ -1,7 +1,6 @@
 #include "index/search.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* ---- the plan ---- */
 
@@ -68,28 +67,58 @@ static const dl_search_term *ordered_term(const dl_search *s)
     return NULL;
 }
 
-static int newest_first(const void *a, const void *b)
+/* The newest of what was gathered is wanted, not all in order: a heap with the newest on top. */
+static void sift_down(dl_search_key *keys, size_t count, size_t at)
 {
-    const dl_search_key *x = a, *y = b;
-    return x->place < y->place ? 1 : x->place > y->place ? -1 : 0;
+    dl_search_key key = keys[at];
+    for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        child += child + 1 < count && keys[child + 1].place > keys[child].place;
+        if (keys[child].place <= key.place) {
+            break;
+        }
+        keys[at] = keys[child];
+        at = child;
+    }
+    keys[at] = key;
 }
 
-/** Sort what was gathered, drop what came twice, and keep the page. */
+static dl_search_key pop_newest(dl_search_key *keys, size_t *count)
+{
+    dl_search_key newest = keys[0];
+    keys[0] = keys[--*count];
+    if (*count > 0) {
+        sift_down(keys, *count, 0);
+    }
+    return newest;
+}
+
+/** The page of what was gathered, newest first; what came twice counts once. */
 static void cut_page(dl_search *s)
 {
-    size_t count = 0;
-    if (s->key_count > 1) {
-        qsort(s->keys, s->key_count, sizeof *s->keys, newest_first);
+    size_t all = s->key_count, left = all, passed = 0, kept = 0;
+    int64_t last = INT64_MIN; /* places are unique at a level */
+    for (size_t i = all / 2; i-- > 0;) {
+        sift_down(s->keys, all, i);
     }
-    for (size_t i = 0; i < s->key_count; i++) { /* places are unique at a level */
-        if (count == 0 || s->keys[count - 1].place != s->keys[i].place) {
-            s->keys[count++] = s->keys[i];
+    while (left > 0 && kept < s->query->limit) {
+        dl_search_key key = pop_newest(s->keys, &left);
+        if (key.place == last) {
+            continue;
+        }
+        last = key.place;
+        if (passed < s->query->offset) {
+            passed++;
+        } else {
+            s->keys[all - ++kept] = key; /* the heap has left this slot */
         }
     }
-    size_t offset = s->query->offset < count ? s->query->offset : count;
-    size_t left = count - offset;
-    s->keys = s->keys != NULL ? s->keys + offset : NULL;
-    s->key_count = left < s->query->limit ? left : s->query->limit;
+    for (size_t i = 0; i < kept / 2; i++) {
+        dl_search_key key = s->keys[all - kept + i];
+        s->keys[all - kept + i] = s->keys[all - 1 - i];
+        s->keys[all - 1 - i] = key;
+    }
+    s->keys = s->keys != NULL ? s->keys + (all - kept) : NULL;
+    s->key_count = kept;
 }
 
 static dl_status gather(dl_search *s, const choice *by, int64_t budget, dl_error *err)

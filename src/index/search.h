@@ -4,7 +4,7 @@
  *
  * A search either *gathers* (few rows can match: they are listed through the most selective index,
  * checked, sorted, and cut to the page) or *scans* (many can: rows are read in the order of the
- * answer, checked, and the reading stops when the page is full). plan.c decides by capped counts:
+ * answer, checked, and the reading stops when the page is full). search.c decides by capped counts:
  * gathering is cheaper up to about sqrt(page * rows) matches.
  */
 #ifndef DL_INDEX_SEARCH_H
