@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -43,6 +44,14 @@ void *dl_mem_resize(void *old, size_t count, size_t size)
 void dl_mem_free(void *p)
 {
     free(p);
+}
+
+void dl_mem_give_back(void)
+{
+#if defined(__GLIBC__) /* others have no moving threshold that would have to be held */
+    (void)mallopt(M_MMAP_THRESHOLD, DL_MEM_GIVEN_BACK_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * DL_MEM_GIVEN_BACK_BYTES);
+#endif
 }
 
 void dl_mem_fail_after(int64_t count)

@@ -26,6 +26,12 @@ void *dl_mem_resize(void *old, size_t count, size_t size) DL_NODISCARD;
 
 void dl_mem_free(void *p);
 
+enum { DL_MEM_GIVEN_BACK_BYTES = 2 << 20 };
+
+/** From now on, in the whole process, blocks of DL_MEM_GIVEN_BACK_BYTES and more are the system's
+ * again as soon as they are freed; main calls it first (docs/decisions/0019-big-blocks.md). */
+void dl_mem_give_back(void);
+
 /** For tests: let `count` more allocations succeed and fail those after; -1 never fails. */
 void dl_mem_fail_after(int64_t count);
 

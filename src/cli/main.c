@@ -1,4 +1,5 @@
 #include "base/env.h"
+#include "base/mem.h"
 #include "cli/cli.h"
 
 #include <signal.h>
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
                   .env_home = dl_env_get("DICOMLAKE_HOME"),
                   .stop = &stop,
                   .abort = &abort_all};
+    dl_mem_give_back();
     catch_signals();
     return (int)dl_cli_run(&cli, argc, argv);
 }

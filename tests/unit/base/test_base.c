@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/random.h"
+#include "base/sanitize.h"
 #include "base/width.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -109,6 +111,24 @@ TAP_CASE(buffer_stops_at_its_limit)
     TAP_STATUS(dl_buf_append_char(&buf, 'x', &err), DL_E_NOMEM);
     dl_mem_fail_after(-1);
 }
+
+#if defined(__GLIBC__) && !DL_SANITIZE_SHADOW /* which have allocators of their own */
+TAP_CASE(big_blocks_are_given_back)
+{
+    dl_mem_give_back();
+    dl_mem_free(dl_mem_alloc(16, DL_MEM_GIVEN_BACK_BYTES)); /* would raise the threshold by itself */
+    struct mallinfo2 before = mallinfo2();
+    void *below = dl_mem_alloc(1, DL_MEM_GIVEN_BACK_BYTES / 2);
+    TAP_TRUE(below != NULL);
+    TAP_EQ_INT(mallinfo2().hblks, before.hblks);
+    void *at = dl_mem_alloc(1, DL_MEM_GIVEN_BACK_BYTES);
+    TAP_TRUE(at != NULL);
+    TAP_EQ_INT(mallinfo2().hblks, before.hblks + 1); /* mapped by itself */
+    dl_mem_free(at);
+    TAP_EQ_INT(mallinfo2().hblks, before.hblks);
+    dl_mem_free(below);
+}
+#endif
 
 TAP_CASE(arena_stops_at_its_limit)
 {
@@ -255,6 +275,9 @@ int main(void)
     TAP_RUN(utf8_is_checked);
     TAP_RUN(width_counts_columns);
     TAP_RUN(buffer_stops_at_its_limit);
+#if defined(__GLIBC__) && !DL_SANITIZE_SHADOW
+    TAP_RUN(big_blocks_are_given_back);
+#endif
     TAP_RUN(arena_stops_at_its_limit);
     TAP_RUN(an_arena_without_memory_is_not_at_its_limit);
     TAP_RUN(times_are_read_and_written);
