@@ -116,7 +116,8 @@ TAP_CASE(buffer_stops_at_its_limit)
 TAP_CASE(big_blocks_are_given_back)
 {
     dl_mem_give_back();
-    dl_mem_free(dl_mem_alloc(16, DL_MEM_GIVEN_BACK_BYTES)); /* would raise the threshold by itself */
+    dl_mem_free(
+        dl_mem_alloc(16, DL_MEM_GIVEN_BACK_BYTES)); /* would raise the threshold by itself */
     struct mallinfo2 before = mallinfo2();
     void *below = dl_mem_alloc(1, DL_MEM_GIVEN_BACK_BYTES / 2);
     TAP_TRUE(below != NULL);
