@@ -112,12 +112,19 @@ def first_load(bench, url, size, rounds):
     return lake, peak
 
 
-def windows(bench, lake, size, rounds):
-    """`rounds` windows one after another: medians of seconds, CPU seconds, bytes written and their share."""
-    results = []
+def windows(bench, lakes, rounds):
+    """`rounds` windows onto each of the lakes in turn, so that what else the machine does falls on all: what `window` says
+    of each."""
+    results = {size: [] for size in lakes}
     for i in range(rounds):
-        show(lake.url, size + (i + 1) * WINDOW)
-        results.append(lake.sync())
+        for size, lake in lakes.items():
+            show(lake.url, size + (i + 1) * WINDOW)
+            results[size].append(lake.sync())
+    return {size: window(bench, size, results[size]) for size in lakes}
+
+
+def window(bench, size, results):
+    """Medians of seconds, CPU seconds, bytes written, and the greatest share."""
     seconds, cpu, written = (median([r[k] for r in results]) for k in ("seconds", "cpu_s", "written_bytes"))
     share = max(r["written_bytes"] / r["parquet_bytes"] for r in results)
     note = f"CPU {cpu:.2f} s; " + ", ".join(f"{r['seconds']:.2f}" for r in results)
@@ -147,14 +154,15 @@ def merge_beside(bench, lake, size, window):
 def sync(bench):
     sizes = (20000, 100000) if bench.quick else (20000, 200000, 1000000)
     report, rounds = bench.report, 1 if bench.quick else 3
-    peaks, found = {}, {}
-    for size in sizes:
-        with bench.feed(size) as feed:
-            # the smallest takes a second: one of a kind says little
-            lake, peaks[size] = first_load(bench, feed.url, size, rounds if size == sizes[0] else 1)
-            found[size] = windows(bench, lake, size, 1 if bench.quick else 5)
-            if size == sizes[1]:
-                merge_beside(bench, lake, size, found[size])
+    lakes, peaks = {}, {}
+    feeds = {size: bench.feed(size).start() for size in sizes}
+    for size, feed in feeds.items():
+        # the smallest takes a second: one of a kind says little
+        lakes[size], peaks[size] = first_load(bench, feed.url, size, rounds if size == sizes[0] else 1)
+    found = windows(bench, lakes, 1 if bench.quick else 5)
+    merge_beside(bench, lakes[sizes[1]], sizes[1], found[sizes[1]])
+    bench.clean(*feeds.values())
+    for lake in lakes.values():
         shutil.rmtree(lake.folder)
     small, large = sizes[0], sizes[-1]
     report.growth(

@@ -253,7 +253,7 @@ def search(bench):
     fill(bench, ours[small], data, 0, small)
     requests, rounds = (200, 3) if bench.quick else (1000, 15)
     p95, items = search_rounds(bench, ours, data, requests, 3, 2)
-    growth = search_growth(bench, ours, data, requests, rounds, 2)
+    growth = search_growth(bench, ours, data, 4 * requests, rounds, 8)
     for kind in SEARCHES:
         search_rows(bench.report, kind, p95, items, growth[kind], min(peer_p95.get(kind, [None])), peer_size)
     if peer is None:
