@@ -19,9 +19,10 @@ typedef struct dl_bench_target {
     bool azure;  /* else wildcards instead of fuzzymatching */
     bool verify; /* compare the files in the answers byte for byte */
     uint64_t seed;
-    size_t per_store;     /* instances of one store request */
-    int page;             /* most items of a search's answer, where the kind does not say */
-    const int64_t *pages; /* the same for each request by its index, above 0; NULL: `page` for all */
+    size_t per_store; /* instances of one store request */
+    int page;         /* most items of a search's answer, where the kind does not say */
+    const int64_t
+        *pages; /* the same for each request by its index, above 0; NULL: `page` for all */
 } dl_bench_target;
 
 /** One request, made outside the timed part. */

@@ -49,7 +49,9 @@ void dl_mem_free(void *p)
 void dl_mem_give_back(void)
 {
 #if defined(__GLIBC__) /* others have no moving threshold that would have to be held */
+    /* before there are threads. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     (void)mallopt(M_MMAP_THRESHOLD, DL_MEM_GIVEN_BACK_BYTES);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
     (void)mallopt(M_TRIM_THRESHOLD, 2 * DL_MEM_GIVEN_BACK_BYTES);
 #endif
 }

@@ -29,7 +29,8 @@ void dl_mem_free(void *p);
 enum { DL_MEM_GIVEN_BACK_BYTES = 2 << 20 };
 
 /** From now on, in the whole process, blocks of DL_MEM_GIVEN_BACK_BYTES and more are the system's
- * again as soon as they are freed; main calls it first (docs/decisions/0019-big-blocks.md). */
+ * again as soon as they are freed; main calls it, before there are threads
+ * (docs/decisions/0019-big-blocks.md). */
 void dl_mem_give_back(void);
 
 /** For tests: let `count` more allocations succeed and fail those after; -1 never fails. */
