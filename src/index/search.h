@@ -3,7 +3,7 @@
  * rows found so far.
  *
  * A search either *gathers* (few rows can match: they are listed through the most selective index,
- * checked, sorted, and cut to the page) or *scans* (many can: rows are read in the order of the
+ * checked, and the newest of them taken) or *scans* (many can: rows are read in the order of the
  * answer, checked, and the reading stops when the page is full). search.c decides by capped counts:
  * gathering is cheaper up to about sqrt(page * rows) matches.
  */
