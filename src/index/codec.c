@@ -44,6 +44,10 @@ static dl_status make_room(dl_bytes packed, dl_buf *out, size_t *out_size, dl_er
     if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) {
         return dl_error_set(err, DL_E_CORRUPT, "metadata: no zstd frame in %zu bytes", packed.len);
     }
+    if (size > DL_INDEX_METADATA_LIMIT_BYTES) {
+        return dl_error_set(err, DL_E_CORRUPT, "metadata: a zstd frame of %llu bytes, more than %d",
+                            size, DL_INDEX_METADATA_LIMIT_BYTES);
+    }
     DL_TRY(dl_buf_reserve(out, (size_t)size, err));
     *out_size = (size_t)size;
     return DL_OK;

@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 /* ---- metadata ---- */
 
 static void store_many(fixture *f, unsigned studies, unsigned series, unsigned instances)
@@ -118,6 +120,34 @@ TAP_CASE(a_dictionary_is_trained_and_holds_nothing_of_a_patient)
     fixture_end(&f);
 }
 
+TAP_CASE(metadata_has_a_longest)
+{
+    fixture f;
+    fixture_begin(&f);
+    dl_buf got;
+    dl_buf_init(&got, DL_INDEX_METADATA_LIMIT_BYTES);
+    char *text = dl_mem_zalloc(DL_INDEX_METADATA_LIMIT_BYTES + 1, 1); /* pages that nobody writes */
+    text[0] = '{';
+    text[DL_INDEX_METADATA_LIMIT_BYTES - 1] = text[DL_INDEX_METADATA_LIMIT_BYTES] = '}';
+    dl_index_put put = fixture_put(&f, "1.2", "1.2.3", "1", "");
+    dl_index_tx *tx = NULL;
+    dl_index_outcome outcome;
+    put.metadata = (dl_str){text, DL_INDEX_METADATA_LIMIT_BYTES + 1};
+    TAP_OK(dl_index_begin(f.index, &tx, &f.err), f.err);
+    TAP_STATUS(dl_index_put_instance(tx, &put, &outcome, &f.err), DL_E_LIMIT);
+    dl_index_rollback(tx);
+    put.metadata.len--;
+    (void)fixture_store(&f, put);
+    dl_index_snapshot *s = NULL;
+    TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+    TAP_OK(dl_index_metadata(s, put.watermark, &got, &f.err), f.err);
+    TAP_EQ_INT(got.len, put.metadata.len);
+    dl_index_snapshot_end(s);
+    dl_buf_clear(&got);
+    dl_mem_free(text);
+    fixture_end(&f);
+}
+
 TAP_CASE(an_instance_costs_less_than_a_kilobyte)
 {
     fixture f;
@@ -154,6 +184,42 @@ static int problems_after(fixture *f, const char *sql)
     TAP_OK(dl_index_check(s, fixture_problem, &problems, &f->err), f->err);
     dl_index_snapshot_end(s);
     return problems;
+}
+
+/** The last dictionary there can be and one past it; the most that a frame may say it holds and one
+ * byte more: a descriptor of 0xA0 means that its 4 bytes of size follow (RFC 8878, 3.1.1.1). */
+TAP_CASE(damaged_metadata_is_refused_with_its_reason)
+{
+    static const struct {
+        const char *sql, *says;
+    } rows[] = {
+        {"base=-63", "dictionary 63 is missing"},
+        {"base=-64", "dictionary 64 is out of range"},
+        {"base=99", "base 99 is missing"},
+        {"base=0, metadata=x'28B52FFDA000000010'", "unpacking"},
+        {"base=0, metadata=x'28B52FFDA001000010'", "a zstd frame of 268435457 bytes"},
+        {"base=0, metadata=x'00'", "no zstd frame in 1 bytes"},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(rows); i++) {
+        char sql[128];
+        fixture f;
+        fixture_begin(&f);
+        store_many(&f, 1, 1, 2);
+        (void)snprintf(sql, sizeof sql, "UPDATE version SET %s WHERE watermark=2", rows[i].sql);
+        TAP_TRUE(problems_after(&f, sql) > 0);
+        dl_buf got;
+        dl_buf_init(&got, DL_INDEX_METADATA_LIMIT_BYTES);
+        dl_index_snapshot *s = NULL;
+        TAP_OK(dl_index_snapshot_begin(f.index, &s, &f.err), f.err);
+        TAP_STATUS(dl_index_metadata(s, 2, &got, &f.err), DL_E_CORRUPT);
+        if (strstr(f.err.message, rows[i].says) == NULL) {
+            TAP_FAIL("%s: %s", sql, f.err.message);
+        }
+        TAP_OK(dl_index_metadata(s, 1, &got, &f.err), f.err); /* its neighbour */
+        dl_index_snapshot_end(s);
+        dl_buf_clear(&got);
+        fixture_end(&f);
+    }
 }
 
 TAP_CASE(the_check_sees_every_kind_of_damage)
@@ -300,7 +366,9 @@ int main(void)
 {
     TAP_RUN(metadata_comes_back_byte_for_byte);
     TAP_RUN(a_dictionary_is_trained_and_holds_nothing_of_a_patient);
+    TAP_RUN(metadata_has_a_longest);
     TAP_RUN(an_instance_costs_less_than_a_kilobyte);
+    TAP_RUN(damaged_metadata_is_refused_with_its_reason);
     the_check_sees_every_kind_of_damage();
     TAP_RUN(every_file_is_listed);
     TAP_RUN(a_second_index_sees_new_partitions);
