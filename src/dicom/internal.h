@@ -284,6 +284,9 @@ DL_NODISCARD dl_status dl_dicom_pass_over(dl_dicom_reader *r, uint32_t tag, uint
 /** The bytes of a value, in the window or in r->value; passed over. Look at r->cut after it. */
 DL_NODISCARD dl_status dl_dicom_value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length,
                                             dl_bytes *out_value, dl_error *err);
+/** The same into `out`, which is bounded by its own limit; empty after a cut. */
+DL_NODISCARD dl_status dl_dicom_value_into(dl_dicom_reader *r, uint32_t tag, size_t length,
+                                           dl_buf *out, dl_error *err);
 /** The input ends here: DL_E_INVALID, or r->cut when the pixel data has begun. */
 DL_NODISCARD dl_status dl_dicom_cut_off(dl_dicom_reader *r, uint32_t tag, dl_error *err);
 /** Whether (0020,000D) and the like: which one, or -1. */

@@ -61,13 +61,10 @@ static dl_status item_header(dl_dicom_reader *r, uint32_t tag, bool *out_end, ui
 static dl_status basic_offset_table(dl_dicom_reader *r, uint32_t tag, uint32_t length,
                                     dl_error *err)
 {
-    dl_bytes value = {NULL, 0};
-    dl_buf_reset(&r->offset_table);
     if (length / 4 > r->options.fragment_limit) {
         return dl_dicom_pass_over(r, tag, length, err);
     }
-    DL_TRY(dl_dicom_value_bytes(r, tag, length, &value, err));
-    return r->cut ? DL_OK : dl_buf_append(&r->offset_table, value.ptr, value.len, err);
+    return dl_dicom_value_into(r, tag, length, &r->offset_table, err);
 }
 
 /** Whether a JPEG, JPEG-LS or JPEG 2000 code stream ends here: FF D9 and perhaps one pad byte. */

@@ -46,6 +46,24 @@ dl_status dl_dicom_pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count, d
     return missing > 0 ? dl_dicom_cut_off(r, tag, err) : DL_OK;
 }
 
+dl_status dl_dicom_value_into(dl_dicom_reader *r, uint32_t tag, size_t length, dl_buf *out,
+                              dl_error *err)
+{
+    dl_buf_reset(out);
+    while (out->len < length && !r->cut) {
+        size_t want = length - out->len;
+        want = want < WINDOW_BYTES ? want : WINDOW_BYTES;
+        DL_TRY(dl_dicom_input_need(&r->in, want, err));
+        if (dl_dicom_input_left(&r->in) < want) {
+            dl_buf_reset(out);
+            return dl_dicom_cut_off(r, tag, err);
+        }
+        DL_TRY(dl_buf_append(out, r->in.window + r->in.at, want, err));
+        r->in.at += want;
+    }
+    return DL_OK;
+}
+
 dl_status dl_dicom_value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, dl_bytes *out_value,
                                dl_error *err)
 {
@@ -58,18 +76,8 @@ dl_status dl_dicom_value_bytes(dl_dicom_reader *r, uint32_t tag, size_t length, 
         r->in.at += length;
         return DL_OK;
     }
-    dl_buf_reset(&r->value);
-    while (r->value.len < length) {
-        size_t want = length - r->value.len;
-        want = want < WINDOW_BYTES ? want : WINDOW_BYTES;
-        DL_TRY(dl_dicom_input_need(&r->in, want, err));
-        if (dl_dicom_input_left(&r->in) < want) {
-            return dl_dicom_cut_off(r, tag, err);
-        }
-        DL_TRY(dl_buf_append(&r->value, r->in.window + r->in.at, want, err));
-        r->in.at += want;
-    }
-    *out_value = (dl_bytes){(const uint8_t *)r->value.ptr, length};
+    DL_TRY(dl_dicom_value_into(r, tag, length, &r->value, err));
+    *out_value = (dl_bytes){(const uint8_t *)r->value.ptr, r->value.len};
     return DL_OK;
 }
 

@@ -211,10 +211,7 @@ static dl_status offset_table(dl_dicom_reader *r, const dl_dicom_element *e, dl_
     if (e->length / 8 > r->options.fragment_limit) {
         return dl_dicom_pass_over(r, e->tag, e->length, err);
     }
-    dl_bytes value = {NULL, 0};
-    DL_TRY(dl_dicom_value_bytes(r, e->tag, e->length, &value, err));
-    dl_buf_reset(&r->extended_table);
-    return r->cut ? DL_OK : dl_buf_append(&r->extended_table, value.ptr, value.len, err);
+    return dl_dicom_value_into(r, e->tag, e->length, &r->extended_table, err);
 }
 
 /** In implicit VR only the dictionary calls an element a sequence: whether its value has items. */

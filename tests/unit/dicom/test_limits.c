@@ -180,7 +180,6 @@ TAP_CASE(fragments)
     }
 }
 
-/** Offset tables beyond the limit are not kept; the frames are then found in another way. */
 /** A short stream of very many bytes: as long as the limit it is fine, one byte longer not. */
 TAP_CASE(inflating)
 {
@@ -198,6 +197,7 @@ TAP_CASE(inflating)
     EXPECT_FAILURE(&b, &options, DL_E_LIMIT, "inflates beyond 3000011 bytes");
 }
 
+/** Offset tables beyond the limit are not kept; the frames are then found in another way. */
 TAP_CASE(offset_tables)
 {
     static char table[8 * 3];
@@ -217,6 +217,37 @@ TAP_CASE(offset_tables)
         OUTCOME o = read_built(&b, &options);
         TAP_OK(o.status, o.err);
         TAP_TRUE(o.header.pixels.indexed);
+    }
+}
+
+/** Offset tables are no values that are emitted: their bound is that of the fragments alone. */
+TAP_CASE(offset_tables_longer_than_a_value)
+{
+    enum { FRAMES = 20000 }; /* either table is longer than the window and the value limit */
+    for (int extended = 0; extended < 2; extended++) {
+        build b = build_begin(UID_RLE);
+        PUT(&b, 0x00280008, "IS", "20000 ");
+        if (extended != 0) {
+            put_head(&b, 0x7fe00001, "OV", 8 * FRAMES);
+            for (uint64_t i = 0; i < FRAMES; i++) {
+                put_u64(&b, i * 10 + (i > 0 ? 10 : 0));
+            }
+        }
+        put_head(&b, 0x7fe00010, "OB", LENGTH_UNDEFINED);
+        put_item(&b, 0xe000, extended != 0 ? 0 : 4 * FRAMES);
+        for (uint32_t i = 0; i < FRAMES && extended == 0; i++) {
+            put_u32(&b, i * 10 + (i > 0 ? 10 : 0));
+        }
+        for (int i = 0; i <= FRAMES; i++) { /* the first frame has two */
+            put_item(&b, 0xe000, 2);
+            put_bytes(&b, "ab", 2);
+        }
+        put_item(&b, 0xe0dd, 0);
+        dl_dicom_options options = {.value_limit_bytes = 8};
+        OUTCOME o = read_built(&b, &options);
+        TAP_OK(o.status, o.err);
+        const uint32_t *starts = o.header.pixels.frame_starts;
+        TAP_TRUE(o.header.pixels.indexed && starts[1] == 2 && starts[FRAMES] == FRAMES + 1);
     }
 }
 
@@ -320,6 +351,7 @@ int main(void)
     TAP_RUN(fragments);
     TAP_RUN(inflating);
     TAP_RUN(offset_tables);
+    TAP_RUN(offset_tables_longer_than_a_value);
     TAP_RUN(a_limit_beyond_any_value);
     TAP_RUN(a_full_arena_is_an_error);
     TAP_RUN(memory_runs_out);
