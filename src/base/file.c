@@ -28,6 +28,22 @@ void dl_file_close(int *fd)
     *fd = -1;
 }
 
+dl_status dl_file_take_standard(dl_error *err)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) {
+            continue;
+        }
+        int taken = -1; /* open(2) gives the lowest that is free: this one */
+        DL_TRY(dl_file_open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY, 0, &taken, err));
+        if (taken != fd) {
+            dl_file_close(&taken);
+            return dl_error_set(err, DL_E_IO, "descriptor %d cannot be taken", fd);
+        }
+    }
+    return DL_OK;
+}
+
 dl_status dl_file_write_all(int fd, const void *bytes, size_t len, dl_error *err)
 {
     const char *p = bytes;

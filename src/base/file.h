@@ -21,6 +21,13 @@ void dl_file_close(int *fd);
 #define DL_AUTO_FD DL_CLEANUP(dl_file_close) int
 
 /**
+ * Take those of the descriptors 0 to 2 that the caller of the program closed, so that no file
+ * opened later becomes standard output and gets what is printed. To read from or write to one taken
+ * so fails. First of all, before there are threads.
+ */
+DL_NODISCARD dl_status dl_file_take_standard(dl_error *err);
+
+/**
  * Open what stands below a folder for reading, and nothing outside of it: no absolute path, no
  * "..", no link that leads out, no device. `below` is relative, at most 4,095 bytes; empty: the
  * folder itself. Never waits (a FIFO is refused).

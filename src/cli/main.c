@@ -1,4 +1,5 @@
 #include "base/env.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 
@@ -33,7 +34,11 @@ int main(int argc, char **argv)
                   .env_home = dl_env_get("DICOMLAKE_HOME"),
                   .stop = &stop,
                   .abort = &abort_all};
+    dl_error err = {0};
     dl_mem_give_back();
     catch_signals();
+    if (dl_file_take_standard(&err) != DL_OK) {
+        return (int)dl_cli_fail(&cli, &err);
+    }
     return (int)dl_cli_run(&cli, argc, argv);
 }

@@ -226,6 +226,27 @@ def test_a_reader_that_leaves_is_no_news(home, tmp_path):
     assert "cannot write" in done.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", ">&- 2>&-", "2>&-"])
+def test_a_closed_stream_is_no_file_that_is_opened_later(closed, home, tmp_path):
+    save(tmp_path / "in", *many(3))
+    facts("import", "--home", home, tmp_path / "in")
+    for words, code in (
+        (["feed", "--json", "--metadata"], DONE),
+        (["search", "--json"], DONE),
+        (["import", "--verbose", tmp_path / "in", tmp_path / "none"], PARTLY),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", program(), *map(str, words), "--home", str(home)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == (FAILED if ">&-" in closed.split() else code), words
+        if ">&-" in closed.split() and "2>&-" not in closed:
+            assert "cannot write to standard output" in done.stderr
+        assert (home / "state" / "lock").read_bytes() == b"", words
+
+
 # -- somebody else's service --
 
 
