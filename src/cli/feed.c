@@ -172,20 +172,22 @@ static dl_status read_page(reader *r, bool *out_more, dl_error *err)
 }
 
 /** A home that nobody serves is given back for the time between two looks: the changes to wait for
- * come from other commands, which need it. */
+ * come from other commands, which need it. One whose service went away is looked at anew: the next
+ * may listen elsewhere, or be a command's own. */
 static dl_status wait_for_more(reader *r, dl_error *err)
 {
     bool own = dl_cli_peer_service(r->peer) != NULL;
-    if (own) {
+    bool anew = own || (r->down && r->options->where.url == NULL);
+    if (anew) {
         dl_cli_peer_close(DL_STEAL(r->peer));
     }
     do {
         dl_error_clear(err);
-        if (!dl_cli_sleep_ms(own ? FOLLOW_HOME_MS : FOLLOW_MS, r->cli->stop)) {
+        if (!dl_cli_sleep_ms(anew ? FOLLOW_HOME_MS : FOLLOW_MS, r->cli->stop)) {
             return dl_error_set(err, DL_E_CANCELED, "stopped");
         }
-    } while (own && dl_cli_peer_open(r->cli, &r->options->where, false, &r->peer, err) ==
-                        DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
+    } while (anew && dl_cli_peer_open(r->cli, &r->options->where, false, &r->peer, err) ==
+                         DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
     return err->status;
 }
 

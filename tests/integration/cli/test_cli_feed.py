@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import threading
 
 import pytest
@@ -112,6 +113,43 @@ def test_feed_follows_a_home_that_nobody_serves(serve, home, tmp_path):
         process.stderr.close()
     assert (code, said) == (DONE, "")
     assert [json.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_feed_follows_a_home_whose_service_comes_back_elsewhere(serve, tmp_path):
+    """The address is that of the home, wherever its service listens, and when none does."""
+    service = serve()
+    assert service.http.store(dicom.capture()).status == 200
+    process = start("feed", "--home", service.home, "--follow", "--json")
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    lines, said = [], []
+    readers = [
+        threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, ""))),
+        threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, ""))),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        wait_for(lambda: len(lines) == 1, what="the first row")
+        port = service.port
+        assert service.stop() == 0
+        taken.bind(("127.0.0.1", port))  # and refuses: no service comes back to it
+        wait_for(lambda: len(said) == 1, what="a word about it", seconds=60)
+        save(tmp_path / "in", *many(2))
+        assert facts("import", "--home", service.home, tmp_path / "in")["stored"] == 2
+        wait_for(lambda: len(lines) == 3, what="rows of an import", seconds=60)
+        assert service.start().http.store(dicom.capture()).status == 200
+        wait_for(lambda: len(lines) == 4, what="a row of the service elsewhere", seconds=60)
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+        for reader in readers:
+            reader.join()
+        taken.close()
+        process.stdout.close()
+        process.stderr.close()
+    assert code == DONE
+    assert [json.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("knows", ["nothing of the cursor", "no such parameter"])
