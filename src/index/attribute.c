@@ -115,6 +115,18 @@ static bool has_value(dl_str element)
     return kind == DL_JSON_NUMBER || (kind == DL_JSON_STRING && !is_blank(value));
 }
 
+/** A range, or a day that no calendar has, is not indexed: it leaves an older date in its place. */
+static bool is_indexable(const dl_index_attribute *attribute, dl_str element)
+{
+    dl_str value = DL_STR_NONE;
+    int64_t date = 0;
+    if (attribute->vr != DL_VR('D', 'A')) {
+        return true;
+    }
+    return first_value(element, &value) && dl_json_kind_of(value) == DL_JSON_STRING &&
+           dl_index_date_parse(dl_str_slice(value, 1, value.len - 2), &date);
+}
+
 void dl_index_elements(dl_str object, dl_index_elements_found *out_found)
 {
     *out_found = (dl_index_elements_found){0};
@@ -130,7 +142,7 @@ void dl_index_elements(dl_str object, dl_index_elements_found *out_found)
             at++;
         }
         if (at == DL_COUNT_OF(rows) || order != 0 || rows[at].column == NO_COLUMN ||
-            !has_value(element)) {
+            !has_value(element) || !is_indexable(&rows[at].attribute, element)) {
             continue;
         }
         if (rows[at].attribute.level == DL_INDEX_STUDY) {

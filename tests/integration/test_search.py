@@ -548,6 +548,22 @@ def test_T182_older_value_stays(web, later):
     assert value(web.search("/studies")[0], "00081030") == "first"
 
 
+@pytest.mark.parametrize("later", ["00000000", "20200230", "20200101-20201231", "-"])
+def test_a_date_that_is_not_indexed_leaves_the_older_one(web, later):
+    g = dicom.capture(PatientBirthDate="19700101", PerformedProcedureStepStartDate="20200923")
+    web.store(g)
+    h = g.fresh("instance", PatientBirthDate=later, PerformedProcedureStepStartDate=later)
+    assert web.store(h).status == 200
+    for query in ("PatientBirthDate=19700101", "PerformedProcedureStepStartDate=20200923-"):
+        (found,) = web.search("/series?" + query)
+        assert value(found, "00100030") == "19700101"
+        assert value(found, "00400244") == "20200923"
+    assert web.delete(g.path).status == 204
+    (found,) = web.search("/series")
+    assert not {"00100030", "00400244"} & set(found)
+    assert value(web.metadata(h.path)[0], "00100030") == later
+
+
 def test_empty_patient_id_does_not_win(web):
     g = dicom.capture(PatientID="P1")
     web.store(g)

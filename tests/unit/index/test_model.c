@@ -293,7 +293,8 @@ static const char *latest(const model *m, unsigned first, unsigned count, size_t
     for (unsigned i = first; i < first + count; i++) {
         const cell *c = &m->cells[i];
         const char *text = *(const char *const *)(const void *)((const char *)&c->v + member);
-        if (c->watermark > at && text != NULL && text[0] != 0) {
+        bool none = text == NULL || text[0] == 0 || strcmp(text, "20200230") == 0; /* no such day */
+        if (c->watermark > at && !none) {
             best = text;
             at = c->watermark;
         }
@@ -325,7 +326,7 @@ static bool phrase_in(model *m, const char *stored, dl_str asked)
 
 static bool date_in(const char *stored, const dl_index_filter *f)
 {
-    if (stored == NULL || strcmp(stored, "20200230") == 0) { /* no such day: never found */
+    if (stored == NULL) {
         return false;
     }
     dl_str text = dl_str_of(stored), to = f->match == DL_INDEX_RANGE ? f->value_to : f->value;
