@@ -59,6 +59,8 @@ typedef struct dl_dicom_options {
     uint64_t inflate_limit_bytes; /* 0: DL_DICOM_INFLATE_LIMIT_BYTES; a deflated data set that is
                                      longer: DL_E_LIMIT */
     bool validate; /* check every value (contract 5.5); invalid elements are left out of the JSON */
+    bool first_values; /* instead: check the first values of what `keeps` names at the top level, by
+                          the index rules (contract 5.5); nothing is left out */
     bool (*keeps)(uint32_t tag); /* whose findings at the top level do not count towards
                                     finding_limit: at most DL_DICOM_KEPT_LIMIT tags; NULL: none */
 } dl_dicom_options;
@@ -131,6 +133,7 @@ typedef struct dl_dicom_header {
     dl_dicom_finding *findings; /* in order of the file */
     size_t finding_count;
     dl_dicom_pixels pixels;
+    bool many_values; /* first_values: one of these has more values than the dictionary allows */
     bool truncated_pixels; /* the input ended inside the pixel data or after it; the header is whole
                             */
 } dl_dicom_header;

@@ -215,6 +215,8 @@ const char *dl_dicom_validate_count(uint32_t tag, size_t count, char detail[96])
 /** What is wrong with the element (its first error), or NULL. out_value: what to quote. */
 const char *dl_dicom_validate_text(uint32_t tag, const dl_dicom_vr_info *vr, dl_str text,
                                    unsigned found, char detail[96], dl_str *out_value);
+/** What is wrong with a first value by the index rules, or NULL. */
+const char *dl_dicom_validate_first(dl_vr vr, dl_str value, unsigned found);
 
 /* ---- the walk (walk.c) ---- */
 

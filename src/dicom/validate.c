@@ -1,5 +1,7 @@
 #include "dicom/internal.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 
 /* The rules of contract 5.5, each returning what is wrong, or NULL. */
@@ -469,6 +471,35 @@ const char *dl_dicom_validate_text(uint32_t tag, const dl_dicom_vr_info *vr, dl_
         }
     }
     return check_count(tag, count, detail);
+}
+
+static const char *check_day(dl_str v)
+{
+    int64_t day = 0;
+    bool fine = v.len == 8 && leading_digits(v) == 8 &&
+                dl_clock_days(two_digits(v.ptr) * 100 + two_digits(v.ptr + 2),
+                              two_digits(v.ptr + 4), two_digits(v.ptr + 6), &day);
+    return fine ? NULL : "not a day YYYYMMDD of the calendar";
+}
+
+/* Milder than those of every value, except for dates. */
+const char *dl_dicom_validate_first(dl_vr vr, dl_str value, unsigned found)
+{
+    if (value.len == 0) {
+        return NULL;
+    }
+    switch (vr) {
+    case DL_VR('A', 'E'):
+    case DL_VR('C', 'S'):
+    case DL_VR('S', 'H'):
+        return check_length(value, 16, "longer than 16 characters");
+    case DL_VR('D', 'A'):
+        return check_day(value);
+    case DL_VR('U', 'I'):
+        return dl_dicom_uid_is_valid(value) ? NULL : "not 1 to 64 digits and dots";
+    default:
+        return check_value(vr, value, found);
+    }
 }
 
 const char *dl_dicom_validate_count(uint32_t tag, size_t count, char detail[96])

@@ -135,11 +135,17 @@ static dl_dicom_finding *known_finding(const dl_dicom_reader *r, uint32_t tag)
     return NULL;
 }
 
+/** Whether `keeps` names the element at hand. */
+static bool is_kept(const dl_dicom_reader *r, uint32_t tag)
+{
+    return item_depth(r) == 0 && r->options.keeps != NULL && r->options.keeps(tag);
+}
+
 static bool has_room(const dl_dicom_reader *r, const dl_dicom_finding *finding)
 {
     size_t count = r->findings.len / sizeof *finding;
-    bool kept = finding->depth == 0 && r->options.keeps != NULL && r->options.keeps(finding->tag);
-    return count < r->options.finding_limit + (kept ? DL_DICOM_KEPT_LIMIT : 0);
+    size_t more = is_kept(r, finding->tag) ? DL_DICOM_KEPT_LIMIT : 0;
+    return count < r->options.finding_limit + more;
 }
 
 /** One finding for each tag: the first, but one at the top level counts more than one in an item,
@@ -249,6 +255,22 @@ static void mark_multiple(dl_dicom_reader *r, uint32_t tag, bool multiple)
     }
 }
 
+static dl_status check_first(dl_dicom_reader *r, const dl_dicom_element *e, dl_str text,
+                             unsigned found, dl_error *err)
+{
+    char detail[96];
+    if (!is_kept(r, e->tag)) {
+        return DL_OK;
+    }
+    if ((found & HAS_BACKSLASH) != 0 && e->vr->kind != KIND_PROSE) {
+        text = dl_str_trim_padding(dl_str_slice(text, 0, (size_t)dl_str_find(text, '\\')));
+        r->header->many_values =
+            r->header->many_values || dl_dicom_validate_count(e->tag, 2, detail) != NULL;
+    }
+    const char *why = dl_dicom_validate_first(e->vr->vr, text, found);
+    return why == NULL ? DL_OK : dl_dicom_add_finding(r, e->tag, e->vr->vr, text, why, err);
+}
+
 static dl_status take_text(dl_dicom_reader *r, const dl_dicom_element *e, dl_bytes value,
                            bool visible, dl_error *err)
 {
@@ -270,7 +292,9 @@ static dl_status take_text(dl_dicom_reader *r, const dl_dicom_element *e, dl_byt
         DL_TRY(take_core(r, core, vr, text, err));
     }
     take_text_fact(r, e->tag, text);
-    if (r->options.validate) {
+    if (r->options.first_values) {
+        DL_TRY(check_first(r, e, text, found, err));
+    } else if (r->options.validate) {
         char detail[96];
         dl_str wrong = DL_STR_NONE;
         if (text.len == 0 && vr->vr == DL_VR('A', 'E') && is_blank(value)) {

@@ -166,7 +166,7 @@ static void apply_findings(ingest *in, dl_stored *s, const dl_dicom_header *head
         comment(in, s, header->pixels.tag,
                 DL_STR("the file is cut off in this element, or what follows cannot be read"));
     }
-    if (header->core[DL_DICOM_PATIENT_ID].value_count > 1) {
+    if (header->many_values || header->core[DL_DICOM_PATIENT_ID].value_count > 1) {
         s->multiple_values = true;
     }
     if (header->implicit_vr) {
@@ -211,34 +211,32 @@ static dl_dicom_file spool_file(const dl_upload *upload)
                            .size = dl_store_spool_size(upload->spool)};
 }
 
-/* v1 keeps invalid values of attributes that are not indexed: read once more, as they are. */
-static dl_status reread_unchecked(instance *one, dl_arena *arena, dl_error *err)
+/* v1 looks at the first values of what is indexed, and keeps all there is. */
+static dl_status read_instance(ingest *in, instance *one, dl_arena *arena,
+                               dl_dicom_header *out_header, dl_error *err)
 {
-    dl_dicom_options options = {0};
-    DL_AUTO(dl_dicom_reader) reader = dl_dicom_reader_create(&options);
+    const dl_dicom_options mild = {.first_values = true, .keeps = is_indexed};
+    bool v1 = in->options->v1;
+    dl_dicom_reader *reader = v1 ? dl_dicom_reader_create(&mild) : take_reader(in->service);
     if (reader == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "no memory to read an instance");
     }
     dl_dicom_file file = spool_file(one->upload);
     dl_dicom_source source = dl_dicom_source_file(&file);
-    dl_dicom_header header = {0};
-    dl_buf_reset(&one->metadata);
-    return dl_dicom_read(reader, &source, arena, &one->metadata, &header, err);
+    dl_status status = dl_dicom_read(reader, &source, arena, &one->metadata, out_header, err);
+    if (v1) {
+        dl_dicom_reader_destroy(reader);
+    } else {
+        give_reader(in->service, reader);
+    }
+    return status;
 }
 
 static dl_status examine(ingest *in, instance *one, dl_arena *arena, dl_error *err)
 {
     dl_stored *s = one->stored;
-    dl_dicom_reader *reader = take_reader(in->service);
-    if (reader == NULL) {
-        return dl_error_set(err, DL_E_NOMEM, "no memory to read an instance");
-    }
-    dl_dicom_file file = spool_file(one->upload);
-    dl_dicom_source source = dl_dicom_source_file(&file);
     dl_dicom_header header = {0};
-    dl_status status = dl_dicom_read(reader, &source, arena, &one->metadata, &header, err);
-    give_reader(in->service, reader);
-    DL_TRY(status);
+    DL_TRY(read_instance(in, one, arena, &header, err));
     if (!header.has_preamble || !header.has_meta) {
         return dl_error_set(
             err, DL_E_INVALID,
@@ -254,8 +252,7 @@ static dl_status examine(ingest *in, instance *one, dl_arena *arena, dl_error *e
         return DL_OK;
     }
     DL_TRY(dl_arena_copy(in->arena, header.transfer_syntax_uid, &one->transfer_syntax, err));
-    DL_TRY(dl_dicom_pixels_encode(&header, &one->frames, err));
-    return in->options->v1 ? reread_unchecked(one, arena, err) : DL_OK;
+    return dl_dicom_pixels_encode(&header, &one->frames, err);
 }
 
 /* ---- instances under way ---- */

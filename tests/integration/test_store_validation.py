@@ -116,6 +116,30 @@ def test_T052_bad_study_date_v1(web, g):
     assert any("(0008,0020)" in c for c in comments(failed_items(answer)[0]))
 
 
+@pytest.mark.parametrize(
+    "changes, status",
+    [
+        ({"Modality": "ct"}, 200),  # v2 warns of these
+        ({"SeriesInstanceUID": "1.02.3"}, 200),
+        ({"StudyDate": "20200229\\x"}, 200),
+        ({"StudyDate": "20200230"}, 409),  # and not of these
+        ({"StudyDate": "20200101-20200102"}, 409),
+    ],
+)
+def test_index_rules_v1(web, g, changes, status):
+    g = g.with_(**changes)
+    answer = web.at("/v1").store(g)
+    assert answer.status == status
+    if status == 409:
+        assert [reason(i) for i in failed_items(answer)] == [43264]
+        nothing_stored(web)
+    else:
+        ((keyword, values),) = changes.items()
+        kept = web.metadata(g.path)[0][f"{dicom.KEYWORDS[keyword][0]:08X}"]["Value"]
+        assert kept == values.split("\\")
+        assert ("Warning" in answer.headers) == (len(kept) > 1)
+
+
 ITEM_WITH_BAD_BIRTH_DATE = {0x00100030: Element("DA", "1970.01")}
 
 

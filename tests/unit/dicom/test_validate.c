@@ -140,6 +140,60 @@ static void test_rows(void)
     }
 }
 
+/* The index rules: of Modality, StudyDate and the like, the first value. */
+static const struct {
+    const char *name;
+    uint32_t tag;
+    const char *vr, *bytes;
+    size_t len;
+    const char *why;
+} first_rows[] = {
+/* clang-format off */
+#define FIRST(name, tag, vr, bytes, why) {name, tag, vr, bytes, sizeof(bytes) - 1, why}
+    FIRST("first: CS in lower case", 0x00080060, "CS", "a-b",              NULL),
+    FIRST("first: CS of 17",         0x00080060, "CS", "ABCDEFGH_12345678", "longer than 16 characters"),
+    FIRST("first: CS, then one of 17", 0x00080060, "CS", "CT\\ABCDEFGH_12345678", NULL),
+    FIRST("first: SH with a control", 0x00080050, "SH", "A\nB",           NULL),
+    FIRST("first: DA",               0x00080020, "DA", "20200229",         NULL),
+    FIRST("first: DA of nothing",    0x00080020, "DA", " ",                NULL),
+    FIRST("first: DA, then none",    0x00080020, "DA", "20200229 \\x",   NULL),
+    FIRST("first: DA of no calendar", 0x00080020, "DA", "20210229",        "not a day YYYYMMDD of the calendar"),
+    FIRST("first: DA range",         0x00080020, "DA", "20200101-20200102", "not a day YYYYMMDD of the calendar"),
+    FIRST("first: UI leading zero",  0x0020000e, "UI", "1.02",             NULL),
+    FIRST("first: UI with letters",  0x0020000e, "UI", "1.x",              "not 1 to 64 digits and dots"),
+    FIRST("first: LO with a control", 0x00100020, "LO", "A\nB",           "a control character"),
+    FIRST("first: no other tag",     0x00080070, "LO", "A\nB",            NULL),
+#undef FIRST
+    /* clang-format on */
+};
+
+static bool is_first_row(uint32_t tag)
+{
+    return tag != 0x00080070;
+}
+
+static void test_first_rows(void)
+{
+    char want[256];
+    for (size_t i = 0; i < DL_COUNT_OF(first_rows); i++) {
+        TAP_ROW_BEGIN();
+        const dl_dicom_options options = {.first_values = true, .keeps = is_first_row};
+        build b = build_begin(UID_EXPLICIT);
+        put_value(&b, first_rows[i].tag, first_rows[i].vr, first_rows[i].bytes, first_rows[i].len);
+        OUTCOME o = read_built(&b, &options);
+        TAP_OK(o.status, o.err);
+        TAP_TRUE(o.json.len > 2); /* it stays in any case */
+        TAP_TRUE(o.header.many_values == (strchr(first_rows[i].bytes, '\\') != NULL));
+        TAP_EQ_INT(o.header.finding_count, first_rows[i].why == NULL ? 0 : 1);
+        if (o.header.finding_count == 1) {
+            (void)snprintf(want, sizeof want, "\" is not a %s: %s", first_rows[i].vr,
+                           first_rows[i].why);
+            TAP_TRUE(dl_str_ends(o.header.findings[0].reason.value, dl_str_of(want)));
+        }
+        TAP_ROW_END(first_rows[i].name);
+    }
+}
+
 static void check_long(const char *vr, size_t most)
 {
     static char text[10241 * 2];
@@ -260,6 +314,7 @@ TAP_CASE(core_values)
 int main(void)
 {
     test_rows();
+    test_first_rows();
     TAP_RUN(long_texts_count_characters);
     TAP_RUN(multiplicity);
     TAP_RUN(identifiers_always_stay);
