@@ -147,7 +147,8 @@ static enum MHD_Result search_header(void *context, enum MHD_ValueKind kind, con
 dl_str dl_http_header(const dl_http_exchange *x, const char *name)
 {
     header_search search = {.name = name};
-    if (dl_str_eq_nocase(dl_str_of(name), DL_STR("Accept"))) {
+    if (dl_str_eq_nocase(dl_str_of(name), DL_STR("Accept")) ||
+        dl_str_eq_nocase(dl_str_of(name), DL_STR("If-None-Match"))) { /* lists */
         search.join = x->own;
     }
     MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, search_header, &search);

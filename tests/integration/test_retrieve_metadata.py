@@ -56,6 +56,13 @@ def test_if_none_match_forms(full, form, status):
     assert full.get(path, headers).status == status
 
 
+def test_if_none_match_in_several_lines(full):
+    path = full.trio.g.study_path + "/metadata"
+    etag = full.get(path).headers["ETag"]
+    lines = [("If-None-Match", '"x"'), ("If-None-Match", f'"{etag}"')]
+    assert full.get(path, [*DICOM_JSON.items(), *lines]).status == 304
+
+
 def test_quoted_etag(serve):
     web = serve({"http.quoted_etag": "on"}).http
     g = dicom.capture()
