@@ -85,6 +85,13 @@ static inline uint64_t dl_dicom_input_position(const dl_dicom_input *in)
 {
     return in->base + in->at;
 }
+/** Whether a deflate stream lacks its end, once the input has ended (RFC 1951 3.2.3: it says where
+ * that is, so a data set that stops at the end of an element can be told from one cut off there).
+ */
+static inline bool dl_dicom_input_lacks_end(const dl_dicom_input *in)
+{
+    return in->inflating && !in->stream_ended;
+}
 static inline dl_status dl_dicom_input_need(dl_dicom_input *in, size_t want, dl_error *err)
 {
     return likely(in->end - in->at >= want) ? DL_OK : dl_dicom_input_fill(in, want, err);

@@ -309,7 +309,8 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
     size_t left = dl_dicom_input_left(&r->in);
     const uint8_t *p = r->in.window + r->in.at;
     if (unlikely(left < 8)) {
-        if (r->depth == 1 && (left == 0 || is_padding(r, p, left))) {
+        if (r->depth == 1 && (left == 0 || is_padding(r, p, left)) &&
+            !dl_dicom_input_lacks_end(&r->in)) {
             *out_done = true;
             return DL_OK;
         }

@@ -191,6 +191,33 @@ TAP_CASE(large_deflated)
     EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "the input ends inside the header, at element 00091001");
 }
 
+/** Cut anywhere, a deflated data set is seen to be cut, also at the end of an element. */
+TAP_CASE(cut_in_the_deflated)
+{
+    for (int pixels = 0; pixels < 2; pixels++) {
+        build b = build_begin(UID_DEFLATED);
+        size_t start = b.len;
+        put_body(&b, true);
+        if (pixels != 0) {
+            PUT(&b, 0x7fe00010, "OW", "abcd");
+        }
+        build_deflate(&b, start);
+        OUTCOME whole = read_built(&b, NULL);
+        TAP_OK(whole.status, whole.err);
+        for (size_t len = start + 1; len < b.len; len++) {
+            build cut = b;
+            cut.len = len;
+            OUTCOME o = read_built(&cut, NULL);
+            bool kept = o.status == DL_OK && o.header.pixels.present && o.header.truncated_pixels;
+            TAP_TRUE(kept || o.status == DL_E_INVALID);
+        }
+        put_bytes(&b, "\0", 1); /* the pad byte of PS3.5 A.5 */
+        OUTCOME padded = read_built(&b, NULL);
+        TAP_OK(padded.status, padded.err);
+        TAP_TRUE(!padded.header.truncated_pixels);
+    }
+}
+
 TAP_CASE(preamble_without_meta)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -618,6 +645,7 @@ int main(void)
     TAP_RUN(meta_in_implicit_vr);
     TAP_RUN(syntax_is_a_uid);
     TAP_RUN(large_deflated);
+    TAP_RUN(cut_in_the_deflated);
     TAP_RUN(preamble_without_meta);
     TAP_RUN(meta_that_says_otherwise);
     TAP_RUN(implicit_vrs_come_from_the_dictionary);
