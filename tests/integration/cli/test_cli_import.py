@@ -1,9 +1,11 @@
 """The command import: archives, links, large files, interruptions, reasons, the bar."""
 
+import bz2
 import contextlib
 import gzip
 import io
 import json
+import lzma
 import os
 import re
 import resource
@@ -78,6 +80,56 @@ def test_damaged_archives_are_refused(home, tmp_path):
     (tmp_path / "no.zip").write_bytes(b"PK\3\4" + os.urandom(2000))
     report = facts("import", "--home", home, tmp_path / "no.zip", code=FAILED)
     assert report["refused"] == 1
+
+
+@pytest.mark.parametrize("kind", ["one file", "tar", "tar of much", "two members"])
+def test_gzip_files_that_are_not_what_their_check_says_are_refused(kind, home, tmp_path):
+    """Level 0 holds the bytes as they are: nothing but the check tells of one that is another."""
+    one = dicom.capture(rows=2048, columns=2048) if kind == "tar of much" else dicom.capture()
+    plain = one.bytes
+    if "tar" in kind:
+        box = io.BytesIO()
+        with tarfile.open(fileobj=box, mode="w") as t:
+            info = tarfile.TarInfo("a.dcm")
+            info.size = len(one.bytes)
+            t.addfile(info, io.BytesIO(one.bytes))
+        plain = box.getvalue()
+    good = gzip.compress(plain, 0)
+    if kind == "two members":
+        good = gzip.compress(plain[:300], 0) + gzip.compress(plain[300:], 0)
+    end = len(good)
+    for name, at in (("middle", end // 2), ("crc", end - 8), ("size", end - 1)):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        (tmp_path / f"{name}.gz").write_bytes(bad)
+        done = run("import", "--home", home, tmp_path / f"{name}.gz", "--json")
+        report = json.loads(done.stdout)
+        assert done.returncode in (FAILED, PARTLY), (name, report)
+        assert report["stored"] == 0 or "tar" in kind, name
+    (tmp_path / "good.gz").write_bytes(good + bytes(512))  # padded, as tapes are
+    report = facts("import", "--home", home, "--update", tmp_path / "good.gz")
+    assert (report["stored"], report["refused"]) == (1, 0)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_the_check_behind_the_end_of_a_tar_is_read(pack, home, tmp_path):
+    box = io.BytesIO()
+    with tarfile.open(fileobj=box, mode="w") as t:
+        for name in ("a.dcm", "b.dcm"):
+            one = dicom.capture(rows=256, columns=256).bytes
+            one = one[: len(one) // 2] + os.urandom(len(one) - len(one) // 2)
+            info = tarfile.TarInfo(name)
+            info.size = len(one)
+            t.addfile(info, io.BytesIO(one))
+    good = pack(box.getvalue())
+    for at in range(1, 8):
+        bad = bytearray(good)
+        bad[len(bad) * at // 8] ^= 1
+        (tmp_path / "bad").write_bytes(bad)
+        done = run("import", "--home", home, tmp_path / "bad", "--json")
+        assert done.returncode in (FAILED, PARTLY), (at, done.stdout)
+    (tmp_path / "good").write_bytes(good)
+    assert facts("import", "--home", home, "--update", tmp_path / "good")["refused"] == 0
 
 
 def test_large_entries_and_files_are_streamed(home, tmp_path):
