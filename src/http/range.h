@@ -9,8 +9,8 @@
 
 #include "base/str.h"
 
-/** Whether If-None-Match or If-Range names the tag (or *), weakly compared; false without a header
- * (ptr NULL). */
+/** Whether If-Match, If-None-Match or If-Range names the tag (or *), weakly compared; false without
+ * a header (ptr NULL). */
 bool dl_http_etag_matches(dl_str header, dl_str etag);
 
 typedef enum dl_http_range {

@@ -8,12 +8,18 @@ dl_status dl_handle_delete(dl_service_request *r, dl_error *err)
     dl_index_scope scope = dl_request_scope(r);
     int64_t delay_us = service->settings.deletion_delay_s * 1000000;
     int64_t count = 0;
+    bool changed = false;
     dl_index_tx *tx = NULL;
-    DL_TRY(dl_index_begin(service->index, &tx, err));
-    dl_status status =
-        dl_index_delete(tx, &scope, dl_service_now_us(service) + delay_us, &count, err);
-    if (status != DL_OK) {
+    DL_TRY(dl_index_begin(service->index, &tx, err)); /* from here on nobody else writes */
+    dl_status status = dl_check_if_match(r, &changed, err);
+    if (status == DL_OK && !changed) {
+        status = dl_index_delete(tx, &scope, dl_service_now_us(service) + delay_us, &count, err);
+    }
+    if (status != DL_OK || changed) {
         dl_index_rollback(tx);
+        if (changed) {
+            return dl_refuse(r, 412, "It has changed: its ETag is none of those in If-Match.");
+        }
         return status == DL_E_NOT_FOUND ? dl_refuse_missing(r) : status;
     }
     DL_TRY(dl_index_commit(tx, err));

@@ -162,6 +162,15 @@ static dl_status read_expiry(stow *s, dl_error *err)
     return DL_OK;
 }
 
+/* To replace in spite of a condition would be worse than not to replace. */
+static dl_status refuse_condition(const stow *s, dl_error *err)
+{
+    return s->replace && dl_http_header(s->r->x, "If-Match").ptr != NULL
+               ? dl_error_set(err, DL_E_UNSUPPORTED,
+                              "If-Match of a PUT is not part of this service yet.")
+               : DL_OK;
+}
+
 dl_status dl_stow_begin(dl_service_request *r, bool replace, void **out_state, dl_error *err)
 {
     stow *s = dl_mem_zalloc(1, sizeof *s);
@@ -177,6 +186,9 @@ dl_status dl_stow_begin(dl_service_request *r, bool replace, void **out_state, d
         status = dl_request_check_uids(r, err);
         if (status == DL_OK) {
             status = read_expiry(s, err);
+        }
+        if (status == DL_OK) {
+            status = refuse_condition(s, err);
         }
         if (status == DL_OK) {
             *out_state = s;

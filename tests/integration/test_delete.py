@@ -146,6 +146,29 @@ def test_removal_touches_only_the_old_version(serve):
     assert web.retrieve(g) == g.bytes
 
 
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_if_match_keeps_what_has_changed(stored, level):
+    g = stored.trio.g
+    path = g.path if level == "instance" else f"/studies/{g.study}"
+    path += f"/series/{g.series}" if level == "series" else ""
+    seen = stored.get(path + "/metadata").headers["ETag"]
+    assert stored.store(g.with_(StudyID="2"), method="PUT").status == 200
+    rows = stored.feed()
+    for tag in (seen, f'"{seen}"', f'W/"{seen}"', "", '"1", "2"'):
+        assert stored.delete(path, {"If-Match": tag}).status == 412
+    assert stored.feed() == rows
+    now = stored.get(path + "/metadata").headers["ETag"]
+    assert stored.delete(path, {"If-Match": f'"{seen}", "{now}"'}).status == 204
+    assert stored.delete(path, {"If-Match": f'"{now}"'}).status == 404
+
+
+@pytest.mark.parametrize("form", ["{}", '"{}"', "*"])
+def test_if_match_of_what_is_as_it_was(stored, form):
+    path = f"/studies/{stored.trio.study}"
+    tag = stored.get(path + "/metadata").headers["ETag"]
+    assert stored.delete(path, {"If-Match": form.format(tag)}).status == 204
+
+
 def test_delete_of_a_large_study(web):
     g = dicom.capture()
     batch = [g.fresh("instance") for _ in range(400)]

@@ -52,6 +52,13 @@ def test_methods_of_such_routes_are_known(one, method, path):
     assert method in {m.strip() for m in answer.headers["Allow"].split(",")}
 
 
+def test_replacing_on_a_condition(one):
+    changed = one.instance.with_(StudyID="2")
+    answer = one.store(changed, method="PUT", headers={"If-Match": '"0-0"'})
+    assert answer.status == 501
+    assert one.retrieve(one.instance) == one.instance.bytes
+
+
 def test_T262_bulk_update_is_not_in_v1(one):
     assert one.at("/v1").request("POST", "/studies/$bulkUpdate", DICOM_JSON, b"{}").status == 404
 
