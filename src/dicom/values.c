@@ -195,7 +195,7 @@ static dl_status take_core(dl_dicom_reader *r, int core, const dl_dicom_vr_info 
 
 static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
 {
-    if (tag == 0x00080005) {
+    if (tag == 0x00080005 && text.len > 0) { /* type 1C: an empty one says nothing */
         dl_dicom_top_level(r)->set = dl_dicom_charset_of(text);
     } else if (r->depth == 1 && tag == 0x00280004) {
         r->header->pixels.half_chroma =

@@ -224,8 +224,8 @@ static dl_status has_items(dl_dicom_reader *r, const dl_dicom_element *e, bool *
         return DL_OK;
     }
     DL_TRY(dl_dicom_input_need(&r->in, 4, err));
-    *out_has = e->length >= 8 &&
-               (dl_dicom_input_left(&r->in) < 4 || tag_at(top, r->in.window + r->in.at) == ITEM);
+    uint32_t tag = dl_dicom_input_left(&r->in) < 4 ? ITEM : tag_at(top, r->in.window + r->in.at);
+    *out_has = e->length >= 8 && (tag == ITEM || tag == SEQUENCE_END);
     return DL_OK;
 }
 
@@ -303,6 +303,14 @@ static bool is_padding(const dl_dicom_reader *r, const uint8_t *p, size_t len)
            memcmp(p, zeros, len < sizeof zeros ? len : sizeof zeros) == 0;
 }
 
+/** Whether the delimiter at hand may be that of the top level: a length of its own needs none, but
+ * files have one as the last thing that the length counts. */
+static bool may_close(dl_dicom_reader *r)
+{
+    uint64_t end = dl_dicom_top_level(r)->end;
+    return end == NO_END || dl_dicom_input_position(&r->in) + 8 == end;
+}
+
 static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err)
 {
     DL_TRY(dl_dicom_input_need(&r->in, 8, err));
@@ -321,11 +329,10 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
         return dl_dicom_cut_off(r, tag, err); /* not of a data set: a delimiter too many, garbage */
     }
     if (unlikely(tag >> 16 == 0xfffe)) {
-        const dl_dicom_level *top = dl_dicom_top_level(r);
-        if (tag != ITEM_END || r->depth == 1 || top->end != NO_END) {
+        if (tag != ITEM_END || r->depth == 1 || !may_close(r)) {
             return dl_error_set(err, DL_E_INVALID,
                                 "item tag %08x where an element should be, after %08x", tag,
-                                top->last_tag);
+                                dl_dicom_top_level(r)->last_tag);
         }
         r->in.at += 8;
         return close_level(r, err);
@@ -353,11 +360,12 @@ static dl_status step_sequence(dl_dicom_reader *r, dl_error *err)
     const uint8_t *p = r->in.window + r->in.at;
     uint32_t tag = tag_at(dl_dicom_top_level(r), p);
     uint32_t length = length_at(dl_dicom_top_level(r), p + 4);
+    bool closes = tag == SEQUENCE_END && may_close(r);
     r->in.at += 8;
     if (tag == ITEM) {
         return open_item(r, length, err);
     }
-    if (tag == SEQUENCE_END && dl_dicom_top_level(r)->end == NO_END) {
+    if (closes) {
         return close_level(r, err);
     }
     return dl_error_set(err, DL_E_INVALID, "tag %08x where an item of a sequence should be", tag);

@@ -270,7 +270,6 @@ TAP_CASE(implicit_vrs_come_from_the_dictionary)
     EXPECT_JSON(&b, "{\"00280106\":{\"vr\":\"US\",\"Value\":[65535]}}");
 }
 
-/** UN of undefined length holds implicit VR items, which are parsed over (PS3.5 6.2.2). */
 /** In implicit VR a value without items is no sequence, whatever the dictionary says. */
 TAP_CASE(sequences_without_items)
 {
@@ -302,6 +301,53 @@ TAP_CASE(sequences_without_items)
     EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "the input ends inside the header");
 }
 
+static void put_ended(build *b, bool in_sequence, bool in_item, uint32_t more)
+{
+    uint32_t item = in_item ? 18 : 10;
+    put_head(b, 0x0040a730, "SQ", 8 + item + (in_sequence ? 8 : 0) + more);
+    put_item(b, 0xe000, item + more);
+    put_value(b, 0x0040a30a, "DS", "1 ", 2);
+    if (in_item) {
+        put_item(b, 0xe00d, 0);
+    }
+    put_bytes(b, "\0\0\0\0\0\0\0\0", more); /* an element of group 0, without a value */
+    if (in_sequence) {
+        put_item(b, 0xe0dd, 0);
+    }
+    put_value(b, 0x00420010, "ST", "ab", 2);
+}
+
+/** What has a length needs no delimiter, but may end with one. */
+TAP_CASE(delimiters_that_the_length_counts)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        bool in_sequence = (i & 1) != 0;
+        bool in_item = (i & 2) != 0;
+        bool implicit = (i & 4) != 0;
+        bool goes_on = (i & 8) != 0;
+        build b = build_begin(implicit ? UID_IMPLICIT : UID_EXPLICIT);
+        put_ended(&b, in_sequence, in_item, goes_on ? 8 : 0);
+        if (in_item && goes_on) {
+            EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "item tag fffee00d where an element should be");
+        } else {
+            EXPECT_JSON(&b, "{\"0040A730\":{\"vr\":\"SQ\",\"Value\":["
+                            "{\"0040A30A\":{\"vr\":\"DS\",\"Value\":[1]}}]},"
+                            "\"00420010\":{\"vr\":\"ST\",\"Value\":[\"ab\"]}}");
+        }
+    }
+    for (int implicit = 0; implicit < 2; implicit++) {
+        build b = build_begin(implicit != 0 ? UID_IMPLICIT : UID_EXPLICIT);
+        put_head(&b, 0x0040a730, "SQ", 8);
+        put_item(&b, 0xe0dd, 0);
+        EXPECT_FINDINGS(&b, "", "{\"0040A730\":{\"vr\":\"SQ\"}}");
+        b = build_begin(implicit != 0 ? UID_IMPLICIT : UID_EXPLICIT);
+        put_head(&b, 0x0040a730, "SQ", 16);
+        put_item(&b, 0xe0dd, 0);
+        put_item(&b, 0xe000, 0);
+        EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "tag fffee0dd where an item of a sequence");
+    }
+}
+
 /** Two spaces for a VR: the dictionary's, and a length of 16 bits. */
 TAP_CASE(blank_vrs)
 {
@@ -319,6 +365,7 @@ TAP_CASE(blank_vrs)
     }
 }
 
+/** UN of undefined length holds implicit VR items, which are parsed over (PS3.5 6.2.2). */
 TAP_CASE(unknown_sequences_are_parsed_over)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -650,6 +697,7 @@ int main(void)
     TAP_RUN(meta_that_says_otherwise);
     TAP_RUN(implicit_vrs_come_from_the_dictionary);
     TAP_RUN(sequences_without_items);
+    TAP_RUN(delimiters_that_the_length_counts);
     TAP_RUN(blank_vrs);
     TAP_RUN(unknown_sequences_are_parsed_over);
     TAP_RUN(unknown_sequences_of_big_endian_files);
