@@ -19,7 +19,8 @@
  * What libmicrohttpd 0.9.75 answers by itself, before we are asked: first lines and headers that it
  * cannot read, versions other than 1.x, lengths that are no number, chunks that are none, and what
  * its memory cannot hold. The status is right and the connection ends, but the headers of contract
- * section 1.2 are missing, and after a bad Content-Length it writes the headers twice.
+ * section 1.2 are missing, and after a bad Content-Length it writes the headers twice. To a 304 it
+ * adds a Content-Length of 0, which RFC 9110 section 8.6 does not want, and cannot be told not to.
  */
 #ifndef DL_HTTP_INTERNAL_H
 #define DL_HTTP_INTERNAL_H

@@ -284,6 +284,32 @@ TAP_CASE(expect_continue)
     wire_close(&w);
 }
 
+/* Nothing is to come, so no 100 is due, and what is here already is no body. */
+TAP_CASE(expect_continue_without_a_body)
+{
+    static const struct {
+        const char *line;
+        unsigned status;
+    } cases[] = {
+        {"GET /text", 200},   {"HEAD /text", 200}, {"POST /echo", 200},
+        {"POST /early", 415}, {"GET /204", 204},
+    };
+    for (size_t i = 0; i < DL_COUNT_OF(cases); i++) {
+        wire w = wire_open(&the_rig);
+        answer a = {0};
+        wire_say(&w, cases[i].line);
+        wire_say(&w, " HTTP/1.1\r\n" HOST
+                     "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n" GET("/text"));
+        TAP_TRUE(wire_answer(&w, cases[i].line[0] == 'H', &a));
+        TAP_EQ_INT(a.status, cases[i].status);
+        expect_common_headers(&a);
+        expect_header(&a, "Connection", "close");
+        answer_clear(&a);
+        TAP_TRUE(wire_closed(&w));
+        wire_close(&w);
+    }
+}
+
 TAP_CASE(pipelined_requests_are_answered_in_order)
 {
     wire w = wire_open(&the_rig);
@@ -721,6 +747,7 @@ int main(void)
     run_bodies();
     TAP_RUN(large_body_comes_back);
     TAP_RUN(expect_continue);
+    TAP_RUN(expect_continue_without_a_body);
     TAP_RUN(pipelined_requests_are_answered_in_order);
     TAP_RUN(failures_tell_nothing);
     TAP_RUN(client_leaves_in_the_body);
