@@ -28,6 +28,12 @@ bool dl_http_etag_matches(dl_str header, dl_str etag)
     return false;
 }
 
+bool dl_http_if_range(dl_str header, dl_str etag)
+{
+    return header.ptr == NULL || (!dl_str_starts(dl_str_trim(header), DL_STR("W/")) &&
+                                  dl_str_eq(bare_etag(header), bare_etag(etag)));
+}
+
 dl_http_range dl_http_range_parse(dl_str header, uint64_t size, uint64_t *out_first,
                                   uint64_t *out_last)
 {

@@ -9,9 +9,11 @@
 
 #include "base/str.h"
 
-/** Whether If-Match, If-None-Match or If-Range names the tag (or *), weakly compared; false without
- * a header (ptr NULL). */
+/** Whether If-Match or If-None-Match names the tag (or *), weakly compared; false without a header
+ * (ptr NULL). */
 bool dl_http_etag_matches(dl_str header, dl_str etag);
+/** Whether a Range counts: there is no If-Range (ptr NULL), or it is the tag, strongly compared. */
+bool dl_http_if_range(dl_str header, dl_str etag);
 
 typedef enum dl_http_range {
     DL_HTTP_RANGE_NONE,    /* the whole: none, several, or one that cannot be read */

@@ -99,7 +99,6 @@ static dl_status send_file(dl_api_request *r, dl_str path, int *fd, uint64_t siz
     uint64_t last = 0;
     DL_TRY(make_tag(*fd, tag, err));
     dl_str range = dl_http_header(r->x, "Range");
-    dl_str condition = dl_http_header(r->x, "If-Range");
     dl_http_add_header(r->x, "ETag", dl_str_of(tag));
     dl_http_add_header(r->x, "Accept-Ranges", DL_STR("bytes"));
     dl_http_add_header(r->x, "Cache-Control", DL_STR("private, no-cache"));
@@ -107,7 +106,7 @@ static dl_status send_file(dl_api_request *r, dl_str path, int *fd, uint64_t siz
         dl_http_respond(r->x, 304, NULL, DL_STR(""));
         return DL_OK;
     }
-    if (condition.ptr != NULL && !dl_http_etag_matches(condition, dl_str_of(tag))) {
+    if (!dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(tag))) {
         range = DL_STR_NONE;
     }
     dl_http_range kind = dl_http_range_parse(range, size, &first, &last);

@@ -226,8 +226,7 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     (void)snprintf(type, sizeof type, "application/dicom; transfer-syntax=%.*s",
                    DL_STR_ARG(v->transfer_syntax));
     dl_str range = dl_http_header(r->x, "Range");
-    dl_str condition = dl_http_header(r->x, "If-Range");
-    if (condition.ptr != NULL && !dl_http_etag_matches(condition, dl_str_of(etag))) {
+    if (!dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(etag))) {
         range = DL_STR_NONE;
     }
     dl_http_range kind = dl_http_range_parse(range, size, &first, &last);
