@@ -178,13 +178,16 @@ static dl_status scan_data(dl_multipart *r, dl_bytes *rest, dl_error *err)
     return say_data(r, text, data_len, err);
 }
 
-/* Lines of "name: value", or going on with white space. */
-static dl_status check_headers(dl_str headers, dl_error *err)
+/* Lines of "name: value"; what goes on with white space in the next line (RFC 822 folding) becomes
+ * one. */
+static dl_status check_headers(char *text, size_t len, dl_error *err)
 {
-    dl_str rest = headers, line = DL_STR_NONE;
+    dl_str rest = {text, len}, line = DL_STR_NONE;
     while (rest.len > 0 && dl_str_next(&rest, '\n', &line)) {
-        bool folded = line.ptr != headers.ptr && (line.ptr[0] == ' ' || line.ptr[0] == '\t');
-        if (!folded && dl_str_find(line, ':') < 1) {
+        size_t start = (size_t)(line.ptr - text);
+        if (start > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
+            memcpy(text + start - 2, "  ", 2);
+        } else if (dl_str_find(line, ':') < 1) {
             return dl_error_set(err, DL_E_INVALID, "multipart: a part header without a colon");
         }
     }
@@ -194,7 +197,7 @@ static dl_status check_headers(dl_str headers, dl_error *err)
 /* The line just added ends in LF. */
 static dl_status end_header_line(dl_multipart *r, dl_error *err)
 {
-    const char *text = r->headers.ptr;
+    char *text = r->headers.ptr;
     size_t len = r->headers.len;
     if (len < 2 || text[len - 2] != '\r') {
         return dl_error_set(err, DL_E_INVALID,
@@ -205,7 +208,7 @@ static dl_status end_header_line(dl_multipart *r, dl_error *err)
     }
     dl_str headers = {text, len > 2 ? len - 4 : 0};
     if (headers.len > 0) {
-        DL_TRY(check_headers(headers, err));
+        DL_TRY(check_headers(text, headers.len, err));
     }
     r->stage = IN_DATA;
     r->matched = 2; /* the blank line may be the line break of a delimiter */

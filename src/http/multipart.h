@@ -22,8 +22,8 @@ enum {
 /** A callback that fails stops the reading; its status and words come back from dl_multipart_feed.
  */
 typedef struct dl_multipart_events {
-    /** `headers` is the block between boundary and blank line, CRLF-separated; see
-     * dl_multipart_header. */
+    /** `headers` is the block between boundary and blank line, CRLF-separated, each header in one
+     * line; see dl_multipart_header. */
     dl_status (*part_begin)(void *context, dl_str headers, dl_error *err);
     dl_status (*part_data)(void *context, dl_bytes bytes, dl_error *err);
     dl_status (*part_end)(void *context, dl_error *err);

@@ -183,6 +183,12 @@ def test_part_type_with_transfer_syntax(web, g):
     assert web.request("POST", "/studies", related(boundary), body).status == 200
 
 
+def test_part_headers_over_several_lines(web, g):
+    kind = {"content-location": "x\r\n\tContent-Type: text/plain", "content-type": "\r\n application/dicom"}
+    boundary, body = multipart((kind, g.bytes))
+    assert web.request("POST", "/studies", related(boundary), body).status == 200
+
+
 def test_multipart_preamble_and_epilogue(web, g):
     boundary, body = multipart(g)
     body = b"This is a message.\r\n--" + boundary[:-1].encode() + b"\r\n" + body + b"That was it.\r\n"
