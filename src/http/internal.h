@@ -116,7 +116,8 @@ struct dl_http_exchange {
     dl_str authority; /* of a target in absolute form */
     dl_str method;
     const char *route;
-    const char *action; /* NULL: not audited */
+    const char *action;   /* NULL: not audited */
+    const char *versions; /* NULL: those of the server */
     bool path_logged;
     int64_t started_us;
     bool is_head, is_http_1_0, expects_continue;

@@ -114,6 +114,9 @@ void dl_http_set_route(dl_http_exchange *x, const char *route);
 /** The data action that the request needs ("read", "write", ...): the log line becomes an audit
  * record. Lasting. */
 void dl_http_set_action(dl_http_exchange *x, const char *action);
+/** What api-supported-versions says instead of the server's own value: of a route that not every
+ * version has. Lasting. */
+void dl_http_set_versions(dl_http_exchange *x, const char *versions);
 /** The audit record says the path too: only when it holds identifiers and nothing else. */
 void dl_http_log_path(dl_http_exchange *x);
 

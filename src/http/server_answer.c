@@ -34,8 +34,9 @@ static void each_answer_header(const dl_http_exchange *x,
     put(context, "X-Frame-Options", "SAMEORIGIN");
     put(context, "Content-Security-Policy", "frame-src 'self';");
     put(context, "X-Request-Id", x->request_id);
-    if (x->server->versions[0] != '\0' && is_versioned(x->path)) {
-        put(context, "api-supported-versions", x->server->versions);
+    const char *versions = x->versions != NULL ? x->versions : x->server->versions;
+    if (versions[0] != '\0' && is_versioned(x->path)) {
+        put(context, "api-supported-versions", versions);
     }
     if (atomic_load_explicit(&x->server->stopping, memory_order_relaxed) || x->cut) {
         put(context, "Connection", "close");

@@ -112,6 +112,11 @@ void dl_http_set_action(dl_http_exchange *x, const char *action)
     x->action = action;
 }
 
+void dl_http_set_versions(dl_http_exchange *x, const char *versions)
+{
+    x->versions = versions;
+}
+
 void dl_http_log_path(dl_http_exchange *x)
 {
     x->path_logged = true;

@@ -162,20 +162,22 @@ static unsigned version_of(dl_str segment)
     return one ? 1 : 0;
 }
 
-static bool fits(const dl_service_route *route, unsigned version)
+/* `named`: below a partition. */
+static bool fits(const dl_service_route *route, unsigned version, bool named)
 {
     bool unversioned = (route->flags & DL_ROUTE_UNVERSIONED) != 0;
-    return unversioned == (version == 0) &&
+    bool has_partitions = (route->flags & DL_ROUTE_PARTITIONED) != 0;
+    return unversioned == (version == 0) && (has_partitions || !named) &&
            !((route->flags & DL_ROUTE_V2_ONLY) != 0 && version < 2);
 }
 
 static const dl_service_route *find_route(dl_service_request *r, const dl_str *segments,
-                                          size_t count, char *allow, size_t allow_size)
+                                          size_t count, bool named, char *allow, size_t allow_size)
 {
     dl_str method = dl_http_method(r->x);
     allow[0] = '\0';
     for (size_t i = 0; i < DL_COUNT_OF(routes); i++) {
-        if (!match(r, routes[i].pattern, segments, count) || !fits(&routes[i], r->version)) {
+        if (!match(r, routes[i].pattern, segments, count) || !fits(&routes[i], r->version, named)) {
             continue;
         }
         if (dl_str_eq(method, dl_str_of(routes[i].method))) {
@@ -416,16 +418,19 @@ static dl_status route(dl_service *service, dl_http_exchange *x, void **out_stat
         count -= 2;
     }
     char allow[160];
-    r->route = find_route(r, segments, count, allow, sizeof allow);
+    r->route = find_route(r, segments, count, named, allow, sizeof allow);
     if (r->route == NULL && allow[0] != '\0') {
         dl_http_add_header(x, "Allow", dl_str_of(allow));
         return dl_refuse(r, 405, "The resource does not know this method; it takes %s.", allow);
     }
-    if (r->route == NULL || (named && (r->route->flags & DL_ROUTE_PARTITIONED) == 0)) {
+    if (r->route == NULL) {
         return dl_refuse(r, 404, "There is no such resource.");
     }
     dl_http_set_route(x, r->route->pattern);
     dl_http_set_action(x, action_name(r->route->action));
+    if ((r->route->flags & DL_ROUTE_V2_ONLY) != 0) {
+        dl_http_set_versions(x, "2");
+    }
     if (r->version != 0 && dl_host_is_refused(service, x)) { /* health is for everybody */
         return DL_OK;
     }

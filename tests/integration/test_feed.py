@@ -321,6 +321,8 @@ def test_T213_not_below_a_partition(serve):
         web = serve({"service.partitions": setting}).http
         assert web.get("/partitions/x/changefeed", {}).status == 404
         assert web.get("/partitions/Microsoft.Default/changefeed/latest", {}).status == 404
+        for method in ("POST", "DELETE"):  # no method is known of what is not there
+            assert web.request(method, "/partitions/x/changefeed").status == 404
 
 
 def test_T214_two_partitions(serve):

@@ -52,6 +52,12 @@ def test_methods_of_such_routes_are_known(one, method, path):
     assert method in {m.strip() for m in answer.headers["Allow"].split(",")}
 
 
+def test_versions_of_a_route_of_one_version(one):
+    answer = one.request("POST", "/studies/$bulkUpdate", DICOM_JSON, b"{}")
+    assert answer.headers["api-supported-versions"] == "2"
+    assert one.at("/v1").request("POST", "/studies/$bulkUpdate", DICOM_JSON, b"{}").status == 404
+
+
 def test_replacing_on_a_condition(one):
     changed = one.instance.with_(StudyID="2")
     answer = one.store(changed, method="PUT", headers={"If-Match": '"0-0"'})
