@@ -81,6 +81,7 @@ static void tell_progress(void *context, int64_t done, int64_t total)
 typedef struct tables_result {
     bool compared; /* there are tables, and they were looked at */
     int64_t rows, problems;
+    dl_error failure; /* why they could not be compared to their end */
 } tables_result;
 
 typedef struct telling {
@@ -183,26 +184,37 @@ static dl_status open_lake(const dl_cli *cli, const verify_options *o, dl_cli_la
     return status;
 }
 
+static dl_status look_at_tables(dl_cli *cli, const dl_cli_lake *lake, telling *t,
+                                tables_result *out_result, dl_error *err)
+{
+    size_t count = 0;
+    DL_TRY(find_tables(lake, t, &count, err));
+    out_result->compared = count > 0;
+    if (count < DL_PIPELINE_TABLES) {
+        return DL_OK;
+    }
+    dl_status status = compare_with_feed(cli, lake, t, &out_result->rows, err);
+    return status == DL_OK ? DL_OK
+                           : dl_error_within(err, status, "comparing the tables with the feed");
+}
+
+/* That they cannot be compared to their end is a finding too: what was found before is told. */
 static dl_status verify_tables(dl_cli *cli, const dl_cli_lake *lake, watcher *w,
                                tables_result *out_result, dl_error *err)
 {
     telling t = {.watcher = w};
-    size_t count = 0;
-    int64_t rows = 0;
     if (lake->store == NULL) {
         return DL_OK;
     }
-    DL_TRY(find_tables(lake, &t, &count, err));
-    if (count == 0) {
-        return DL_OK;
+    dl_status status = look_at_tables(cli, lake, &t, out_result, &out_result->failure);
+    if (status == DL_E_CANCELED) {
+        return dl_error_set(err, status, "%s", out_result->failure.message);
     }
-    if (count == DL_PIPELINE_TABLES) {
-        dl_status status = compare_with_feed(cli, lake, &t, &rows, err);
-        if (status != DL_OK) {
-            return dl_error_within(err, status, "comparing the tables with the feed");
-        }
+    if (status != DL_OK) {
+        out_result->compared = true;
+        tell_row(&t, out_result->failure.message);
     }
-    *out_result = (tables_result){.compared = true, .rows = rows, .problems = t.count};
+    out_result->problems = t.count;
     return DL_OK;
 }
 
@@ -341,6 +353,9 @@ static dl_cli_exit run(dl_cli *cli, const void *given, DL_UNUSED const dl_cli_ar
     }
     if (verify(cli, &o, &out, &err) != DL_OK) {
         return dl_cli_flush(cli, dl_cli_fail(cli, &err));
+    }
+    if (out.tables.failure.status != DL_OK) {
+        (void)dl_cli_fail(cli, &out.tables.failure);
     }
     bool well = out.archive.problems + out.tables.problems == 0;
     return dl_cli_flush(cli, well ? DL_CLI_DONE : DL_CLI_FAILED);

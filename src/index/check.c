@@ -47,6 +47,10 @@ static const rule rules[] = {
      "SELECT sequence FROM change c WHERE NOT EXISTS(SELECT 1 FROM instance WHERE id=c.instance)"},
     {"change row %lld: its action is unknown",
      "SELECT sequence FROM change WHERE action NOT IN(1, 2, 3)"},
+    {"change row %lld: what it changes was not there",
+     "SELECT sequence FROM (SELECT sequence, action, coalesce(lag(action)"
+     " OVER(PARTITION BY instance ORDER BY sequence), 3) AS before FROM change)"
+     " WHERE action<>1 AND before=3"},
     {"instance %lld: not exactly one change row speaks of its current version",
      "SELECT i.id FROM instance i LEFT JOIN (SELECT c.instance AS instance, count(*) AS n"
      " FROM change c CROSS JOIN instance x ON x.id=c.instance AND x.watermark=c.watermark"
@@ -68,11 +72,11 @@ static const rule rules[] = {
     {"version %lld: its transfer syntax is missing",
      "SELECT watermark FROM version v WHERE NOT EXISTS(SELECT 1 FROM syntax WHERE id=v.syntax)"},
     {"version %lld: its watermark is beyond the numbers given",
-     "SELECT watermark FROM version WHERE watermark>=(SELECT value FROM counter"
-     " WHERE name='watermark')"},
+     "SELECT watermark FROM version WHERE watermark>=coalesce((SELECT value FROM counter"
+     " WHERE name='watermark'), 0)"},
     {"change row %lld: its watermark is beyond the numbers given",
-     "SELECT sequence FROM change WHERE watermark>=(SELECT value FROM counter"
-     " WHERE name='watermark')"},
+     "SELECT sequence FROM change WHERE watermark>=coalesce((SELECT value FROM counter"
+     " WHERE name='watermark'), 0)"},
     {"instance %lld: its series is missing or in another partition",
      "SELECT i.id FROM instance i LEFT JOIN series s ON s.id=i.series"
      " WHERE s.partition IS NOT i.partition"},
@@ -122,6 +126,10 @@ static const rule rules[] = {
      "SELECT s.id FROM series s CROSS JOIN study t ON t.id=s.study WHERE s.modality IS NOT NULL"
      " AND instr(s.modality, '\\')=0 AND NOT EXISTS(SELECT 1 FROM study_modality m"
      " WHERE m.partition=s.partition AND m.modality=s.modality AND m.created=t.created)"},
+    {"study %lld: its list of modalities is wrong",
+     "SELECT x.study FROM study_text x WHERE x.modalities<>coalesce((SELECT"
+     " group_concat(modality||'\\', '') FROM (SELECT DISTINCT modality FROM series"
+     " WHERE study=x.study AND created IS NOT NULL AND instr(modality, '\\')=0 ORDER BY 1)), '')"},
     {"metadata base %lld: its count of users is wrong",
      "SELECT b.id FROM metadata_base b LEFT JOIN (SELECT base, count(*) AS n FROM version"
      " GROUP BY base) v ON v.base=b.id WHERE b.users IS NOT v.n"},

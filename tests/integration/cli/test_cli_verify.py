@@ -121,6 +121,31 @@ def test_verify_of_tables_of_another_feed(home, tmp_path):
     assert "the tables have rows, but none of this feed" in done.stderr
 
 
+def test_verify_tells_of_the_archive_when_the_tables_cannot_be_compared(home, tmp_path):
+    one, other = dicom.capture(), dicom.capture()
+    save(tmp_path / "in", one, other)
+    facts("import", "--home", home, tmp_path / "in")
+    facts("sync", "--home", home)
+    stored = min((home / "files" / "AHDS").rglob("*.dcm"))
+    part = next((home / "tables" / "dicom" / "instance").rglob("*.parquet"))
+    stored.rename(tmp_path / "stored")
+    part.rename(tmp_path / "part")
+    done = run("verify", "--home", home, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == FAILED
+    assert (found["instances"], found["problemCount"]) == (2, 2)
+    assert found["tables"] == {"rows": 0, "problems": 1}
+    missing, gone = found["problems"]
+    assert missing.endswith(f"{stored.name} is missing")
+    assert f"{part.name} of the table is gone" in gone
+    assert "comparing the tables with the feed" in done.stderr
+    text = run("verify", "--home", home)
+    assert text.returncode == FAILED
+    assert [line.partition(":")[0] for line in text.stdout.splitlines()[:2]] == ["problem"] * 2
+    (tmp_path / "stored").rename(stored)
+    (tmp_path / "part").rename(part)
+
+
 @pytest.mark.parametrize("mode", ["dv", "compat"])
 def test_verify_beside_stores_and_a_sync(serve, tmp_path, mode):
     """While a service stores, replaces and deletes, and a sync follows it: no false alarm."""
