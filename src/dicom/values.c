@@ -201,8 +201,8 @@ static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
         r->header->pixels.half_chroma =
             dl_str_starts(text, DL_STR("YBR_")) && dl_str_ends(text, DL_STR("_422"));
     } else if (r->depth == 1 && tag == 0x00280008) {
-        uint64_t frames = 0;
-        if (dl_str_to_u64(dl_str_trim(text), &frames) && frames >= 1 && frames <= INT32_MAX) {
+        int64_t frames = 0; /* a sign may be there: PS3.5 6.2, IS */
+        if (dl_str_to_i64(dl_str_trim(text), &frames) && frames >= 1 && frames <= INT32_MAX) {
             r->header->pixels.frame_count = (uint32_t)frames;
         }
     }

@@ -87,6 +87,7 @@ static void test_native(void)
         {"one frame",            NULL, 2, 3, 16, 12, "0+12", "not_found", "not_found"},
         {"three frames",         "3",  2, 3, 8,  18, "0+6",  "6+6",       "12+6"},
         {"odd, padded",          "3 ", 1, 3, 8,  10, "0+3",  "3+3",       "6+3"},
+        {"a plus sign",          " +3", 1, 2, 8, 6, "0+2",  "2+2",       "4+2"},
         {"too short",            "3",  2, 3, 8,  12, "0+6",  "6+6",       "invalid"},
         {"one bit, not aligned", "3",  3, 3, 1,  4,  "0+2",  "1+2",       "2+2"},
         {"one bit, aligned",     "2",  8, 3, 1,  6,  "0+3",  "3+3",       "not_found"},
