@@ -55,8 +55,12 @@ static bool is_dangerous(const uint8_t *preamble)
         {"MM\0+", 4},
         {"%PDF", 4},
         {"PK\3\4", 4},
-        {"\xcf\xfa\xed\xfe", 4},
+        {"\xcf\xfa\xed\xfe", 4}, /* Mach-O: 64 and 32 bits, either order; of several machines */
+        {"\xfe\xed\xfa\xcf", 4},
+        {"\xce\xfa\xed\xfe", 4},
+        {"\xfe\xed\xfa\xce", 4},
         {"\xca\xfe\xba\xbe", 4},
+        {"\xca\xfe\xba\xbf", 4},
     };
     for (size_t i = 0; i < DL_COUNT_OF(magics); i++) {
         if (memcmp(preamble, magics[i].magic, magics[i].len) == 0) {

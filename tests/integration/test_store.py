@@ -180,6 +180,7 @@ def test_padded_uids_stored_first(web):
 # -- preamble --
 
 MAGICS = {"MZ": b"MZ", "ELF": b"\x7fELF", "TIFF LE": b"II*\0", "TIFF BE": b"MM\0*"}
+MAGICS |= {f"Mach-O {m}": bytes.fromhex(m) for m in ("cffaedfe", "feedfacf", "cefaedfe", "feedface", "cafebabf")}
 
 
 @pytest.mark.parametrize("magic", MAGICS.values(), ids=MAGICS.keys())
