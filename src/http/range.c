@@ -1,9 +1,14 @@
 #include "http/range.h"
 
+static bool is_weak(dl_str tag)
+{
+    return dl_str_starts(dl_str_trim(tag), DL_STR("W/"));
+}
+
 static dl_str bare_etag(dl_str tag)
 {
     tag = dl_str_trim(tag);
-    if (dl_str_starts(tag, DL_STR("W/"))) {
+    if (is_weak(tag)) {
         tag = dl_str_slice(tag, 2, tag.len);
     }
     if (tag.len >= 2 && tag.ptr[0] == '"' && tag.ptr[tag.len - 1] == '"') {
@@ -12,14 +17,14 @@ static dl_str bare_etag(dl_str tag)
     return tag;
 }
 
-bool dl_http_etag_matches(dl_str header, dl_str etag)
+static bool is_listed(dl_str header, dl_str etag, bool weakly)
 {
     dl_str rest = header;
     dl_str one = DL_STR_NONE;
-    if (header.ptr == NULL) {
-        return false;
-    }
     while (dl_str_next(&rest, ',', &one)) {
+        if (is_weak(one) && !weakly) {
+            continue;
+        }
         one = bare_etag(one);
         if (dl_str_eq(one, DL_STR("*")) || dl_str_eq_nocase(one, bare_etag(etag))) {
             return true;
@@ -28,10 +33,20 @@ bool dl_http_etag_matches(dl_str header, dl_str etag)
     return false;
 }
 
+bool dl_http_etag_matches(dl_str header, dl_str etag)
+{
+    return header.ptr != NULL && is_listed(header, etag, true);
+}
+
+bool dl_http_if_match(dl_str header, dl_str etag)
+{
+    return header.ptr == NULL || is_listed(header, etag, false);
+}
+
 bool dl_http_if_range(dl_str header, dl_str etag)
 {
-    return header.ptr == NULL || (!dl_str_starts(dl_str_trim(header), DL_STR("W/")) &&
-                                  dl_str_eq(bare_etag(header), bare_etag(etag)));
+    return header.ptr == NULL ||
+           (!is_weak(header) && dl_str_eq(bare_etag(header), bare_etag(etag)));
 }
 
 dl_http_range dl_http_range_parse(dl_str header, uint64_t size, uint64_t *out_first,

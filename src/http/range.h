@@ -9,9 +9,12 @@
 
 #include "base/str.h"
 
-/** Whether If-Match or If-None-Match names the tag (or *), weakly compared; false without a header
- * (ptr NULL). */
+/** Whether If-None-Match names the tag (or *), weakly compared; false without a header (ptr NULL).
+ */
 bool dl_http_etag_matches(dl_str header, dl_str etag);
+/** Whether a change may go on: there is no If-Match (ptr NULL), or it names the tag (or *),
+ * strongly compared. */
+bool dl_http_if_match(dl_str header, dl_str etag);
 /** Whether a Range counts: there is no If-Range (ptr NULL), or it is the tag, strongly compared. */
 bool dl_http_if_range(dl_str header, dl_str etag);
 

@@ -95,7 +95,7 @@ dl_str dl_http_path(const dl_http_exchange *x);
 /** As sent, after '?', without it; empty when there is none. */
 dl_str dl_http_query(const dl_http_exchange *x);
 /** First value of a header, name without case; ptr NULL when absent. Several lines of
- * Accept or If-None-Match come joined by ", ". */
+ * Accept, If-Match or If-None-Match come joined by ", ". */
 dl_str dl_http_header(const dl_http_exchange *x, const char *name);
 /** Call `visit` for every header as it came. */
 void dl_http_each_header(const dl_http_exchange *x,

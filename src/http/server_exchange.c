@@ -153,6 +153,7 @@ dl_str dl_http_header(const dl_http_exchange *x, const char *name)
 {
     header_search search = {.name = name};
     if (dl_str_eq_nocase(dl_str_of(name), DL_STR("Accept")) ||
+        dl_str_eq_nocase(dl_str_of(name), DL_STR("If-Match")) ||
         dl_str_eq_nocase(dl_str_of(name), DL_STR("If-None-Match"))) { /* lists */
         search.join = x->own;
     }

@@ -100,7 +100,7 @@ dl_status dl_check_if_match(dl_service_request *r, bool *out_fails, dl_error *er
     DL_TRY(load_listing(r, &list, err));
     char etag[64];
     format_etag(r, &list, etag, sizeof etag);
-    *out_fails = list.count > 0 && !dl_http_etag_matches(condition, dl_str_of(etag));
+    *out_fails = list.count > 0 && !dl_http_if_match(condition, dl_str_of(etag));
     clear_listing(&list);
     return DL_OK;
 }

@@ -156,8 +156,10 @@ def test_if_match_keeps_what_has_changed(stored, level):
     rows = stored.feed()
     for tag in (seen, f'"{seen}"', f'W/"{seen}"', "", '"1", "2"'):
         assert stored.delete(path, {"If-Match": tag}).status == 412
-    assert stored.feed() == rows
     now = stored.get(path + "/metadata").headers["ETag"]
+    weak = {"If-Match": f'W/"{now}"'}  # too weak to delete by (RFC 9110 section 13.1.1)
+    assert stored.delete(path, weak).status == 412
+    assert stored.feed() == rows
     assert stored.delete(path, {"If-Match": f'"{seen}", "{now}"'}).status == 204
     assert stored.delete(path, {"If-Match": f'"{now}"'}).status == 404
 
@@ -167,6 +169,12 @@ def test_if_match_of_what_is_as_it_was(stored, form):
     path = f"/studies/{stored.trio.study}"
     tag = stored.get(path + "/metadata").headers["ETag"]
     assert stored.delete(path, {"If-Match": form.format(tag)}).status == 204
+
+
+def test_if_match_in_several_lines(stored):
+    path = f"/studies/{stored.trio.study}"
+    tag = stored.get(path + "/metadata").headers["ETag"]
+    assert stored.delete(path, [("If-Match", '"x"'), ("If-Match", f'"{tag}"')]).status == 204
 
 
 def test_delete_of_a_large_study(web):
