@@ -220,7 +220,7 @@ static dl_status start_service(const dl_cli *cli, serving *s, dl_error *err)
     mounted.mount_count = DL_COUNT_OF(mounts);
     mounted.check =
         (dl_service_check){.name = "PipelinesHealthCheck",
-                           .description = "the database of pipelines and runs can be used",
+                           .description = "whether the database of pipelines and runs can be used",
                            .is_healthy = has_pipelines,
                            .context = s};
     DL_TRY(start_when_free(cli, s, &mounted, &s->service, err));

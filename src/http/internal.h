@@ -21,6 +21,7 @@
  * its memory cannot hold. The status is right and the connection ends, but the headers of contract
  * section 1.2 are missing, and after a bad Content-Length it writes the headers twice. To a 304 it
  * adds a Content-Length of 0, which RFC 9110 section 8.6 does not want, and cannot be told not to.
+ * In a body of chunks it takes a lone LF for a line end; the lines between chunks never get here.
  */
 #ifndef DL_HTTP_INTERNAL_H
 #define DL_HTTP_INTERNAL_H

@@ -92,11 +92,14 @@ dl_status dl_handle_health(dl_service_request *r, dl_error *err)
     dl_json_string(&w, dl_str_of(index && store && !other ? degraded : word_of(index && store)));
     dl_json_key(&w, DL_STR("details"));
     dl_json_array_begin(&w);
-    put_check(&w, "SqlServerHealthCheck", word_of(index), "the index database answers");
-    put_check(&w, "DcmHealthCheck", word_of(store), "a file can be written and removed");
-    put_check(&w, "MetadataHealthCheck", word_of(index), "metadata is in the index database");
-    put_check(&w, "FeedHealthCheck", word_of(index), "change rows are in the index database");
-    put_check(&w, "CleanupHealthCheck", word_of(index && store), "deleted files can be removed");
+    put_check(&w, "SqlServerHealthCheck", word_of(index), "whether the index database answers");
+    put_check(&w, "DcmHealthCheck", word_of(store), "whether a file can be written and removed");
+    put_check(&w, "MetadataHealthCheck", word_of(index),
+              "whether metadata can be read, which is in the index database");
+    put_check(&w, "FeedHealthCheck", word_of(index),
+              "whether changes can be read, which are in the index database");
+    put_check(&w, "CleanupHealthCheck", word_of(index && store),
+              "whether deleted files can be removed");
     if (check->is_healthy != NULL) {
         put_check(&w, check->name, other ? word_of(true) : degraded, check->description);
     }
@@ -231,7 +234,9 @@ dl_status dl_handle_openapi(dl_service_request *r, dl_error *err)
     dl_json_key(&w, DL_STR("openapi"));
     dl_json_string(&w, DL_STR("3.0.3"));
     dl_json_key(&w, DL_STR("info"));
-    dl_json_raw(&w, DL_STR("{\"title\":\"dicomlake DICOM service\",\"version\":\"2\"}"));
+    dl_json_raw(&w, r->version < 2
+                        ? DL_STR("{\"title\":\"dicomlake DICOM service\",\"version\":\"1\"}")
+                        : DL_STR("{\"title\":\"dicomlake DICOM service\",\"version\":\"2\"}"));
     dl_json_key(&w, DL_STR("paths"));
     dl_json_object_begin(&w);
     for (size_t i = 0; i < count; i++) {

@@ -287,6 +287,10 @@ def test_T020_health_with_the_database_gone(serve):
         return answer.status == 503 and answer.json()["overallStatus"] == "Unhealthy"
 
     wait_for(unhealthy, 60, "503 from /health/check")  # the result may be 10 s old
+    checks = server.http.get("/health/check", {}, absolute=True).json()["details"]
+    assert {c["status"] for c in checks} == {"Healthy", "Unhealthy"}
+    for check in checks:  # what is looked at, not how it is: that is the status
+        assert check["description"].startswith("whether "), check
     assert server.http.get("/studies").status in (500, 503)
     assert server.http.get("/health/live", {}, absolute=True).status == 200
 
@@ -299,6 +303,8 @@ def test_T021_openapi(ro):
     assert answer.status == 200
     document = answer.json()
     assert document["openapi"].startswith("3.")
+    assert document["info"]["version"] == "2"
+    assert ro.at("/v1").get("/api.json", {}).json()["info"]["version"] == "1"
     for path in (
         "/v2/studies",
         "/v2/studies/{study}",
