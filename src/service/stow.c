@@ -156,7 +156,8 @@ static dl_status read_expiry(stow *s, dl_error *err)
     int64_t ms = 0;
     if (!dl_str_to_i64(time, &ms) || ms < 1 || ms > longest_ms) {
         return dl_error_set(err, DL_E_INVALID,
-                            "msdicom-expiry-time-milliseconds takes a whole number from 1 on.");
+                            "msdicom-expiry-time-milliseconds takes a whole number from 1 to %lld.",
+                            (long long)longest_ms);
     }
     s->expires_us = dl_service_now_us(s->r->service) + ms * 1000;
     return DL_OK;
