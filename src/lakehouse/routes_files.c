@@ -106,7 +106,8 @@ static dl_status send_file(dl_api_request *r, dl_str path, int *fd, uint64_t siz
         dl_http_respond(r->x, 304, NULL, DL_STR(""));
         return DL_OK;
     }
-    if (!dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(tag))) {
+    if (dl_http_is_head(r->x) ||
+        !dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(tag))) {
         range = DL_STR_NONE;
     }
     dl_http_range kind = dl_http_range_parse(range, size, &first, &last);

@@ -226,7 +226,8 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     (void)snprintf(type, sizeof type, "application/dicom; transfer-syntax=%.*s",
                    DL_STR_ARG(v->transfer_syntax));
     dl_str range = dl_http_header(r->x, "Range");
-    if (!dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(etag))) {
+    if (dl_http_is_head(r->x) ||
+        !dl_http_if_range(dl_http_header(r->x, "If-Range"), dl_str_of(etag))) {
         range = DL_STR_NONE;
     }
     dl_http_range kind = dl_http_range_parse(range, size, &first, &last);
