@@ -166,9 +166,12 @@ static dl_status read_expiry(stow *s, dl_error *err)
 /* To replace in spite of a condition would be worse than not to replace. */
 static dl_status refuse_condition(const stow *s, dl_error *err)
 {
-    return s->replace && dl_http_header(s->r->x, "If-Match").ptr != NULL
+    bool has_condition = dl_http_header(s->r->x, "If-Match").ptr != NULL ||
+                         dl_http_header(s->r->x, "If-None-Match").ptr != NULL;
+    return s->replace && has_condition
                ? dl_error_set(err, DL_E_UNSUPPORTED,
-                              "If-Match of a PUT is not part of this service yet.")
+                              "If-Match and If-None-Match of a PUT are not part of this service "
+                              "yet.")
                : DL_OK;
 }
 

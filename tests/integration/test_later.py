@@ -58,9 +58,10 @@ def test_versions_of_a_route_of_one_version(one):
     assert one.at("/v1").request("POST", "/studies/$bulkUpdate", DICOM_JSON, b"{}").status == 404
 
 
-def test_replacing_on_a_condition(one):
+@pytest.mark.parametrize("condition", [{"If-Match": '"0-0"'}, {"If-None-Match": "*"}])
+def test_replacing_on_a_condition(one, condition):
     changed = one.instance.with_(StudyID="2")
-    answer = one.store(changed, method="PUT", headers={"If-Match": '"0-0"'})
+    answer = one.store(changed, method="PUT", headers=condition)
     assert answer.status == 501
     assert one.retrieve(one.instance) == one.instance.bytes
 
