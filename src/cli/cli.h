@@ -115,6 +115,8 @@ dl_cli_exit dl_cli_run(dl_cli *cli, int argc, char **argv);
 dl_cli_exit dl_cli_exit_of(dl_status status);
 /** Print `dicomlake: what; hint` and give the exit code. */
 dl_cli_exit dl_cli_fail(const dl_cli *cli, const dl_error *err);
+/** The other end of a pipe is closed: whoever closed it knows (`dicomlake feed | head`). */
+bool dl_cli_reader_left(FILE *out);
 /** Whatever was printed has reached `out`; otherwise says so. */
 dl_cli_exit dl_cli_flush(const dl_cli *cli, dl_cli_exit code);
 

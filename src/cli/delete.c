@@ -33,8 +33,10 @@ static dl_status confirm(const dl_cli *cli, const delete_options *o, const dl_cl
     if (isatty(STDIN_FILENO) != 1 || isatty(fileno(cli->err)) != 1) {
         return dl_error_set(err, DL_E_INVALID, "delete needs --yes when no person can be asked");
     }
+    const char *home = o->where.home != NULL ? o->where.home : cli->env_home;
     (void)fprintf(cli->err, "Delete %s %s and all below from %s? [y/N] ",
-                  dl_cli_peer_level(uids->count), uids->items[uids->count - 1], base);
+                  dl_cli_peer_level(uids->count), uids->items[uids->count - 1],
+                  o->where.url != NULL || o->where.partition != NULL ? base : home);
     (void)fflush(cli->err);
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     while (!dl_cancel_asked(cli->stop) && poll(&input, 1, LOOK_MS) <= 0) {

@@ -105,8 +105,7 @@ dl_cli_exit dl_cli_fail(const dl_cli *cli, const dl_error *err)
     return dl_cli_exit_of(err->status);
 }
 
-/** The other end of a pipe is closed: whoever closed it knows (`dicomlake feed | head`). */
-static bool reader_left(FILE *out)
+bool dl_cli_reader_left(FILE *out)
 {
     struct pollfd look = {.fd = fileno(out), .events = POLLOUT};
     return look.fd >= 0 && poll(&look, 1, 0) > 0 && (look.revents & POLLERR) != 0;
@@ -115,7 +114,7 @@ static bool reader_left(FILE *out)
 dl_cli_exit dl_cli_flush(const dl_cli *cli, dl_cli_exit code)
 {
     bool written = fflush(cli->out) == 0 && !ferror(cli->out);
-    if (written || reader_left(cli->out)) {
+    if (written || dl_cli_reader_left(cli->out)) {
         return written ? code : DL_CLI_FAILED;
     }
     dl_error err = {0};

@@ -195,7 +195,8 @@ const dl_cli_command dl_cli_import = {
     .details =
         "Files that are in the archive already are counted and left as they are, so an import\n"
         "can be run again. Archives are zip, tar, 7z, cpio and iso files, also compressed; they\n"
-        "are not unpacked to disk. Symbolic links below a folder are not followed.\n"
+        "are not unpacked to disk; one in another is not opened. Symbolic links below a\n"
+        "folder are not followed.\n"
         "Exit codes: 0 done, 1 failed or all files were refused, 2 wrong usage, 3 some files\n"
         "were refused.",
     .example = "dicomlake import --home ~/archive /media/cdrom study.zip",

@@ -257,6 +257,10 @@ static dl_status take_entry(worker *w, dl_cli_archive *archive, const dl_cli_ent
     bool lost = false;
     const char *unwanted = status == DL_OK ? why_unwanted(bytes, &lost) : NULL;
     if (unwanted != NULL) {
+        if (dl_cli_archive_sniff((dl_bytes){(const uint8_t *)bytes->ptr, bytes->len},
+                                 entry->name)) {
+            unwanted = "an archive in an archive, not opened";
+        }
         (*item)->size_bytes = bytes->len;
         count_item(w, *item, lost ? DL_CLI_REFUSED : DL_CLI_SKIPPED, unwanted);
         return DL_OK;

@@ -6,6 +6,7 @@
 #include "http/url.h"
 #include "service/service.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -97,8 +98,12 @@ dl_status dl_cli_peer_check_home(const char *home, dl_error *err)
     DL_TRY(dl_buf_printf(&path, err, "%s/state", home));
     DL_TRY(dl_buf_terminate(&path, err));
     struct stat info;
-    if (stat(path.ptr, &info) == 0 && S_ISDIR(info.st_mode)) {
-        return DL_OK;
+    if (stat(path.ptr, &info) == 0) {
+        if (S_ISDIR(info.st_mode)) {
+            return DL_OK;
+        }
+    } else if (errno != ENOENT && errno != ENOTDIR) { /* perhaps there is one */
+        return dl_error_errno(err, errno, "cannot look into %s", home);
     }
     (void)dl_error_set(err, DL_E_NOT_FOUND, "no archive in %s", home);
     dl_error_hint(err, "dicomlake import or serve makes one");

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/width.h"
+#include "cli/cli.h"
 #include "cli/text.h"
 
 enum { CELL_LIMIT_BYTES = 64 * 1024, GAP = 2 };
@@ -124,7 +125,7 @@ dl_status dl_cli_table_print(const dl_cli_table *table, FILE *out, dl_error *err
             print_cell(table, i, r->cells[i], out);
         }
     }
-    if (ferror(out)) {
+    if (ferror(out) && !dl_cli_reader_left(out)) {
         return dl_error_set(err, DL_E_IO, "cannot write the table");
     }
     return DL_OK;

@@ -97,6 +97,14 @@ def test_a_mistyped_home_does_not_become_an_archive(tmp_path):
         assert f"no archive in {tmp_path / 'typo'}" in done.stderr
 
 
+def test_a_home_that_cannot_be_looked_into_is_not_called_missing(tmp_path):
+    (tmp_path / "round").symlink_to("round")
+    for command in (["search"], ["feed"], ["verify"], ["delete", "1.2", "--yes"]):
+        done = run(*command, "--home", tmp_path / "round")
+        assert done.returncode == FAILED
+        assert "levels of symbolic links" in done.stderr and "no archive" not in done.stderr
+
+
 def test_home_comes_from_the_environment(home, tmp_path):
     save(tmp_path / "in", dicom.capture())
     env = {"DICOMLAKE_HOME": str(home)}
@@ -203,17 +211,18 @@ def test_two_commands_at_once_wait_for_each_other(home, tmp_path):
 def test_a_reader_that_leaves_is_no_news(home, tmp_path):
     save(tmp_path / "in", *many(300))
     facts("import", "--home", home, tmp_path / "in")
-    read, write = os.pipe()
-    process = subprocess.Popen(
-        [program(), "feed", "--home", str(home), "--json", "--metadata"],
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    os.close(write)
-    os.close(read)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (FAILED, "")
+    for words in (["feed", "--json", "--metadata"], ["search", "instances", "--all"]):
+        read, write = os.pipe()
+        process = subprocess.Popen(
+            [program(), *words, "--home", str(home)],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(write)
+        os.close(read)
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (FAILED, "")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [program(), "search", "--home", str(home), "--json"],

@@ -56,6 +56,8 @@ def test_archives(home, tmp_path):
         "nested.zip",
         "empty",
     }
+    (nested,) = [r for r in skipped if r["reason"] == "an archive in an archive, not opened"]
+    assert (nested["count"], nested["files"][0].split(": ")[-1]) == (1, "nested.zip")
     after = {p for p in tmp_path.rglob("*") if home not in p.parents}
     assert after - before == {home}
     got = facts("get", a.study, "--home", home, "--to", tmp_path / "out")
