@@ -200,11 +200,15 @@ static dl_str label_of(dl_cli_archive *archive, struct archive_entry *entry)
     return dl_str_of(archive->label);
 }
 
+/** The check of a file that is compressed as a whole speaks of all that it gave. */
 static dl_status damaged(dl_cli_archive *archive, dl_error *err)
 {
     archive->failed = true;
-    return dl_error_set(err, DL_E_INVALID, "the archive is damaged after %zu entries",
-                        archive->number);
+    return archive->packed
+               ? dl_error_set(err, DL_E_INVALID,
+                              "the archive is damaged; files that were stored from it may be, too")
+               : dl_error_set(err, DL_E_INVALID, "the archive is damaged after %zu entries",
+                              archive->number);
 }
 
 /** The check of a compressed file stands at its end, behind what a tar reader reads. What is no
