@@ -411,6 +411,7 @@ static dl_status put_counts(const hit_writer *h, dl_json_writer *w, const dl_ind
     return DL_OK;
 }
 
+/* Writes nothing when there is nothing to say: what is absent is omitted (contract 7.5). */
 static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_index_hit *hit,
                               uint32_t tag)
 {
@@ -424,7 +425,9 @@ static dl_status put_computed(const hit_writer *h, dl_json_writer *w, const dl_i
         return put_url(h, w, hit);
     case TAG_MODALITIES:
         DL_TRY(dl_index_modalities(hit, h->s->arena, &list, &count, h->err));
-        put_text(w, tag, "CS", list, count);
+        if (count > 0) {
+            put_text(w, tag, "CS", list, count);
+        }
         return DL_OK;
     default:
         return put_counts(h, w, hit, tag);
@@ -543,11 +546,17 @@ static dl_status put_whole_study(const hit_writer *h, const dl_index_hit *hit)
         size_t cut = m.there ? (size_t)(m.member.ptr - left.ptr) : left.len - 1;
         DL_TRY(dl_buf_append(h->out, left.ptr, cut, h->err));
         left = dl_str_slice(left, cut, left.len);
+        size_t before = h->out->len;
         DL_TRY(m.there ? DL_OK : dl_buf_append_char(h->out, ',', h->err)); /* behind the UID */
+        size_t begin = h->out->len;
         dl_json_writer w = {0};
         dl_json_writer_init(&w, h->out, h->err);
         DL_TRY(put_computed(h, &w, hit, h->s->fields[i]));
         DL_TRY(dl_json_writer_status(&w));
+        if (h->out->len == begin) {
+            h->out->len = before;
+            continue;
+        }
         DL_TRY(m.there ? dl_buf_append_char(h->out, ',', h->err) : DL_OK);
     }
     return dl_buf_append_str(h->out, left, h->err);

@@ -591,6 +591,17 @@ def test_modalities_of_several_series(web):
     assert sorted(found["00080061"]["Value"]) == ["CT", "SR"]
 
 
+def test_a_study_without_modalities(web):
+    """Contract 7.5: what is absent is omitted, whatever stands before and behind it."""
+    web.store(dicom.capture(Modality=None))
+    for fields in ("ModalitiesInStudy", "StudyTime", "NumberOfStudyRelatedInstances,RetrieveURL"):
+        for path in ("/studies", "/series"):
+            (found,) = web.search(f"{path}?includefield=ModalitiesInStudy,{fields}")
+            assert "00080061" not in found and "0020000D" in found
+    (found,) = web.search("/studies?includefield=ModalitiesInStudy,NumberOfStudyRelatedInstances")
+    assert value(found, "00201208") == 1
+
+
 # -- order and pages --
 
 
