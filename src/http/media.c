@@ -202,6 +202,27 @@ static void sort_by_q(dl_media *ranges, size_t count)
     }
 }
 
+/* One element of a list. What cannot be read is passed over, to the next comma: it is none of the
+ * ranges that others follow. */
+static dl_status read_element(reader *r, dl_media *out_media, bool *out_good)
+{
+    dl_media media = {0};
+    dl_status status = read_media(r, &media);
+    *out_good = status == DL_OK && (r->at == r->text.len || r->text.ptr[r->at] == ',');
+    if (status != DL_OK && status != DL_E_INVALID) {
+        return status;
+    }
+    if (*out_good) {
+        *out_media = media;
+        return DL_OK;
+    }
+    dl_error_clear(r->err);
+    while (r->at < r->text.len && r->text.ptr[r->at] != ',') {
+        r->at++;
+    }
+    return DL_OK;
+}
+
 dl_status dl_media_parse_accept(dl_str text, dl_arena *arena, dl_media **out_ranges,
                                 size_t *out_count, dl_error *err)
 {
@@ -226,11 +247,9 @@ dl_status dl_media_parse_accept(dl_str text, dl_arena *arena, dl_media **out_ran
             return dl_error_set(err, DL_E_LIMIT, "Accept: more than %d media ranges",
                                 DL_MEDIA_RANGE_LIMIT);
         }
-        DL_TRY(read_media(&r, &ranges[count]));
-        count++;
-        if (r.at != text.len && text.ptr[r.at] != ',') {
-            return refuse(&r, "a comma was expected");
-        }
+        bool good = false;
+        DL_TRY(read_element(&r, &ranges[count], &good));
+        count += good;
     }
     sort_by_q(ranges, count);
     *out_ranges = ranges;

@@ -319,7 +319,7 @@ static dl_status accepts_dicom_json(dl_service_request *r, bool *out_accepts, dl
         return DL_OK;
     }
     if (dl_media_parse_accept(accept, dl_http_arena(r->x), &ranges, &count, err) != DL_OK) {
-        return DL_OK; /* what cannot be read matches nothing */
+        return DL_OK; /* a list past all bounds matches nothing */
     }
     for (size_t i = 0; i < count; i++) {
         bool covers = dl_media_range_covers(&ranges[i], "application/dicom+json") ||

@@ -446,6 +446,9 @@ def test_head_wherever_get_is(ro):
         ("/studies", DICOM_JSON),
         ("/series", DICOM_JSON),
         (ro.one.path, ANY_DICOM),
+        ("garbage, application/dicom+json", 200),  # the range that can be read is listed
+        ("text/html;q=2, application/dicom+json", 200),
+        ("garbage, text/html", 406),
         (ro.one.path + "/metadata", DICOM_JSON),
         (ro.one.path + "/frames/1", {"Accept": "application/octet-stream"}),
         ("/changefeed", {}),

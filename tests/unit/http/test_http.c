@@ -219,8 +219,11 @@ static const struct {
                             "multipart/related|type=application/dicom|transfer-syntax=*|q1 application/dicom|q0.5 "},
     {"accept: comma in quotes", "a/b;c=\"d,e\",f/g", "a/b|c=d,e|q1 f/g|q1 "},
     {"accept: Java",        "text/html, image/gif, *; q=.2, */*; q=.2", "text/html|q1 image/gif|q1 */*|q0.2 */*|q0.2 "},
-    {"accept: a bad one",   "a/b, c", NULL},
-    {"accept: no comma",    "a/b c/d", NULL},
+    {"accept: a bad one",   "a/b, c", "a/b|q1 "},
+    {"accept: bad ones before", "c, a/b;q=2, ;, e/f;g=, a/b", "a/b|q1 "},
+    {"accept: no comma",    "a/b c/d, e/f", "e/f|q1 "},
+    {"accept: nothing good", ";;;", ""},
+    {"accept: quote without end", "a/b, c/d;e=\"f, g/h", "a/b|q1 "},
     /* clang-format on */
 };
 
