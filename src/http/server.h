@@ -55,6 +55,9 @@ typedef struct dl_http_app {
     void (*end)(void *context, dl_http_exchange *x, void *state, const dl_error *body_failure);
     /** Called once for each state, after the answer was sent or the client went away. */
     void (*destroy)(void *context, void *state);
+    /** The server refuses a request by itself: the headers that the application wants on that
+     * answer, too. The request may be malformed. NULL: none. */
+    void (*refusing)(void *context, dl_http_exchange *x);
     void *context;
 } dl_http_app;
 

@@ -347,7 +347,11 @@ bool dl_http_gone(const dl_http_exchange *x)
 
 void dl_http_refuse(dl_http_exchange *x, unsigned status, const char *sentence)
 {
+    const dl_http_app *app = &x->server->app;
     dl_http_reply_clear(&x->reply);
+    if (app->refusing != NULL) {
+        app->refusing(app->context, x);
+    }
     dl_http_respond(x, status, plain_text, dl_str_of(sentence));
 }
 

@@ -113,7 +113,9 @@ enum {
 const dl_service_route *dl_service_routes(size_t *out_count);
 dl_http_app dl_service_app(dl_service *service);
 
-/** Add what pages of other origins need; true when the request was a preflight and is answered. */
+/** Add what pages of other origins need; false: this one is none that may call. */
+bool dl_cors_headers(const dl_service *service, dl_http_exchange *x);
+/** The same; true when the request was a preflight and is answered. */
 bool dl_cors(dl_service *service, dl_http_exchange *x);
 
 /* ---- other apps (mount.c) ---- */

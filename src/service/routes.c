@@ -508,8 +508,19 @@ static void destroy(DL_UNUSED void *context, void *state)
     dl_mem_free(guest);
 }
 
+static void refusing(void *context, dl_http_exchange *x)
+{
+    (void)dl_cors_headers(context, x);
+}
+
 dl_http_app dl_service_app(dl_service *service)
 {
     return (dl_http_app){
-        .begin = begin, .body = body, .end = end, .destroy = destroy, .context = service};
+        .begin = begin,
+        .body = body,
+        .end = end,
+        .destroy = destroy,
+        .refusing = refusing,
+        .context = service,
+    };
 }

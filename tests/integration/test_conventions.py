@@ -207,6 +207,34 @@ def test_cors_on_a_refusal(cors):
     assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
 
 
+@pytest.mark.parametrize(
+    "request_lines, status",
+    [
+        ("GET /v2/studies?x=" + "a" * 17000 + " HTTP/1.1\r\nHost: localhost\r\n", 414),
+        ("GET /v2/studies HTTP/1.1\r\nHost: localhost\r\nX-Big: " + "a" * 66000 + "\r\n", 431),
+        ("GET /v2/studies HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\n", 417),
+        ("GET /v2/studies HTTP/1.1\r\nHost: a/b\r\n", 400),
+        ("POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n", 413),
+        (
+            "POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n"
+            "Content-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n",
+            413,
+        ),
+    ],
+)
+def test_cors_on_what_the_server_refuses_by_itself(serve, request_lines, status):
+    """Without them the page hears of a broken network, and not of the status."""
+    web = serve({"cors.origins": "https://viewer.example", "http.body_limit": 2000}).http
+    body = "800\r\n" + "a" * 2048 + "\r\n0\r\n\r\n" if "chunked" in request_lines else ""
+    for origin, want in [("https://viewer.example", ["https://viewer.example"]), ("https://no.example", [])]:
+        head = f"{request_lines}Origin: {origin}\r\nConnection: close\r\n\r\n{body}"
+        lines = web.raw(head.encode()).split(b"\r\n\r\n")[0].decode().split("\r\n")
+        assert lines[0].split()[1] == str(status)
+        allowed = [line for line in lines if line.startswith("Access-Control-Allow-Origin")]
+        assert allowed == [f"Access-Control-Allow-Origin: {one}" for one in want]
+        assert lines.count("Vary: Origin") == 1
+
+
 def test_no_vary_without_cors(ro):
     assert ro.get("/changefeed", {}).headers.get("Vary") is None
 
