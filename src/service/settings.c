@@ -14,6 +14,7 @@ typedef enum setting_kind {
     WORD,
     TEXT,
     ADDRESS,
+    ORIGINS,
     SECONDS,
     COUNT,
     BYTES
@@ -60,8 +61,8 @@ static const setting settings_table[] = {
      "how URLs in answers begin behind a proxy, such as https://x.example/dicom"},
     {"http.hosts",           TEXT,    FIELD(hosts),            ROOM(hosts), 0, 0, "",
      "names besides loopback ones that the service answers to, with commas, or *"},
-    {"cors.origins",         TEXT,    FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
-     "origins whose pages may call, separated by commas, or *"},
+    {"cors.origins",         ORIGINS, FIELD(cors_origins),     ROOM(cors_origins), 0, 0, "",
+     "origins whose pages may call (https://viewer.example), with commas, or *"},
     {"cors.headers",         TEXT,    FIELD(cors_headers),     ROOM(cors_headers), 0, 0, "*",
      "request headers that such pages may send"},
     {"cors.methods",         TEXT,    FIELD(cors_methods),     ROOM(cors_methods), 0, 0, "GET, HEAD, POST, PUT, DELETE, OPTIONS",
@@ -136,6 +137,49 @@ static bool is_address(dl_str text)
     return text.ptr[scheme + 3] != '/'; /* there is one: the text does not end in "/" */
 }
 
+/* Small letters, digits and `marks`. */
+static bool is_small(dl_str text, const char *marks)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && strchr(marks, c) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ":8080", and not the scheme's own. */
+static bool is_port(dl_str text, dl_str scheme)
+{
+    uint64_t port = 0;
+    bool is_number = text.len > 1 && text.ptr[0] == ':' && text.ptr[1] > '0' &&
+                     text.ptr[1] <= '9' && dl_str_to_u64(dl_str_slice(text, 1, text.len), &port) &&
+                     port <= 65535;
+    return is_number && !(port == 80 && dl_str_eq(scheme, DL_STR("http"))) &&
+           !(port == 443 && dl_str_eq(scheme, DL_STR("https")));
+}
+
+/* What browsers send as Origin (Fetch standard): scheme://host[:port] in small letters, without the
+ * scheme's own port, a path or a slash; or "null". Anything else would never match. */
+static bool is_origin(dl_str text)
+{
+    ptrdiff_t colon = dl_str_find_str(text, DL_STR("://"));
+    if (dl_str_eq(text, DL_STR("*")) || dl_str_eq(text, DL_STR("null"))) {
+        return true;
+    }
+    if (colon <= 0) {
+        return false;
+    }
+    dl_str scheme = dl_str_slice(text, 0, (size_t)colon);
+    dl_str host = dl_str_slice(text, (size_t)colon + 3, text.len);
+    ptrdiff_t bracket = dl_str_find(host, ']');
+    ptrdiff_t end = bracket >= 0 ? bracket + 1 : dl_str_find(host, ':');
+    dl_str port = end < 0 ? DL_STR("") : dl_str_slice(host, (size_t)end, host.len);
+    return is_small(scheme, "+-.") && host.len > port.len && is_small(host, "-._:[]") &&
+           (port.len == 0 || is_port(port, scheme));
+}
+
 static bool parse_switch(dl_str value, bool *out_on)
 {
     static const char *const on[] = {"on", "true", "yes", "1"};
@@ -193,6 +237,23 @@ static dl_status set_number(const setting *s, char *field, dl_str value, dl_erro
     return DL_OK;
 }
 
+static dl_status check_origins(const setting *s, dl_str value, dl_error *err)
+{
+    dl_str rest = value;
+    dl_str one = DL_STR_NONE;
+    while (rest.len > 0 && dl_str_next(&rest, ',', &one)) {
+        one = dl_str_trim(one);
+        if (one.len > 0 && !is_origin(one)) {
+            return refuse(s, one,
+                          "an origin as browsers send it, such as https://viewer.example or "
+                          "http://localhost:3000 (small letters, no path, no slash at the end, no "
+                          "default port), or *",
+                          err);
+        }
+    }
+    return DL_OK;
+}
+
 static dl_status set_text(const setting *s, char *field, dl_str value, dl_error *err)
 {
     bool fits = value.len < s->size_bytes;
@@ -204,6 +265,9 @@ static dl_status set_text(const setting *s, char *field, dl_str value, dl_error 
     }
     if (!is_header_text(value) || !fits) {
         return refuse(s, value, "printable text of the length allowed", err);
+    }
+    if (s->kind == ORIGINS) {
+        DL_TRY(check_origins(s, value, err));
     }
     return dl_str_copy(value, field, s->size_bytes) ? DL_OK : refuse(s, value, "text", err);
 }
@@ -228,7 +292,8 @@ dl_status dl_service_settings_set(dl_service_settings *settings, dl_str name, dl
             memcpy(field, &on, sizeof on);
             return DL_OK;
         }
-        bool is_text = s->kind == WORD || s->kind == TEXT || s->kind == ADDRESS;
+        bool is_text =
+            s->kind == WORD || s->kind == TEXT || s->kind == ADDRESS || s->kind == ORIGINS;
         return is_text ? set_text(s, field, value, err) : set_number(s, field, value, err);
     }
     dl_error_set(err, DL_E_INVALID, "there is no setting '%.*s'", DL_STR_ARG(name));

@@ -281,6 +281,13 @@ def test_cors_credentials_need_named_origins(serve):
     assert "cors" in said
 
 
+def test_an_origin_that_no_browser_sends(serve):
+    server = serve({"cors.origins": "https://a.example, https://viewer.example/"}, start=False, check=False)
+    code, said = server.refused()
+    assert code in (1, 2)
+    assert "cors.origins: 'https://viewer.example/' is not an origin" in said
+
+
 # -- health and service documents --
 
 
