@@ -11,14 +11,15 @@ dl_status dl_handle_delete(dl_service_request *r, dl_error *err)
     bool changed = false;
     dl_index_tx *tx = NULL;
     DL_TRY(dl_index_begin(service->index, &tx, err)); /* from here on nobody else writes */
-    dl_status status = dl_check_if_match(r, &changed, err);
+    dl_status status = dl_check_conditions(r, &changed, err);
     if (status == DL_OK && !changed) {
         status = dl_index_delete(tx, &scope, dl_service_now_us(service) + delay_us, &count, err);
     }
     if (status != DL_OK || changed) {
         dl_index_rollback(tx);
         if (changed) {
-            return dl_refuse(r, 412, "It has changed: its ETag is none of those in If-Match.");
+            return dl_refuse(r, 412,
+                             "If-Match or If-None-Match does not hold: its ETag is another one.");
         }
         return status == DL_E_NOT_FOUND ? dl_refuse_missing(r) : status;
     }

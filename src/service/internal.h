@@ -301,8 +301,9 @@ enum { DL_SERVICE_EDITION_TRIES = 4 }; /* to send what is replaced and removed a
 /** Whether an object was DL_E_CORRUPT because it was deleted or replaced since, and its file
  * removed already: then the index has the answer. */
 bool dl_edition_is_old(dl_service_request *r, dl_status status, const dl_edition *edition);
-/** Whether If-Match names other editions than the one that is stored; not for what is not there. */
-DL_NODISCARD dl_status dl_check_if_match(dl_service_request *r, bool *out_fails, dl_error *err);
+/** Whether If-Match names other editions than the one that is stored, or If-None-Match names it;
+ * not for what is not there. */
+DL_NODISCARD dl_status dl_check_conditions(dl_service_request *r, bool *out_fail, dl_error *err);
 /** 404 naming what the path names. */
 dl_status dl_refuse_missing(dl_service_request *r);
 

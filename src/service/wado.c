@@ -89,18 +89,20 @@ static void format_etag(const dl_service_request *r, const listing *l, char *out
     }
 }
 
-dl_status dl_check_if_match(dl_service_request *r, bool *out_fails, dl_error *err)
+dl_status dl_check_conditions(dl_service_request *r, bool *out_fail, dl_error *err)
 {
-    dl_str condition = dl_http_header(r->x, "If-Match");
-    *out_fails = false;
-    if (condition.ptr == NULL) {
+    dl_str match = dl_http_header(r->x, "If-Match");
+    dl_str none_match = dl_http_header(r->x, "If-None-Match");
+    *out_fail = false;
+    if (match.ptr == NULL && none_match.ptr == NULL) {
         return DL_OK;
     }
     listing list = {0};
     DL_TRY(load_listing(r, &list, err));
     char etag[64];
     format_etag(r, &list, etag, sizeof etag);
-    *out_fails = list.count > 0 && !dl_http_if_match(condition, dl_str_of(etag));
+    *out_fail = list.count > 0 && (!dl_http_if_match(match, dl_str_of(etag)) ||
+                                   dl_http_etag_matches(none_match, dl_str_of(etag)));
     clear_listing(&list);
     return DL_OK;
 }

@@ -177,6 +177,17 @@ def test_if_match_in_several_lines(stored):
     assert stored.delete(path, [("If-Match", '"x"'), ("If-Match", f'"{tag}"')]).status == 204
 
 
+@pytest.mark.parametrize("form", ["{}", 'W/"{}"', '"1", "{}"', "*"])
+def test_if_none_match_keeps_what_it_names(stored, form):
+    path = f"/studies/{stored.trio.study}"
+    tag = stored.get(path + "/metadata").headers["ETag"]
+    assert stored.delete(path, {"If-None-Match": form.format(tag)}).status == 412
+    assert stored.delete(path, {"If-None-Match": form.format(tag), "If-Match": "*"}).status == 412
+    assert stored.get(path + "/metadata").status == 200
+    assert stored.delete("/studies/9.9", {"If-None-Match": "*"}).status == 404
+    assert stored.delete(path, {"If-None-Match": '"1"'}).status == 204
+
+
 def test_delete_of_a_large_study(web):
     g = dicom.capture()
     batch = [g.fresh("instance") for _ in range(400)]
