@@ -107,6 +107,7 @@ bool dl_negotiate(dl_service_request *r, dl_forms *out_forms)
     dl_media *entries = NULL;
     size_t count = 0;
     *out_forms = (dl_forms){0};
+    dl_http_add_header(r->x, "Vary", DL_STR("Accept")); /* for caches, also on a 406 */
     if (accept.ptr == NULL ||
         dl_media_parse_accept(accept, dl_http_arena(r->x), &entries, &count, NULL) != DL_OK) {
         return false;

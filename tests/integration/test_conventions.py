@@ -239,6 +239,13 @@ def test_no_vary_without_cors(ro):
     assert ro.get("/changefeed", {}).headers.get("Vary") is None
 
 
+def test_what_accept_decides_varies_by_it(ro, cors):
+    assert ro.get(ro.one.path, ANY_DICOM).headers.get_all("Vary") == ["Accept"]
+    assert ro.get(ro.one.path, {"Accept": "text/html"}).headers.get_all("Vary") == ["Accept"]
+    assert ro.get(ro.one.path + "/frames/1", {"Accept": "*/*"}).headers.get_all("Vary") == ["Accept"]
+    assert set(cors.get("/studies/1.2", ANY_MULTIPART).headers.get_all("Vary")) == {"Accept", "Origin"}
+
+
 def test_cors_off_by_default(ro):
     answer = ro.request("OPTIONS", "/studies", {"Origin": "https://a.example", **PREFLIGHT})
     assert answer.headers.get("Access-Control-Allow-Origin") is None
@@ -274,18 +281,18 @@ def test_cors_any_origin(serve):
     assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://a.example")
 
 
-def test_cors_credentials_need_named_origins(serve):
-    server = serve({"cors.origins": "*", "cors.credentials": "on"}, start=False, check=False)
-    code, said = server.refused()
-    assert code in (1, 2)
-    assert "cors" in said
-
-
 def test_an_origin_that_no_browser_sends(serve):
     server = serve({"cors.origins": "https://a.example, https://viewer.example/"}, start=False, check=False)
     code, said = server.refused()
     assert code in (1, 2)
     assert "cors.origins: 'https://viewer.example/' is not an origin" in said
+
+
+def test_cors_credentials_need_named_origins(serve):
+    server = serve({"cors.origins": "*", "cors.credentials": "on"}, start=False, check=False)
+    code, said = server.refused()
+    assert code in (1, 2)
+    assert "cors" in said
 
 
 # -- health and service documents --
@@ -439,6 +446,9 @@ def test_plus_is_a_space(web):
         ("application/json", 406),
         ("application/dicom+xml", 406),
         ("text/*", 406),
+        ("garbage, application/dicom+json", 200),  # the range that can be read is listed
+        ("text/html;q=2, application/dicom+json", 200),
+        ("garbage, text/html", 406),
         ("", 406),
         (";;;", 406),
         (None, 406),
@@ -481,9 +491,6 @@ def test_head_wherever_get_is(ro):
         ("/studies", DICOM_JSON),
         ("/series", DICOM_JSON),
         (ro.one.path, ANY_DICOM),
-        ("garbage, application/dicom+json", 200),  # the range that can be read is listed
-        ("text/html;q=2, application/dicom+json", 200),
-        ("garbage, text/html", 406),
         (ro.one.path + "/metadata", DICOM_JSON),
         (ro.one.path + "/frames/1", {"Accept": "application/octet-stream"}),
         ("/changefeed", {}),
