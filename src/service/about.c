@@ -152,9 +152,9 @@ dl_status dl_handle_partitions(dl_service_request *r, dl_error *err)
 
 /* ---- OpenAPI: made from the route table; JSON is YAML too ---- */
 
-static void put_parameters(dl_json_writer *w, const char *pattern)
+static void put_parameters(dl_json_writer *w, dl_str path)
 {
-    dl_str rest = dl_str_of(pattern);
+    dl_str rest = path;
     dl_str piece = DL_STR_NONE;
     dl_json_key(w, DL_STR("parameters"));
     dl_json_array_begin(w);
@@ -175,7 +175,7 @@ static void put_parameters(dl_json_writer *w, const char *pattern)
     dl_json_array_end(w);
 }
 
-static void put_operation(dl_json_writer *w, const dl_service_route *route)
+static void put_operation(dl_json_writer *w, const dl_service_route *route, dl_str path)
 {
     char method[8];
     size_t n = strlen(route->method);
@@ -187,7 +187,7 @@ static void put_operation(dl_json_writer *w, const dl_service_route *route)
     dl_json_object_begin(w);
     dl_json_key(w, DL_STR("summary"));
     dl_json_string(w, dl_str_of(route->summary));
-    put_parameters(w, route->pattern);
+    put_parameters(w, path);
     dl_json_key(w, DL_STR("responses"));
     dl_json_raw(w, route->handle == dl_handle_later
                        ? DL_STR("{\"501\":{\"description\":\"not part of this service yet\"}}")
@@ -205,18 +205,23 @@ static bool is_first_of_pattern(const dl_service_route *routes, size_t i)
     return true;
 }
 
-static void put_path(dl_json_writer *w, const dl_service_route *routes, size_t count, size_t i,
-                     unsigned version)
+static void put_path(dl_json_writer *w, const dl_service_request *r, size_t i)
 {
-    char path[160];
+    size_t count = 0;
+    const dl_service_route *routes = dl_service_routes(&count);
+    char text[160];
     bool versioned = (routes[i].flags & DL_ROUTE_UNVERSIONED) == 0;
-    int n = versioned ? snprintf(path, sizeof path, "/v%u/%s", version, routes[i].pattern)
-                      : snprintf(path, sizeof path, "/%s", routes[i].pattern);
-    dl_json_key(w, (dl_str){path, (size_t)n});
+    bool below =
+        r->service->settings.partitions != 0 && (routes[i].flags & DL_ROUTE_PARTITIONED) != 0;
+    int n = versioned ? snprintf(text, sizeof text, "/v%u/%s%s", r->version,
+                                 below ? "partitions/{partitionName}/" : "", routes[i].pattern)
+                      : snprintf(text, sizeof text, "/%s", routes[i].pattern);
+    dl_str path = {text, (size_t)n};
+    dl_json_key(w, path);
     dl_json_object_begin(w);
     for (size_t k = i; k < count; k++) {
         if (strcmp(routes[k].pattern, routes[i].pattern) == 0) {
-            put_operation(w, &routes[k]);
+            put_operation(w, &routes[k], path);
         }
     }
     dl_json_object_end(w);
@@ -242,7 +247,7 @@ dl_status dl_handle_openapi(dl_service_request *r, dl_error *err)
     for (size_t i = 0; i < count; i++) {
         if (is_first_of_pattern(routes, i) &&
             !((routes[i].flags & DL_ROUTE_V2_ONLY) != 0 && r->version < 2)) {
-            put_path(&w, routes, count, i, r->version);
+            put_path(&w, r, i);
         }
     }
     dl_json_object_end(&w);

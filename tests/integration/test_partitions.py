@@ -13,6 +13,18 @@ def on(serve):
     return serve({"service.partitions": "on"}).http
 
 
+def test_openapi_names_the_paths_that_answer(on):
+    """Each of them in both versions; those without a partition answer 400 to everything."""
+    for version in ("/v1", "/v2"):
+        paths = on.at(version).get("/api.json", {}).json()["paths"]
+        for path in ("studies", "studies/{study}/series", "series", "instances", "export", "workitems"):
+            assert f"{version}/{path}" not in paths
+            for operation in paths[f"{version}/partitions/{{partitionName}}/{path}"].values():
+                named = [p["name"] for p in operation["parameters"]]
+                assert named == ["partitionName"] + ["study"] * path.count("{study}")
+        assert {f"{version}/{path}" for path in ("partitions", "changefeed", "api.json")} <= set(paths)
+
+
 def names(web):
     answer = web.get("/partitions", {})
     assert answer.status == 200
