@@ -29,6 +29,7 @@ static const offer offers[] = {
     {FRAMES,     false, "application/octet-stream", NULL, "application/octet-stream", {"*", explicit_le}, explicit_le, {""}},
     {FRAMES,     true,  "multipart/related", "application/octet-stream", "application/octet-stream", {"*", explicit_le}, explicit_le, {""}},
     {FRAMES,     true,  "*/*", NULL, "application/octet-stream", {"*"}, "*", {NULL}},
+    {FRAMES,     true,  "multipart/related", "*/*", "application/octet-stream", {"*"}, "*", {NULL}}, /* dicomweb-client */
     /* PS3.18 section 8.7.3.3, table of compressed bulk data */
     {FRAMES,     true,  "multipart/related", "image/jp2", "image/jp2", {jpeg_2000_lossless}, jpeg_2000_lossless, {"1.2.840.10008.1.2.4.91"}},
     {FRAMES,     true,  "multipart/related", "image/jpeg", "image/jpeg", {NULL}, NULL,

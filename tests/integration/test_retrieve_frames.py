@@ -145,6 +145,8 @@ def related_type(kind, syntax=None):
         (dicom.HTJ2K, SLIDES, 406),
         (dicom.EXPLICIT, related_type("image/jp2") + ", */*;q=0.1", "application/octet-stream"),
         (dicom.RLE, related_type("application/octet-stream") + ", */*;q=0.1", "application/octet-stream"),
+        (dicom.EXPLICIT, related_type("*/*"), "application/octet-stream"),  # dicomweb-client, not told more
+        (JPEG, related_type("*/*"), "application/octet-stream"),
         (JPEG, related_type("image/jpeg"), "image/jpeg"),
         ("1.2.840.10008.1.2.4.70", related_type("image/jpeg"), "image/jpeg"),
         (JPEG, related_type("image/jpeg", "1.2.840.10008.1.2.4.70"), 406),
