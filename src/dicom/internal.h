@@ -238,6 +238,7 @@ typedef struct dl_dicom_level {
     bool has_items;    /* sequence: one item was emitted */
     bool out_of_order; /* item: sort the members at its end */
     bool signed_pixels;
+    uint8_t facts; /* which of values.c were there */
     dl_dicom_charset set;
     size_t json_start; /* item: where its { stands */
 } dl_dicom_level;
@@ -287,6 +288,8 @@ DL_NODISCARD dl_status dl_dicom_take_value(dl_dicom_reader *r, const dl_dicom_el
  * unless its ptr is NULL, the VR named unless it is 0. */
 DL_NODISCARD dl_status dl_dicom_add_finding(dl_dicom_reader *r, uint32_t tag, dl_vr vr,
                                             dl_str value, const char *why, dl_error *err);
+/** Whether the top level is at hand and had an element of this tag that was left out. */
+bool dl_dicom_was_invalid(const dl_dicom_reader *r, uint32_t tag);
 /** Pass over the bytes of a value. */
 DL_NODISCARD dl_status dl_dicom_pass_over(dl_dicom_reader *r, uint32_t tag, uint64_t count,
                                           dl_error *err);

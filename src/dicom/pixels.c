@@ -127,7 +127,7 @@ dl_status dl_dicom_pixels_fragments(dl_dicom_reader *r, uint32_t tag, bool is_pi
         } else if (item == 0) {
             DL_TRY(basic_offset_table(r, tag, length, err));
             r->fragment_base = dl_dicom_input_position(&r->in);
-            want_mark = pixels->frame_count > 1 && length == 0 && r->extended_table.len == 0;
+            want_mark = pixels->frame_count > 1; /* tables may lie */
         } else {
             DL_TRY(take_fragment(r, tag, length, want_mark, err));
         }

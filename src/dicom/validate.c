@@ -470,15 +470,18 @@ const char *dl_dicom_validate_text(uint32_t tag, const dl_dicom_vr_info *vr, dl_
             rest = dl_str_slice(rest, (size_t)at + 1, rest.len);
         }
     }
+    if ((found & HAS_CONTROL) != 0 && memchr(text.ptr, '\0', text.len) != NULL) {
+        return "a NUL before its end"; /* also where the VR has no rule of its own */
+    }
     return check_count(tag, count, detail);
 }
 
 static const char *check_day(dl_str v)
 {
     int64_t day = 0;
-    bool fine = v.len == 8 && leading_digits(v) == 8 &&
-                dl_clock_days(two_digits(v.ptr) * 100 + two_digits(v.ptr + 2),
-                              two_digits(v.ptr + 4), two_digits(v.ptr + 6), &day);
+    bool fine = v.len == 8 && leading_digits(v) == 8;
+    int year = fine ? two_digits(v.ptr) * 100 + two_digits(v.ptr + 2) : 0;
+    fine = year >= 1 && dl_clock_days(year, two_digits(v.ptr + 4), two_digits(v.ptr + 6), &day);
     return fine ? NULL : "not a day YYYYMMDD of the calendar";
 }
 

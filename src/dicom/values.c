@@ -135,6 +135,12 @@ static dl_dicom_finding *known_finding(const dl_dicom_reader *r, uint32_t tag)
     return NULL;
 }
 
+bool dl_dicom_was_invalid(const dl_dicom_reader *r, uint32_t tag)
+{
+    const dl_dicom_finding *known = r->depth == 1 ? known_finding(r, tag) : NULL;
+    return known != NULL && known->depth == 0;
+}
+
 /** Whether `keeps` names the element at hand. */
 static bool is_kept(const dl_dicom_reader *r, uint32_t tag)
 {
@@ -193,8 +199,27 @@ static dl_status take_core(dl_dicom_reader *r, int core, const dl_dicom_vr_info 
     return DL_OK;
 }
 
+/** Whether the tag is that of a fact, and the first in its data set: that one the JSON keeps. */
+static bool is_new_fact(dl_dicom_reader *r, uint32_t tag)
+{
+    static const uint32_t facts[] = {0x00080005, 0x00280002, 0x00280004, 0x00280008,
+                                     0x00280010, 0x00280011, 0x00280100, 0x00280103};
+    dl_dicom_level *top = dl_dicom_top_level(r);
+    for (size_t i = 0; i < DL_COUNT_OF(facts); i++) {
+        if (facts[i] == tag) {
+            bool is_new = (top->facts >> i & 1) == 0;
+            top->facts |= (uint8_t)(1u << i);
+            return is_new;
+        }
+    }
+    return false;
+}
+
 static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
 {
+    if ((tag != 0x00080005 && tag >> 16 != 0x0028) || !is_new_fact(r, tag)) {
+        return;
+    }
     if (tag == 0x00080005 && text.len > 0) { /* type 1C: an empty one says nothing */
         dl_dicom_top_level(r)->set = dl_dicom_charset_of(text);
     } else if (r->depth == 1 && tag == 0x00280004) {
@@ -211,7 +236,7 @@ static void take_text_fact(dl_dicom_reader *r, uint32_t tag, dl_str text)
 static void take_number_fact(dl_dicom_reader *r, uint32_t tag, const dl_dicom_vr_info *vr,
                              dl_bytes value)
 {
-    if (tag >> 16 != 0x0028 || vr->unit != 2 || value.len < 2) {
+    if (tag >> 16 != 0x0028 || !is_new_fact(r, tag) || vr->unit != 2 || value.len < 2) {
         return;
     }
     uint32_t number = r->header->big_endian ? dl_be16(value.ptr) : dl_le16(value.ptr);

@@ -60,6 +60,7 @@ static dl_status open_item(dl_dicom_reader *r, uint32_t length, dl_error *err)
     dl_dicom_level next = *sequence;
     next.is_item = true;
     next.last_tag = 0;
+    next.facts = 0;
     next.end = NO_END;
     if (length != UNDEFINED_LENGTH) {
         next.end = dl_dicom_input_position(&r->in) + length;
@@ -155,7 +156,7 @@ static dl_status take_header(dl_dicom_reader *r, dl_dicom_element *out_element, 
             return DL_OK;
         }
         if (likely(e.vr->kind != KIND_UNKNOWN || capitals)) {
-            /* VRs that are not known yet have the long form (PS3.5 7.1.2). */
+            /* VRs that are not known yet have the long form (PS3.5 6.2). */
             if (!e.vr->long_length) {
                 e.length = top->big_endian ? dl_be16(p + 6) : dl_le16(p + 6);
             } else {
@@ -283,7 +284,8 @@ static dl_status check_order(dl_dicom_reader *r, const dl_dicom_element *e, bool
         return DL_OK;
     }
     int core = r->depth == 1 ? dl_dicom_core_of(e->tag) : -1;
-    bool again = e->tag == top->last_tag || (core >= 0 && r->header->core[core].present);
+    bool again = e->tag == top->last_tag || (core >= 0 && r->header->core[core].present) ||
+                 dl_dicom_was_invalid(r, e->tag);
     top->out_of_order = true;
     if (again && e->length != UNDEFINED_LENGTH && e->vr->kind != KIND_SEQUENCE) {
         *out_drop = true;
@@ -311,6 +313,18 @@ static bool may_close(dl_dicom_reader *r)
     return end == NO_END || dl_dicom_input_position(&r->in) + 8 == end;
 }
 
+/** Whether the rest of the input is an item's delimiter: the data set was one of a sequence. */
+static dl_status is_last_delimiter(dl_dicom_reader *r, bool *out_is, dl_error *err)
+{
+    DL_TRY(dl_dicom_input_need(&r->in, 9, err));
+    const dl_dicom_level *top = dl_dicom_top_level(r);
+    const uint8_t *p = r->in.window + r->in.at;
+    *out_is = r->depth == 1 && dl_dicom_input_left(&r->in) == 8 && top->last_tag > 0 &&
+              tag_at(top, p) == ITEM_END && length_at(top, p + 4) == 0 &&
+              !dl_dicom_input_lacks_end(&r->in);
+    return DL_OK;
+}
+
 static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err)
 {
     DL_TRY(dl_dicom_input_need(&r->in, 8, err));
@@ -329,6 +343,10 @@ static dl_status step_data_set(dl_dicom_reader *r, bool *out_done, dl_error *err
         return dl_dicom_cut_off(r, tag, err); /* not of a data set: a delimiter too many, garbage */
     }
     if (unlikely(tag >> 16 == 0xfffe)) {
+        DL_TRY(is_last_delimiter(r, out_done, err));
+        if (*out_done) {
+            return DL_OK;
+        }
         if (tag != ITEM_END || r->depth == 1 || !may_close(r)) {
             return dl_error_set(err, DL_E_INVALID,
                                 "item tag %08x where an element should be, after %08x", tag,

@@ -449,6 +449,69 @@ TAP_CASE(order_and_repetition)
                                          "00080060 0 the tag is there a second time\n");
 }
 
+TAP_CASE(of_a_fact_twice_the_first_counts)
+{
+    build b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00080005, "CS", "ISO_IR 100");
+    put_us(&b, 0x00280002, 1);
+    PUT(&b, 0x00280004, "CS", "MONOCHROME2 ");
+    PUT(&b, 0x00280008, "IS", "2 ");
+    put_us(&b, 0x00280010, 3);
+    put_us(&b, 0x00280011, 4);
+    put_us(&b, 0x00280100, 8);
+    put_us(&b, 0x00280103, 0);
+    PUT(&b, 0x00280008, "IS", "5 ");
+    put_us(&b, 0x00280010, 6);
+    put_us(&b, 0x00280011, 7);
+    put_us(&b, 0x00280002, 3);
+    PUT(&b, 0x00280004, "CS", "YBR_FULL_422");
+    put_us(&b, 0x00280100, 16);
+    PUT(&b, 0x00080005, "CS", "ISO_IR 192");
+    PUT(&b, 0x00321060, "LO", "\xe9 ");
+    put_value(&b, 0x7fe00010, "OB", "123456789012345678901234", 24);
+    OUTCOME o = read_built(&b, NULL);
+    TAP_OK(o.status, o.err);
+    TAP_EQ_INT(o.header.pixels.frame_count, 2);
+    TAP_EQ_INT(o.header.pixels.rows, 3);
+    TAP_EQ_INT(o.header.pixels.columns, 4);
+    TAP_EQ_INT(o.header.pixels.samples, 1);
+    TAP_EQ_INT(o.header.pixels.bits_allocated, 8);
+    TAP_TRUE(!o.header.pixels.half_chroma);
+    TAP_TRUE(strstr(o.json.ptr, "\"00321060\":{\"vr\":\"LO\",\"Value\":[\"\xc3\xa9\"]}") != NULL);
+}
+
+TAP_CASE(of_a_tag_twice_the_first_stays_out_when_it_was_invalid)
+{
+    build b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00080020, "DA", "2020.1.2");
+    PUT(&b, 0x00100020, "LO", "ID");
+    PUT(&b, 0x00080020, "DA", "20200102");
+    EXPECT_FINDINGS(&b, "00080020 0 \"2020.1.2\" is not a DA: not eight digits YYYYMMDD\n",
+                    "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}");
+}
+
+TAP_CASE(the_delimiter_of_an_item_may_be_the_last_thing)
+{
+    static const char *const syntaxes[] = {UID_EXPLICIT, UID_IMPLICIT, UID_BIG};
+    const char *want = "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"ID\"]}}";
+    for (size_t i = 0; i < DL_COUNT_OF(syntaxes); i++) {
+        build b = build_begin(syntaxes[i]);
+        PUT(&b, 0x00100020, "LO", "ID");
+        put_item(&b, 0xe00d, 0);
+        EXPECT_FINDINGS(&b, "", want);
+        put_item(&b, 0xe00d, 0);
+        EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "item tag fffee00d where an element should be");
+    }
+    build b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00100020, "LO", "ID");
+    put_item(&b, 0xe00d, 8);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "item tag fffee00d where an element should be");
+    b = build_begin(UID_EXPLICIT);
+    PUT(&b, 0x00100020, "LO", "ID");
+    put_item(&b, 0xe0dd, 0);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "item tag fffee0dd where an element should be");
+}
+
 TAP_CASE(zeros_at_the_end_are_padding)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -703,6 +766,9 @@ int main(void)
     TAP_RUN(unknown_sequences_of_big_endian_files);
     TAP_RUN(bulk_inside_items_is_left_out);
     TAP_RUN(order_and_repetition);
+    TAP_RUN(of_a_fact_twice_the_first_counts);
+    TAP_RUN(of_a_tag_twice_the_first_stays_out_when_it_was_invalid);
+    TAP_RUN(the_delimiter_of_an_item_may_be_the_last_thing);
     TAP_RUN(zeros_at_the_end_are_padding);
     TAP_RUN(few_zeros_are_padding_after_pixels);
     TAP_RUN(tags_that_are_none_end_what_follows_pixels);
