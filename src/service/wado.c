@@ -208,6 +208,9 @@ static dl_status send_single(dl_service_request *r, const listing *l, dl_error *
     dl_store_object *object = NULL;
     char etag[64];
     format_etag(r, l, etag, sizeof etag);
+    if (!dl_http_if_match(dl_http_header(r->x, "If-Match"), dl_str_of(etag))) {
+        return dl_refuse(r, 412, "It has changed: its ETag is none of those in If-Match.");
+    }
     if (dl_http_etag_matches(dl_http_header(r->x, "If-None-Match"), dl_str_of(etag))) {
         dl_http_add_header(r->x, "ETag", dl_str_of(etag));
         dl_http_respond(r->x, 304, NULL, DL_STR(""));

@@ -336,6 +336,24 @@ def test_range_says_it_is_possible(full):
     assert full.get(full.trio.g.path, RANGE).headers["Accept-Ranges"] == "bytes"
 
 
+def test_the_rest_of_another_edition(web):
+    """Who goes on with a download must not get the end of a file that replaced it."""
+    one = dicom.capture()
+    web.store(one)
+    seen = web.get(one.path, RANGE).headers["ETag"]
+    rest = {**RANGE, "Range": "bytes=500-", "If-Match": f'"{seen}"'}
+    answer = web.get(one.path, rest)
+    assert (answer.status, answer.body) == (206, one.bytes[500:])
+    assert web.store(one.with_(StudyID="2"), method="PUT").status == 200
+    for method in ("GET", "HEAD"):
+        for headers in (rest, {**RANGE, "If-Match": f'W/"{seen}"'}, {**rest, "If-None-Match": "*"}):
+            assert web.request(method, one.path, headers).status == 412
+    now = web.get(one.path, RANGE).headers["ETag"]
+    assert web.get(one.path, {**rest, "If-Match": f'"x", "{now}"'}).status == 206
+    assert web.get(one.path, {**RANGE, "If-Match": "*"}).status == 200
+    assert web.get("/studies/1/series/2/instances/3", rest).status == 404
+
+
 def test_not_modified(web):
     """A viewer's cache asks again with the ETag that it was given."""
     one = dicom.capture()
