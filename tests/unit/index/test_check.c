@@ -245,6 +245,7 @@ TAP_CASE(the_check_sees_every_kind_of_damage)
         "UPDATE study SET series_count=7 WHERE id=1",
         "UPDATE study SET created=NULL WHERE id=1",
         "UPDATE series SET created=NULL WHERE id=1",
+        "UPDATE series SET created=created-1 WHERE id=2",
         "DELETE FROM study_text WHERE study=1",
         "DELETE FROM series_text WHERE series=1",
         "INSERT INTO study_text VALUES(99, '', '', '{}')",
