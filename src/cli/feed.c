@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "cli/peer.h"
+#include "cli/text.h"
 #include "cli/value.h"
 #include "json/json.h"
 
@@ -50,7 +51,8 @@ typedef struct reader {
 static dl_status print_row(const reader *r, dl_str row, dl_error *err)
 {
     if (r->options->json) {
-        (void)fprintf(r->cli->out, "%.*s\n", DL_STR_ARG(row));
+        dl_cli_text_json(row, r->cli->out);
+        (void)fputc('\n', r->cli->out);
         return DL_OK;
     }
     static const dl_str keys[] = {{"sequence", 8},
@@ -177,18 +179,11 @@ static dl_status read_page(reader *r, bool *out_more, dl_error *err)
 static dl_status wait_for_more(reader *r, dl_error *err)
 {
     bool own = dl_cli_peer_service(r->peer) != NULL;
-    bool anew = own || (r->down && r->options->where.url == NULL);
-    if (anew) {
-        dl_cli_peer_close(DL_STEAL(r->peer));
+    if (own || (r->down && r->options->where.url == NULL)) {
+        return dl_cli_peer_again(r->cli, &r->options->where, FOLLOW_HOME_MS, &r->peer, err);
     }
-    do {
-        dl_error_clear(err);
-        if (!dl_cli_sleep_ms(anew ? FOLLOW_HOME_MS : FOLLOW_MS, r->cli->stop)) {
-            return dl_error_set(err, DL_E_CANCELED, "stopped");
-        }
-    } while (anew && dl_cli_peer_open(r->cli, &r->options->where, false, &r->peer, err) ==
-                         DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
-    return err->status;
+    return dl_cli_sleep_ms(FOLLOW_MS, r->cli->stop) ? DL_OK
+                                                    : dl_error_set(err, DL_E_CANCELED, "stopped");
 }
 
 /** One page; a service that has answered before may be away for a while: nothing is lost meanwhile.
@@ -214,8 +209,8 @@ static dl_status read_feed(reader *r, dl_error *err)
     while (r->printed < r->options->limit && !dl_cancel_asked(r->cli->stop)) {
         bool more = false;
         DL_TRY(follow_page(r, &more, err));
-        if (fflush(r->cli->out) != 0 || ferror(r->cli->out)) {
-            return DL_OK; /* nobody reads any more; dl_cli_flush says so */
+        if (fflush(r->cli->out) != 0 || ferror(r->cli->out) || dl_cli_reader_left(r->cli->out)) {
+            return DL_OK; /* nobody reads any more; dl_cli_flush says what was lost */
         }
         if (!more && !r->options->follow) {
             return DL_OK;

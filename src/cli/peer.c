@@ -194,6 +194,21 @@ void dl_cli_peer_close(dl_cli_peer *peer)
     }
 }
 
+dl_status dl_cli_peer_again(const dl_cli *cli, const dl_cli_where *where, unsigned pause_ms,
+                            dl_cli_peer **peer, dl_error *err)
+{
+    dl_status status = DL_OK;
+    dl_cli_peer_close(DL_STEAL(*peer));
+    do {
+        dl_error_clear(err);
+        if (!dl_cli_sleep_ms(pause_ms, cli->stop)) {
+            return dl_error_set(err, DL_E_CANCELED, "stopped");
+        }
+        status = dl_cli_peer_open(cli, where, false, peer, err);
+    } while (status == DL_E_CONFLICT);
+    return status;
+}
+
 const char *dl_cli_peer_base(const dl_cli_peer *peer)
 {
     return peer->base;

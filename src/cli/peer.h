@@ -34,6 +34,15 @@ DL_NODISCARD dl_status dl_cli_peer_check_home(const char *home, dl_error *err);
  */
 DL_NODISCARD dl_status dl_cli_peer_open(const dl_cli *cli, const dl_cli_where *where, bool create,
                                         dl_cli_peer **out_peer, dl_error *err);
+/**
+ * Look anew, for commands that follow: gives back what `*peer` holds (NULL is fine), lets others
+ * have the home for `pause_ms`, and opens again. A long command that has the home is waited for:
+ * nothing is lost meanwhile. On failure `*peer` is NULL.
+ *
+ * Errors: those of dl_cli_peer_open but DL_E_CONFLICT, DL_E_CANCELED.
+ */
+DL_NODISCARD dl_status dl_cli_peer_again(const dl_cli *cli, const dl_cli_where *where,
+                                         unsigned pause_ms, dl_cli_peer **peer, dl_error *err);
 /** Stops the service when it was started here. */
 void dl_cli_peer_close(dl_cli_peer *peer);
 static inline DL_UNUSED void dl_cli_peer_closep(dl_cli_peer **peer)

@@ -17,6 +17,7 @@ enum {
     SUMMARY_LIMIT_BYTES = 1 << 20,
     WATCH_MS = 100,
     FOLLOW_HOME_MS = 2000, /* each look opens the home anew */
+    HOME_TRIES = 2,        /* of a request; then a home is looked at anew */
 };
 
 typedef struct sync_options {
@@ -217,23 +218,25 @@ static void origin_close(origin *from)
     dl_cli_peer_close(from->peer);
 }
 
-static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_cli_lake *lake,
-                             watcher *w, origin *out, dl_error *err)
+/** A home's service that went away is looked for anew, as `feed --follow` does: the next may listen
+ * elsewhere, or be a command's own. */
+static bool looks_anew(const sync_options *o)
+{
+    return o->follow && o->source == NULL;
+}
+
+/** `out->peer` is open, or the source is named. */
+static dl_status connect_source(const dl_cli *cli, const sync_options *o, const dl_cli_lake *lake,
+                                watcher *w, origin *out, dl_error *err)
 {
     dl_feed_http_options http = {.base_url = o->source,
                                  .api_version = lake->parameters.api_version,
                                  .token_file = o->token_file,
+                                 .try_limit = looks_anew(o) ? HOME_TRIES : 0,
                                  .cancel = cli->stop,
                                  .on_retry = tell_retry,
                                  .context = w};
-    if (o->source == NULL) {
-        dl_cli_where where = {.home = lake->home};
-        if (lake->home == NULL) {
-            (void)dl_error_set(err, DL_E_INVALID, "no source named");
-            dl_error_hint(err, "give --source URL, or --home DIR for the service of a home");
-            return DL_E_INVALID;
-        }
-        DL_TRY(dl_cli_peer_open(cli, &where, false, &out->peer, err));
+    if (out->peer != NULL) {
         dl_service *own = dl_cli_peer_service(out->peer);
         if (own != NULL) {
             return dl_service_feed_open(own, &out->source, err);
@@ -241,6 +244,21 @@ static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_
         http.base_url = dl_cli_peer_root(out->peer);
     }
     return dl_feed_http_open(&http, &out->source, err);
+}
+
+static dl_status open_source(const dl_cli *cli, const sync_options *o, const dl_cli_lake *lake,
+                             watcher *w, origin *out, dl_error *err)
+{
+    if (o->source == NULL) {
+        const dl_cli_where where = {.home = lake->home};
+        if (lake->home == NULL) {
+            (void)dl_error_set(err, DL_E_INVALID, "no source named");
+            dl_error_hint(err, "give --source URL, or --home DIR for the service of a home");
+            return DL_E_INVALID;
+        }
+        DL_TRY(dl_cli_peer_open(cli, &where, false, &out->peer, err));
+    }
+    return connect_source(cli, o, lake, w, out, err);
 }
 
 /** What opening the source anew takes. */
@@ -254,35 +272,42 @@ typedef struct reach {
 /** Leave the home to others for a while: the changes to wait for come from them. */
 static dl_status look_again(const reach *r, origin *from, dl_error *err)
 {
-    dl_status status = DL_OK;
+    const dl_cli_where where = {.home = r->lake->home};
     unsigned pause_ms = (unsigned)r->o->interval_s * 1000;
-    origin_close(from);
-    *from = (origin){0};
-    do {
-        dl_error_clear(err);
-        if (!dl_cli_sleep_ms(pause_ms > FOLLOW_HOME_MS ? pause_ms : FOLLOW_HOME_MS, r->cli->stop)) {
-            return dl_error_set(err, DL_E_CANCELED, "stopped");
-        }
-        status = open_source(r->cli, r->o, r->lake, r->w, from, err);
-    } while (status == DL_E_CONFLICT); /* a long command has it: nothing is lost meanwhile */
-    return status;
+    dl_feed_source_close(DL_STEAL(from->source));
+    DL_TRY(dl_cli_peer_again(r->cli, &where, pause_ms > FOLLOW_HOME_MS ? pause_ms : FOLLOW_HOME_MS,
+                             &from->peer, err));
+    return connect_source(r->cli, r->o, r->lake, r->w, from, err);
 }
 
-/** Syncs of a home that nobody serves, until somebody does; then as of any service. */
+/** One sync of a home that nobody serves; else along with its service until that is gone. */
+static dl_status follow_turn(const reach *r, dl_pipeline *pipeline, origin *from,
+                             dl_pipeline_counts *out_counts, dl_error *err)
+{
+    dl_pipeline_counts more = {0};
+    bool own = from->peer != NULL && dl_cli_peer_service(from->peer) != NULL;
+    dl_status status = own ? dl_pipeline_sync(pipeline, from->source, &more, err)
+                           : dl_pipeline_follow(pipeline, from->source, &more, err);
+    dl_pipeline_counts_add(out_counts, &more);
+    if (status != DL_E_UNAVAILABLE || own || !looks_anew(r->o)) {
+        return status;
+    }
+    dl_cli_progress_clear(r->w->progress);
+    (void)fprintf(r->cli->err, "dicomlake: %s; looking for the service of the home again\n",
+                  err->message);
+    dl_error_clear(err);
+    return DL_OK;
+}
+
 static dl_status follow(const reach *r, dl_pipeline *pipeline, origin *from,
                         dl_pipeline_counts *out_counts, dl_error *err)
 {
     dl_status status = DL_OK;
-    while (status == DL_OK && from->peer != NULL && dl_cli_peer_service(from->peer) != NULL) {
-        dl_pipeline_counts more = {0};
-        status = dl_pipeline_sync(pipeline, from->source, &more, err);
-        dl_pipeline_counts_add(out_counts, &more);
-        status = status == DL_OK ? look_again(r, from, err) : status;
-    }
-    if (status == DL_OK) {
-        dl_pipeline_counts more = {0};
-        status = dl_pipeline_follow(pipeline, from->source, &more, err);
-        dl_pipeline_counts_add(out_counts, &more);
+    while (status == DL_OK && !dl_cancel_asked(r->cli->stop)) {
+        status = follow_turn(r, pipeline, from, out_counts, err);
+        if (status == DL_OK && looks_anew(r->o)) {
+            status = look_again(r, from, err);
+        }
     }
     if (status == DL_E_CANCELED) { /* Ctrl-C is how following ends */
         dl_error_clear(err);
@@ -329,6 +354,7 @@ static dl_status sync(dl_cli *cli, const sync_options *o, dl_cli_lake *lake, dl_
                              .allow_short_retention = o->where.short_retention,
                              .lock_wait_s = (unsigned)o->wait_s,
                              .follow_interval_s = (unsigned)o->interval_s,
+                             .follow_ends = looks_anew(o),
                              .no_maintenance = o->no_maintenance,
                              .clock = dl_clock_system(),
                              .cancel = cli->stop,

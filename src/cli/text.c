@@ -2,7 +2,6 @@
 
 #include "base/width.h"
 
-#include <stdio.h>
 #include <utf8proc.h>
 
 #define REPLACEMENT "\xef\xbf\xbd"
@@ -30,6 +29,21 @@ dl_status dl_cli_text_clean(dl_str text, dl_buf *out, dl_error *err)
         at += n;
     }
     return DL_OK;
+}
+
+void dl_cli_text_json(dl_str json, FILE *out)
+{
+    size_t printed = 0;
+    for (size_t at = 0, n = 1; at < json.len; at += n) {
+        int32_t point = (unsigned char)json.ptr[at];
+        n = point < 0x7f ? 1 : dl_width_point(json, at, &point);
+        if (point >= 0x7f && is_harmful(point)) {
+            (void)fprintf(out, "%.*s\\u%04x", (int)(at - printed), json.ptr + printed,
+                          (unsigned)point);
+            printed = at + n;
+        }
+    }
+    (void)fwrite(json.ptr + printed, 1, json.len - printed, out);
 }
 
 void dl_cli_text_bytes(uint64_t bytes, char out[DL_CLI_AMOUNT_SIZE])

@@ -8,9 +8,14 @@
 
 #include "base/buf.h"
 
+#include <stdio.h>
+
 /** Append `text` with control characters, bidirectional overrides and ill-formed bytes as U+FFFD.
  */
 DL_NODISCARD dl_status dl_cli_text_clean(dl_str text, dl_buf *out, dl_error *err);
+/** Print checked JSON as it came, but what dl_cli_text_clean would replace as \uXXXX: that is the
+ * same text to a program, and no order to a terminal. */
+void dl_cli_text_json(dl_str json, FILE *out);
 
 enum { DL_CLI_AMOUNT_SIZE = 40 };
 

@@ -80,6 +80,7 @@ typedef struct dl_pipeline_options {
     unsigned lock_wait_s; /* for another sync on the lake */
     unsigned
         follow_interval_s; /* least time from one commit to the next while following; 0: 0.3 s */
+    bool follow_ends;      /* with a source that is down, which is then found anew elsewhere */
     bool no_maintenance;   /* no compaction, no vacuum */
     bool reading;          /* for dl_pipeline_verify alone: works beside a sync on the lake */
     dl_clock clock;
@@ -139,7 +140,8 @@ DL_NODISCARD dl_status dl_pipeline_wake(dl_pipeline *pipeline, dl_error *err);
  */
 DL_NODISCARD dl_status dl_pipeline_sync(dl_pipeline *pipeline, dl_feed_source *source,
                                         dl_pipeline_counts *out_counts, dl_error *err);
-/** Go on until canceled: returns DL_OK then. A source that is down is asked again. */
+/** Go on until canceled: returns DL_OK then. A source that is down is asked again, or with
+ * `follow_ends` that is DL_E_UNAVAILABLE. */
 DL_NODISCARD dl_status dl_pipeline_follow(dl_pipeline *pipeline, dl_feed_source *source,
                                           dl_pipeline_counts *out_counts, dl_error *err);
 /** Any thread: the counts of the sync under way. */

@@ -575,7 +575,7 @@ static dl_status follow(run *r, dl_error *err)
             dl_error_clear(err);
             return DL_OK;
         }
-        if (status == DL_E_UNAVAILABLE) {
+        if (status == DL_E_UNAVAILABLE && !p->options.follow_ends) {
             dl_pipeline_note(p, "the source does not answer: %s; asking again",
                              err == NULL ? "" : err->message);
             dl_error_clear(err);

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import signal
+import socket
+import subprocess
 
 import deltalake
 import pyarrow
@@ -285,6 +287,34 @@ def test_sync_follows_a_home_that_nobody_serves(serve, home, tmp_path):
     assert (follower.returncode, err) == (DONE, "")
     # Each look counts its own; what is stopped behind its first commit is counted by the next sync.
     assert json.loads(out)["changes"] in (5, 6)
+
+
+def test_sync_follows_a_home_whose_service_comes_back_elsewhere(serve, tmp_path):
+    """The source is the home, wherever its service listens, and when none does."""
+    service = serve()
+    assert service.http.store(dicom.capture()).status == 200
+    where = ["--home", service.home]
+    follower = start("sync", *where, "--follow", "--json", stderr=subprocess.DEVNULL)
+    rows = lambda: facts("table", "show", "instance", *where)["rows"]  # noqa: E731
+    log = service.home / "tables/dicom/instance/_delta_log"
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        wait_for(lambda: log.is_dir() and rows() == 1, what="the first row")
+        port = service.port
+        assert service.stop() == 0
+        taken.bind(("127.0.0.1", port))  # and refuses: no service comes back to it
+        save(tmp_path / "in", *many(2))
+        assert facts("import", *where, tmp_path / "in")["stored"] == 2
+        wait_for(lambda: rows() == 3, what="rows of an import", seconds=60)
+        assert service.start().http.store(dicom.capture()).status == 200
+        wait_for(lambda: rows() == 4, what="a row of the service elsewhere", seconds=60)
+    finally:
+        follower.send_signal(signal.SIGINT)
+        out, _ = follower.communicate(timeout=60)
+        taken.close()
+    assert follower.returncode == DONE
+    assert json.loads(out)["changes"] in (3, 4)
 
 
 def test_the_bar_of_a_sync_shows_on_a_terminal_only(home, tmp_path):
