@@ -74,6 +74,12 @@ static dl_cli_exit help(const dl_cli *cli, int argc, char **argv)
     if (command == NULL) {
         return no_command(cli, argv[1]);
     }
+    if (argc > 2) {
+        dl_error err = {0};
+        (void)dl_error_set(&err, DL_E_INVALID, "help: too many words");
+        dl_error_hint(&err, "usage: dicomlake help [COMMAND]");
+        return dl_cli_fail(cli, &err);
+    }
     dl_cli_print_help(command, cli->out);
     return dl_cli_flush(cli, DL_CLI_DONE);
 }

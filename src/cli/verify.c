@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { PROBLEM_LIMIT_BYTES = 64 << 20, ROOT_SIZE = 1024 };
+enum { PROBLEM_LIMIT_BYTES = 64 << 20, ROOT_SIZE = 1024, CONTAINER = 4 /* of the parameters */ };
 
 typedef struct verify_options {
     dl_cli_lake_where where; /* home: the archive; the rest: its tables */
@@ -184,6 +184,26 @@ static dl_status open_lake(const dl_cli *cli, const verify_options *o, dl_cli_la
     return status;
 }
 
+/* Whether the words say which tables are meant: that there are none is then no good news. */
+static bool are_named(const dl_cli_lake_where *where)
+{
+    bool named = where->lake != NULL;
+    for (size_t i = 0; i < DL_COUNT_OF(where->parameter); i++) {
+        named = named || where->parameter[i] != NULL;
+    }
+    return named;
+}
+
+static void tell_of_none(const dl_cli_lake_where *where, telling *t)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "there are no tables in container %s of %s, which the options name",
+                   where->parameter[CONTAINER] == NULL ? "dicom" : where->parameter[CONTAINER],
+                   where->lake == NULL ? "the home" : where->lake);
+    tell_row(t, text);
+}
+
 static dl_status look_at_tables(dl_cli *cli, const dl_cli_lake *lake, telling *t,
                                 tables_result *out_result, dl_error *err)
 {
@@ -199,20 +219,23 @@ static dl_status look_at_tables(dl_cli *cli, const dl_cli_lake *lake, telling *t
 }
 
 /* That they cannot be compared to their end is a finding too: what was found before is told. */
-static dl_status verify_tables(dl_cli *cli, const dl_cli_lake *lake, watcher *w,
-                               tables_result *out_result, dl_error *err)
+static dl_status verify_tables(dl_cli *cli, const verify_options *o, const dl_cli_lake *lake,
+                               watcher *w, tables_result *out_result, dl_error *err)
 {
     telling t = {.watcher = w};
-    if (lake->store == NULL) {
-        return DL_OK;
-    }
-    dl_status status = look_at_tables(cli, lake, &t, out_result, &out_result->failure);
+    dl_status status = lake->store == NULL
+                           ? DL_OK
+                           : look_at_tables(cli, lake, &t, out_result, &out_result->failure);
     if (status == DL_E_CANCELED) {
         return dl_error_set(err, status, "%s", out_result->failure.message);
     }
     if (status != DL_OK) {
         out_result->compared = true;
         tell_row(&t, out_result->failure.message);
+    }
+    if (!out_result->compared && !o->no_tables && are_named(&o->where)) {
+        out_result->compared = true;
+        tell_of_none(&o->where, &t);
     }
     out_result->problems = t.count;
     return DL_OK;
@@ -308,7 +331,7 @@ static dl_status look(dl_cli *cli, const verify_options *o, watcher *w, outcome 
     DL_TRY(dl_cli_peer_check_home(o->where.home, err));
     DL_TRY(open_lake(cli, o, &lake, err));
     DL_TRY(dl_service_verify(&options_, &out->archive, err));
-    return verify_tables(cli, &lake, w, &out->tables, err);
+    return verify_tables(cli, o, &lake, w, &out->tables, err);
 }
 
 static dl_status verify(dl_cli *cli, const verify_options *o, outcome *out, dl_error *err)

@@ -29,6 +29,7 @@ def test_help_lists_every_command():
     for words in (["--help"], ["-h"], ["help", "--help"], ["help", "-h"]):
         assert run(*words).stdout == done.stdout, words
     assert run().returncode == USAGE
+    assert run("help", "get", "extra").returncode == USAGE
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -233,6 +234,19 @@ def test_a_reader_that_leaves_is_no_news(home, tmp_path):
         )
     assert done.returncode == FAILED
     assert "cannot write" in done.stderr
+
+
+def test_following_ends_with_its_reader(serve):
+    """Also while there is nothing to say: it would be seen at the next change alone."""
+    service = serve()
+    assert service.http.store(dicom.capture()).status == 200
+    for where in (["--url", service.base], ["--home", service.home]):
+        process = start("feed", *where, "--follow")
+        assert process.stdout.readline().startswith("1\t")
+        process.stdout.close()
+        assert process.wait(60) == DONE
+        assert process.stderr.read() == ""
+        process.stderr.close()
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", ">&- 2>&-", "2>&-"])

@@ -108,6 +108,28 @@ def test_verify_of_tables_that_are_not_all_there(home, tmp_path):
     aside.rename(home / "tables" / "dicom" / "series")
 
 
+def test_verify_of_tables_that_are_named_and_not_there(home, tmp_path):
+    """A name with a slip in it must not read as tables that are well."""
+    save(tmp_path / "in", dicom.capture())
+    facts("import", "--home", home, tmp_path / "in")
+    slips = [
+        ["--ContainerName", "dicon"],
+        ["--StudyTablePath", "a", "--SeriesTablePath", "b", "--InstanceTablePath", "c"],
+    ]
+    for synced in (False, True):
+        if synced:
+            facts("sync", "--home", home)
+        for slip in slips:
+            found = facts("verify", "--home", home, *slip, code=FAILED)
+            assert found["tables"] == {"rows": 0, "problems": 1}
+            assert found["problems"][0].startswith("there are no tables in container dico")
+            assert facts("verify", "--home", home, *slip, "--no-tables")["tables"] is None
+    (tmp_path / "lake").mkdir()
+    found = facts("verify", "--home", home, "--lake", tmp_path / "lake", code=FAILED)
+    assert found["problemCount"] == 1
+    assert facts("verify", "--home", home)["tables"]["problems"] == 0
+
+
 def test_verify_of_tables_of_another_feed(home, tmp_path):
     """Nothing would be compared: that is no proof."""
     for name in ("one", "other"):
