@@ -64,6 +64,8 @@ static dl_status print_row(const reader *r, dl_str row, dl_error *err)
                                   {"seriesInstanceUid", 17},
                                   {"sopInstanceUid", 14}};
     DL_AUTO(dl_arena) arena = dl_arena_create(1 << 20);
+    DL_AUTO_BUF line = {0};
+    dl_buf_init(&line, 4 << 20);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "feed: out of memory");
     }
@@ -72,9 +74,10 @@ static dl_status print_row(const reader *r, dl_str row, dl_error *err)
         if (dl_json_get_nocase(row, keys[i], &value) && dl_json_kind_of(value) == DL_JSON_STRING) {
             DL_TRY(dl_json_text(value, arena, &value, err));
         }
-        (void)fprintf(r->cli->out, "%.*s%c", DL_STR_ARG(value),
-                      i + 1 == DL_COUNT_OF(keys) ? '\n' : '\t');
+        DL_TRY(dl_cli_text_clean(value, &line, err)); /* also tabs: there are as many as columns */
+        DL_TRY(dl_buf_append_char(&line, i + 1 == DL_COUNT_OF(keys) ? '\n' : '\t', err));
     }
+    (void)fwrite(line.ptr, 1, line.len, r->cli->out);
     return DL_OK;
 }
 

@@ -68,26 +68,33 @@ static dl_status fetch(dl_http_client *client, const char *url, const dl_cli_arg
     DL_AUTO(dl_arena) arena = dl_arena_create(BODY_LIMIT_BYTES);
     DL_AUTO_BUF body = {0};
     dl_http_answer answer = {0};
-    dl_http_field accept = {
-        DL_STR("Accept"),
-        DL_STR("multipart/related; type=\"application/dicom\"; transfer-syntax=*")};
+    const dl_http_field fields[] = {
+        DL_CLI_NO_CODING,
+        {DL_STR("Accept"),
+         DL_STR("multipart/related; type=\"application/dicom\"; transfer-syntax=*")}};
     dl_buf_init(&body, BODY_LIMIT_BYTES);
     if (arena == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "get: out of memory");
     }
     const dl_http_call call = {.method = "GET",
                                .url = url,
-                               .fields = &accept,
-                               .field_count = 1,
+                               .fields = fields,
+                               .field_count = DL_COUNT_OF(fields),
                                .begin = begin_answer,
                                .write = take_piece,
                                .context = receive};
     DL_TRY(dl_http_client_do(client, &call, arena, &body, &answer, err));
-    if (answer.status == 404) {
+    if (answer.status == 404 || answer.status == 204) {
         (void)dl_error_set(err, DL_E_NOT_FOUND, "there is no %s %s", dl_cli_peer_level(uids->count),
                            uids->items[uids->count - 1]);
         dl_error_hint(err, "dicomlake search lists what there is");
         return DL_E_NOT_FOUND;
+    }
+    if (answer.status == 206) { /* some of it cannot be had as it was asked for */
+        DL_TRY(dl_cli_receive_finish(receive, err));
+        return dl_error_set(err, DL_E_UNAVAILABLE,
+                            "the service has more of the %s than it gives (206)",
+                            dl_cli_peer_level(uids->count));
     }
     if (answer.status != 200) {
         return dl_cli_peer_refused("GET", answer.status, answer.content_type, dl_buf_str(&body),

@@ -279,11 +279,11 @@ dl_status dl_cli_peer_refused(const char *method, unsigned status, dl_str conten
 dl_status dl_cli_peer_ask(dl_http_client *client, const dl_cli_ask *ask, dl_arena *arena,
                           dl_buf *body, dl_http_answer *out_answer, dl_error *err)
 {
-    dl_http_field accept = {DL_STR("Accept"), dl_str_of(ask->accept)};
+    const dl_http_field fields[] = {DL_CLI_NO_CODING, {DL_STR("Accept"), dl_str_of(ask->accept)}};
     dl_http_call call = {.method = ask->method,
                          .url = ask->url,
-                         .fields = &accept,
-                         .field_count = ask->accept == NULL ? 0 : 1};
+                         .fields = fields,
+                         .field_count = ask->accept == NULL ? 1 : 2};
     DL_TRY(dl_http_client_do(client, &call, arena, body, out_answer, err));
     if (out_answer->status == 200 || out_answer->status == 204) {
         return DL_OK;

@@ -78,6 +78,11 @@ typedef struct dl_cli_ask {
 DL_NODISCARD dl_status dl_cli_peer_ask(dl_http_client *client, const dl_cli_ask *ask,
                                        dl_arena *arena, dl_buf *body, dl_http_answer *out_answer,
                                        dl_error *err);
+/** Asks for no content coding: unasked, a service may take any. */
+#define DL_CLI_NO_CODING                                                                           \
+    {                                                                                              \
+        DL_STR("Accept-Encoding"), DL_STR("identity")                                              \
+    }
 /** The error for an HTTP status that is none of success. `body` may be empty. */
 dl_status dl_cli_peer_refused(const char *method, unsigned status, dl_str content_type, dl_str body,
                               dl_error *err);

@@ -109,7 +109,6 @@ static dl_status read_name(const char *path, char out[NAME_SIZE], dl_error *err)
 dl_status dl_cli_receive_create(const char *folder, dl_cli_progress *progress,
                                 dl_cli_receive **out_receive, dl_error *err)
 {
-    DL_TRY(dl_file_make_dirs_unsynced(folder, err));
     dl_cli_receive *receive = dl_mem_zalloc(1, sizeof *receive);
     if (receive == NULL) {
         return dl_error_set(err, DL_E_NOMEM, "get: out of memory");
@@ -171,7 +170,10 @@ static dl_status part_begin(void *context, dl_str headers, dl_error *err)
 static dl_status part_data(void *context, dl_bytes bytes, dl_error *err)
 {
     dl_cli_receive *receive = context;
-    DL_TRY(dl_file_write_all(receive->fd, bytes.ptr, bytes.len, err));
+    dl_status status = dl_file_write_all(receive->fd, bytes.ptr, bytes.len, err);
+    if (status != DL_OK) {
+        return dl_error_within(err, status, "receiving a file into %s", receive->folder);
+    }
     receive->part_bytes += bytes.len;
     dl_cli_progress_add(receive->progress, 0, bytes.len);
     return DL_OK;
@@ -209,6 +211,13 @@ static dl_status part_end(void *context, dl_error *err)
 
 /* ---- the answer ---- */
 
+/** Invalid input is the user's fault elsewhere; here a peer made it. */
+static dl_status blame_peer(dl_error *err, dl_status status, const char *text)
+{
+    dl_error_clear(err);
+    return dl_error_set(err, status, "%s", text);
+}
+
 dl_status dl_cli_receive_begin(dl_cli_receive *receive, dl_str content_type, dl_error *err)
 {
     DL_AUTO(dl_arena) arena = dl_arena_create(64 << 10);
@@ -219,24 +228,22 @@ dl_status dl_cli_receive_begin(dl_cli_receive *receive, dl_str content_type, dl_
     if (dl_media_parse(content_type, arena, &media, NULL) != DL_OK) {
         return dl_error_set(err, DL_E_UNSUPPORTED, "the answer has no content type");
     }
-    if (dl_media_type_is(&media, "application/dicom")) {
-        receive->name[0] = '\0';
-        return begin_file(receive, err);
-    }
-    if (!dl_media_type_is(&media, "multipart/related")) {
+    bool one = dl_media_type_is(&media, "application/dicom");
+    if (!one && !dl_media_type_is(&media, "multipart/related")) {
         return dl_error_set(err, DL_E_UNSUPPORTED, "the answer is %.*s, not DICOM files",
                             DL_STR_ARG(media.type));
     }
+    DL_TRY(dl_file_make_dirs_unsynced(receive->folder, err)); /* not for what is not there */
+    if (one) {
+        receive->name[0] = '\0';
+        return begin_file(receive, err);
+    }
     const dl_multipart_events events = {part_begin, part_data, part_end, receive};
-    return dl_multipart_create(dl_media_param_of(&media, "boundary"), &events, &receive->parts,
-                               err);
-}
-
-/** Invalid input is the user's fault elsewhere; here a peer made it. */
-static dl_status blame_peer(dl_error *err, dl_status status, const char *text)
-{
-    dl_error_clear(err);
-    return dl_error_set(err, status, "%s", text);
+    dl_status status =
+        dl_multipart_create(dl_media_param_of(&media, "boundary"), &events, &receive->parts, err);
+    return status == DL_E_INVALID
+               ? blame_peer(err, DL_E_CORRUPT, "the answer is multipart without a boundary")
+               : status;
 }
 
 dl_status dl_cli_receive_feed(dl_cli_receive *receive, dl_bytes piece, dl_error *err)
@@ -250,12 +257,15 @@ dl_status dl_cli_receive_feed(dl_cli_receive *receive, dl_bytes piece, dl_error 
 
 dl_status dl_cli_receive_finish(dl_cli_receive *receive, dl_error *err)
 {
-    if (receive->parts == NULL) {
-        return part_end(receive, err);
+    dl_status status = receive->parts != NULL ? dl_multipart_finish(receive->parts, err)
+                       : receive->open        ? part_end(receive, err)
+                                              : DL_OK;
+    if (receive->parts != NULL && status == DL_E_INVALID) {
+        return blame_peer(err, DL_E_UNAVAILABLE, "the answer was cut off");
     }
-    dl_status status = dl_multipart_finish(receive->parts, err);
-    return status == DL_E_INVALID ? blame_peer(err, DL_E_UNAVAILABLE, "the answer was cut off")
-                                  : status;
+    DL_TRY(status);
+    return receive->files > 0 ? DL_OK
+                              : dl_error_set(err, DL_E_CORRUPT, "the answer holds no files");
 }
 
 uint64_t dl_cli_receive_files(const dl_cli_receive *receive)

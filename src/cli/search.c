@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/peer.h"
 #include "cli/table.h"
+#include "cli/text.h"
 #include "cli/value.h"
 #include "dict/dict.h"
 #include "http/url.h"
@@ -236,14 +237,17 @@ static dl_status take_page(search *s, dl_str page, size_t *out_count, dl_error *
         if (arena == NULL) {
             return dl_error_set(err, DL_E_NOMEM, "search: out of memory");
         }
+        if (dl_json_kind_of(match) != DL_JSON_OBJECT) {
+            return dl_error_set(err, DL_E_CORRUPT, "a match of the answer is not a DICOM data set");
+        }
         if (count == 0) {
             DL_TRY(check_progress(s, match, arena, err));
         }
         if (s->table != NULL) {
             DL_TRY(add_row(s, match, arena, err));
         } else {
-            (void)fprintf(s->cli->out, "%s%.*s", s->count + count == 0 ? "" : ",\n",
-                          DL_STR_ARG(match));
+            (void)fputs(s->count + count == 0 ? "" : ",\n", s->cli->out);
+            dl_cli_text_json(match, s->cli->out);
         }
         count++;
     }
@@ -271,7 +275,7 @@ static dl_status ask_page(search *s, dl_http_client *client, const char *base, u
     DL_TRY(dl_buf_terminate(&url, err));
     const dl_cli_ask ask = {"GET", url.ptr, "application/dicom+json", true};
     dl_status status = dl_cli_peer_ask(client, &ask, arena, &body, &answer, err);
-    if (status == DL_E_INVALID) {
+    if (status == DL_E_INVALID && answer.status == 400) {
         dl_error_hint(err, "dicomlake search --help lists the attributes and how they match");
     } else if (status == DL_E_NOT_FOUND) {
         dl_error_hint(err, "is the URL the base of a DICOMweb service?");
@@ -323,7 +327,13 @@ static dl_status run_search(search *s, const dl_cli_args *args, size_t first, dl
     if (!s->options->json) {
         DL_TRY(make_table(s, err));
     }
-    DL_TRY(make_query(s, args, first, err));
+    dl_status made = make_query(s, args, first, err);
+    if (made == DL_E_LIMIT) { /* of the buffer, which nobody knows */
+        dl_error_clear(err);
+        return dl_error_set(err, DL_E_INVALID, "search: the conditions are longer than %d bytes",
+                            URL_LIMIT_BYTES);
+    }
+    DL_TRY(made);
     DL_TRY(dl_cli_peer_open(s->cli, &s->options->where, false, &peer, err));
     DL_TRY(dl_cli_peer_client(s->cli->stop, &client, err));
     if (s->table == NULL) {

@@ -170,3 +170,13 @@ def test_feed_of_a_foreign_service(peer, knows):
     assert feed("--url", azure.url) == rows
     assert feed("--url", azure.url, "--after", "801", "--limit", "10") == rows[401:411]
     assert len(feed("--url", azure.url, "--limit", "3")) == 3
+
+
+def test_feed_of_a_peer_is_no_order_to_a_terminal(peer):
+    """One line a change and one column a value, whatever is in them."""
+    row = {"sequence": 1, "timestamp": "a\tb\nc\x1b[31m", "action": "\u202ex", "state": "\u009b"}
+    text = json.dumps([row]).encode()
+    done = run("feed", "--url", peer(lambda h: h.say(200, "application/json", text)).url)
+    assert done.returncode == DONE
+    cells = ["1", "a\ufffdb\ufffdc\ufffd[31m", "\ufffdx", "\ufffd", "-", "-", "-", "-"]
+    assert done.stdout == "\t".join(cells) + "\n"

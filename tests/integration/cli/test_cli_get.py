@@ -1,5 +1,6 @@
 """The commands get and delete: what is written where, cut answers, questions before deletion."""
 
+import gzip
 import json
 import re
 
@@ -48,6 +49,39 @@ def test_get_never_leaves_the_folder(peer, tmp_path):
     done = run("get", "1.2", "--url", worse.url, "--to", tmp_path / "to2")
     assert done.returncode == FAILED
     assert list((tmp_path / "to2").iterdir()) == []
+
+
+def test_get_of_what_is_not_there_leaves_nothing(serve, peer, tmp_path):
+    other = peer(lambda h: h.say(200, "text/html", b"<p>"))
+    for base in (serve().base, other.url):
+        assert run("get", "1.2.3", "--url", base, "--to", tmp_path / "a" / "b").returncode == FAILED
+        assert list(tmp_path.glob("a")) == []
+
+
+def test_get_of_odd_answers(peer, tmp_path):
+    """Others' faults are theirs, and what arrived is told apart from what did not."""
+    one = dicom.capture()
+    body = multipart(one.bytes)
+    packed = gzip.compress(body)
+    rows = [
+        (200, "multipart/related", body, FAILED, "multipart without a boundary"),
+        (200, MULTIPART, b"", FAILED, "the answer holds no files"),
+        (200, MULTIPART, b"--xyz--\r\n", FAILED, "the answer holds no files"),
+        (204, None, b"", FAILED, "there is no study 1.2.3"),
+        (206, MULTIPART, body, PARTLY, "the service has more of the study than it gives"),
+    ]
+    for status, kind, sent, code, said in rows:
+        other = peer(lambda h, s=status, k=kind, b=sent: h.say(s, k, b))
+        done = run("get", "1.2.3", "--url", other.url, "--to", tmp_path / str(len(sent)))
+        assert (done.returncode, said in done.stderr) == (code, True), (status, done.stderr)
+    codings = []
+
+    def pack(h):
+        codings.append(h.headers["Accept-Encoding"])
+        h.say(200, MULTIPART, packed, Content_Encoding="gzip")
+
+    run("get", "1.2.3", "--url", peer(pack).url, "--to", tmp_path / "packed")
+    assert codings == ["identity"]  # unasked, any coding would be fair
 
 
 @pytest.mark.parametrize("whole_parts, code", [(0, FAILED), (1, PARTLY), (2, PARTLY)])

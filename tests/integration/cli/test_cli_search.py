@@ -81,3 +81,32 @@ def test_search_that_is_refused_says_where_to_look(home, serve):
     astray = run("search", "--url", serve().base + "/wrong")
     assert (astray.returncode, astray.stdout) == (FAILED, "")
     assert astray.stderr.endswith("; is the URL the base of a DICOMweb service?\n")
+
+
+def test_json_of_a_peer_is_no_order_to_a_terminal(peer):
+    """The same text to a program; but nothing in it moves a cursor or turns a line around."""
+    sly = "A\u009b31m\u007f\u202e\u2066\u2028\u00fc\u65e5\U0001f600"
+    match = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": sly}]}}
+    row = {"sequence": 1, "action": sly}
+    answers = {"search": [match], "feed": [row]}
+    for command, answer in answers.items():
+        text = json.dumps(answer, ensure_ascii=False).encode()
+        other = peer(lambda h, b=text: h.say(200, "application/dicom+json", b))
+        done = run(command, "--url", other.url, "--json")
+        assert done.returncode == DONE, done.stderr
+        assert json.loads(done.stdout) in (answer, answer[0])
+        assert not set("\u009b\u007f\u202e\u2066\u2028") & set(done.stdout)
+        assert "\u00fc\u65e5\U0001f600" in done.stdout
+
+
+def test_search_of_what_is_no_service(peer):
+    other = peer(lambda h: h.say(200, "application/dicom+json", b"[1, null]"))
+    done = run("search", "--url", other.url)
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert "not a DICOM data set" in done.stderr
+    done = run("search", "--url", "http://127.0.0.1:99999")
+    assert done.returncode == USAGE
+    assert "attributes" not in done.stderr  # they are not what is wrong
+    done = run("search", "PatientID=" + "a" * 20000, "--url", other.url)
+    assert done.returncode == USAGE
+    assert "the conditions are longer than" in done.stderr
