@@ -183,16 +183,18 @@ static bool by_offsets(frame_map *m, const dl_buf *table, size_t unit, uint64_t 
     return true;
 }
 
-static bool by_marks(frame_map *m, const dl_buf *marks)
+/** The last frame may lack its mark, when the others have theirs and the file is not cut off. */
+static bool by_marks(frame_map *m, const dl_buf *marks, bool cut)
 {
     const bool *ends = (const bool *)(const void *)marks->ptr;
-    if (marks->len != m->fragment_count || m->fragment_count == 0 || !ends[m->fragment_count - 1]) {
+    if (marks->len != m->fragment_count || m->fragment_count == 0 ||
+        (cut && !ends[m->fragment_count - 1])) {
         return false;
     }
     uint32_t frame = 0;
     m->starts[0] = 0;
     for (size_t i = 0; i < m->fragment_count; i++) {
-        if (!ends[i]) {
+        if (!ends[i] && i + 1 < m->fragment_count) {
             continue;
         }
         if (frame == m->frame_count) {
@@ -238,7 +240,7 @@ static bool map_frames(const dl_dicom_reader *r, frame_map *m)
             by_offsets(m, &r->extended_table, 8, r->fragment_base, big_endian)) ||
            (r->offset_table.len > 0 &&
             by_offsets(m, &r->offset_table, 4, r->fragment_base, big_endian)) ||
-           one_each(m) || (ends_with_marker(uid) && by_marks(m, &r->last_marks));
+           one_each(m) || (ends_with_marker(uid) && by_marks(m, &r->last_marks, r->cut));
 }
 
 /** Bits of one native frame; 0 when the header does not say or the product is too large. */

@@ -192,6 +192,8 @@ static const encapsulated rows[] = {
     {"end markers, table of one", UID_JPEG, "2", {"ab", "cd" END, "ef" END}, {0, -1}, false, {"8+2 18+4", "30+4", "not_found"}},
     {"end markers, extended table that lies", UID_JPEG, "2", {"ab", "cd" END, "ef" END}, {0, 7, -1}, true, {"8+2 18+4", "30+4", "not_found"}},
     {"end markers, table right", UID_JPEG, "2", {"a" END, "cd" END, "ef" END}, {0, 11, -1}, false, {"8+3", "19+4 31+4", "not_found"}},
+    {"end markers, the last frame without", UID_JPEG, "2", {"ab", "cd" END, "ef", "gh"}, {-1}, false, {"8+2 18+4", "30+2 40+2", "not_found"}},
+    {"end markers, none", UID_JPEG, "2", {"ab", "cd", "ef"}, {-1}, false, {"unsupported", "unsupported", "not_found"}},
     {"end markers, too many", UID_JPEG, "2", {"a" END, "c" END, "ef", "g" END}, {-1}, false, {"unsupported", "unsupported", "not_found"}},
     {"end markers, last without", UID_JPEG, "2", {"a" END, "c" END, "ef"}, {-1}, false, {"unsupported", "unsupported", "not_found"}},
     {"markers mean nothing in RLE", UID_RLE, "2", {"ab", "cd" END, "ef" END}, {-1}, false, {"unsupported", "unsupported", "not_found"}},
@@ -282,6 +284,22 @@ TAP_CASE(cut_in_the_pixels)
 }
 
 /** A file on disk: read and skipped with pread, the pixel data never touched. */
+/** What a cut file has of its last frame is not a frame whose end marker was left out. */
+TAP_CASE(cut_in_a_frame_without_end_marker)
+{
+    static const encapsulated row = {.fragments = {"ab", "cd" END, "ef", "gh"}, .table = {-1}};
+    build b = build_begin(UID_JPEG);
+    put_image(&b, "2", 2, 2, 8);
+    (void)put_encapsulated(&b, &row);
+    for (size_t missing = 0; missing < 12; missing += 4) {
+        build cut = b;
+        cut.len -= missing;
+        OUTCOME o = read_built(&cut, NULL);
+        TAP_OK(o.status, o.err);
+        TAP_TRUE(o.header.pixels.indexed == (missing == 0));
+    }
+}
+
 TAP_CASE(a_file_is_skipped_not_read)
 {
     build b = build_begin(UID_EXPLICIT);
@@ -366,6 +384,7 @@ int main(void)
     TAP_RUN(no_pixels);
     test_encapsulated();
     TAP_RUN(cut_in_the_pixels);
+    TAP_RUN(cut_in_a_frame_without_end_marker);
     TAP_RUN(a_file_is_skipped_not_read);
     TAP_RUN(ranges_of_deflated_files);
     return tap_done();
