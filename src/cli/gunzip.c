@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -74,11 +75,15 @@ static dl_status refill(dl_cli_gunzip *g, bool *out_more, dl_error *err)
 /** Between two members: is there another? */
 static dl_status begin_member(dl_cli_gunzip *g, dl_error *err)
 {
-    bool more = g->stream.avail_in > 0;
-    if (!more) {
+    static const uint8_t mark[] = {0x1f, 0x8b};
+    bool more = true;
+    if (g->stream.avail_in < sizeof mark) { /* what is left of the file is read once more */
+        g->position -= g->stream.avail_in;
         DL_TRY(refill(g, &more, err));
     }
-    g->member = more && (g->position == g->stream.avail_in || g->stream.next_in[0] == 0x1f);
+    bool is_first = g->position == g->stream.avail_in;
+    g->member = more && (is_first || (g->stream.avail_in >= sizeof mark &&
+                                      memcmp(g->stream.next_in, mark, sizeof mark) == 0));
     g->ended = !g->member;
     if (g->member && inflateReset(&g->stream) != Z_OK) {
         return dl_error_set(err, DL_E_INVALID, "gunzip: damaged");
