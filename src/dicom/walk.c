@@ -226,7 +226,7 @@ static dl_status has_items(dl_dicom_reader *r, const dl_dicom_element *e, bool *
     }
     DL_TRY(dl_dicom_input_need(&r->in, 4, err));
     uint32_t tag = dl_dicom_input_left(&r->in) < 4 ? ITEM : tag_at(top, r->in.window + r->in.at);
-    *out_has = e->length >= 8 && (tag == ITEM || tag == SEQUENCE_END);
+    *out_has = e->length >= 8 && (tag == ITEM || (tag == SEQUENCE_END && e->length == 8));
     return DL_OK;
 }
 

@@ -286,6 +286,9 @@ TAP_CASE(sequences_without_items)
         put_value(&b, 0x0040a170, "SQ", values[i], strlen(values[i]));
         EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "");
     }
+    build c = build_begin(UID_IMPLICIT); /* the delimiter is no end of it, so no delimiter */
+    PUT(&c, 0x0040a730, "SQ", "\xfe\xff\xdd\xe0\0\0\0\0abcd");
+    EXPECT_FINDINGS(&c, "0040A730 0 SQ: the value has no items\n", "{}");
     build b = build_begin(UID_EXPLICIT); /* not within what is not looked at */
     put_head(&b, 0x00091010, "UN", LENGTH_UNDEFINED);
     put_item(&b, 0xe000, LENGTH_UNDEFINED);
@@ -340,12 +343,12 @@ TAP_CASE(delimiters_that_the_length_counts)
         put_head(&b, 0x0040a730, "SQ", 8);
         put_item(&b, 0xe0dd, 0);
         EXPECT_FINDINGS(&b, "", "{\"0040A730\":{\"vr\":\"SQ\"}}");
-        b = build_begin(implicit != 0 ? UID_IMPLICIT : UID_EXPLICIT);
-        put_head(&b, 0x0040a730, "SQ", 16);
-        put_item(&b, 0xe0dd, 0);
-        put_item(&b, 0xe000, 0);
-        EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "tag fffee0dd where an item of a sequence");
     }
+    build b = build_begin(UID_EXPLICIT);
+    put_head(&b, 0x0040a730, "SQ", 16);
+    put_item(&b, 0xe0dd, 0);
+    put_item(&b, 0xe000, 0);
+    EXPECT_FAILURE(&b, NULL, DL_E_INVALID, "tag fffee0dd where an item of a sequence");
 }
 
 /** Two spaces for a VR: the dictionary's, and a length of 16 bits. */
