@@ -25,8 +25,8 @@ static bool is_listed(dl_str header, dl_str etag, bool weakly)
         if (is_weak(one) && !weakly) {
             continue;
         }
-        one = bare_etag(one);
-        if (dl_str_eq(one, DL_STR("*")) || dl_str_eq_nocase(one, bare_etag(etag))) {
+        if (dl_str_eq(dl_str_trim(one), DL_STR("*")) ||
+            dl_str_eq_nocase(bare_etag(one), bare_etag(etag))) {
             return true;
         }
     }
