@@ -222,7 +222,9 @@ static int compare(const void *a, const void *b)
 static bool is_known(const verify *v, int64_t watermark, dl_str key)
 {
     known_file wanted = {.watermark = watermark};
-    const known_file *found = bsearch(&wanted, v->known, v->known_count, sizeof wanted, compare);
+    const known_file *found =
+        v->known_count == 0 ? NULL
+                            : bsearch(&wanted, v->known, v->known_count, sizeof wanted, compare);
     return found != NULL && found->key_hash == hash_of(key);
 }
 
@@ -322,7 +324,9 @@ static dl_status run(verify *v, dl_error *err)
     DL_TRY(check_index(v, err));
     DL_TRY(check_files(v, err));
     DL_TRY(check_suspects(v, err));
-    qsort(v->known, v->known_count, sizeof v->known[0], compare);
+    if (v->known_count > 0) {
+        qsort(v->known, v->known_count, sizeof v->known[0], compare);
+    }
     return dl_store_list(v->store, DL_STR(""), check_key, v, err);
 }
 
