@@ -321,7 +321,8 @@ static void start(scripted *s)
 {
     static const dl_http_server_options options = {
         .host = "127.0.0.1", .body_limit_bytes = BODY_LIMIT_BYTES, .idle_timeout_s = 5};
-    const dl_http_app app = {on_begin, on_body, on_end, on_destroy, s};
+    const dl_http_app app = {
+        .begin = on_begin, .body = on_body, .end = on_end, .destroy = on_destroy, .context = s};
     dl_error err = {0};
     TAP_OK(dl_http_server_start(&options, &app, &s->server, &err), err);
     (void)snprintf(s->base, sizeof s->base, "http://127.0.0.1:%u/v2",

@@ -380,7 +380,11 @@ static void peer_start(peer *p)
     dl_error err = {0};
     *p = (peer){0};
     pthread_mutex_init(&p->lock, NULL);
-    const dl_http_app app = {peer_begin, peer_body, peer_end, peer_destroy, p};
+    const dl_http_app app = {.begin = peer_begin,
+                             .body = peer_body,
+                             .end = peer_end,
+                             .destroy = peer_destroy,
+                             .context = p};
     const dl_http_server_options options = {.host = "127.0.0.1", .body_limit_bytes = 1 << 20};
     TAP_OK(dl_http_server_start(&options, &app, &p->server, &err), err);
 }

@@ -283,7 +283,8 @@ static void make_file(rig *r)
 
 void rig_start(rig *r, const dl_http_server_options *options)
 {
-    dl_http_app app = {on_begin, on_body, on_end, on_destroy, NULL, r};
+    dl_http_app app = {
+        .begin = on_begin, .body = on_body, .end = on_end, .destroy = on_destroy, .context = r};
     dl_error err = {0};
     *r = (rig){0};
     make_file(r);

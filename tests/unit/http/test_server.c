@@ -685,9 +685,7 @@ TAP_CASE(access_lines)
     catch_log(requests, DL_COUNT_OF(requests), &text);
     dl_str rest = dl_buf_str(&text), line = DL_STR_NONE;
     for (size_t i = 0; i < DL_COUNT_OF(wanted); i++) {
-        do { /* the last request of the case before may still be logged */
-            TAP_TRUE(dl_str_next(&rest, '\n', &line));
-        } while (i == 0 && rest.len > 0 && dl_str_find_str(line, DL_STR("op=POST")) < 0);
+        TAP_TRUE(dl_str_next(&rest, '\n', &line));
         if (dl_str_find_str(line, dl_str_of(wanted[i])) < 0) {
             TAP_FAIL("no '%s' in '%.*s'", wanted[i], DL_STR_ARG(line));
         }
@@ -737,6 +735,7 @@ int main(void)
     dl_log_set_level(DL_LOG_OFF);
     TAP_RUN(header_injection_is_impossible);
     rig_start(&the_rig, &usual);
+    TAP_RUN(access_lines); /* first: a request may be logged after its client has gone on */
     TAP_RUN(plain_get);
     TAP_RUN(versioned_paths_name_the_versions);
     TAP_RUN(what_the_application_sees);
@@ -763,7 +762,6 @@ int main(void)
     TAP_RUN(start_refuses_what_is_no_address);
     TAP_RUN(start_refuses_a_port_in_use);
     TAP_RUN(memory_may_run_out_anywhere);
-    TAP_RUN(access_lines);
     tap_case_failed = 0;
     rig_stop(&the_rig, 1000);
     tap_report("stop leaves nothing behind");
