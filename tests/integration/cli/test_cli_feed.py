@@ -38,118 +38,98 @@ def test_feed_pages_and_bounds(home, tmp_path):
     assert run("feed", "--home", home, "--metadata").returncode == USAGE
 
 
+class Following:
+    """`feed --follow --json` under way: what it has printed, and what it has said."""
+
+    def __init__(self, *words):
+        self.process = start("feed", *words, "--follow", "--json")
+        self.lines, self.said, self.code = [], [], None
+        streams = (self.process.stdout, self.lines), (self.process.stderr, self.said)
+        self.readers = [threading.Thread(target=self.read, args=s) for s in streams]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def read(stream, into):
+        for line in iter(stream.readline, ""):
+            into.append(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.code = self.process.wait(60)
+        for reader in self.readers:
+            reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def wait(self, count, what):
+        wait_for(lambda: len(self.lines) == count, what=what, seconds=60)
+
+    def sequences(self):
+        return [json.loads(line)["sequence"] for line in self.lines]
+
+
 def test_feed_follows(serve):
     service = serve()
     assert service.http.store(dicom.capture()).status == 200
-    process = start("feed", "--url", service.base, "--follow", "--json")
-    lines = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
-    reader.start()
-    wait_for(lambda: len(lines) == 1, what="the first row")
-    assert service.http.store(dicom.capture()).status == 200
-    wait_for(lambda: len(lines) == 2, what="the second row", seconds=60)
-    assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == DONE
-    reader.join()
-    assert process.stderr.read() == ""
-    process.stdout.close()
-    process.stderr.close()
+    with Following("--url", service.base) as following:
+        following.wait(1, "the first row")
+        assert service.http.store(dicom.capture()).status == 200
+        following.wait(2, "the second row")
+    assert (following.code, following.said, following.sequences()) == (DONE, [], [1, 2])
 
 
 def test_feed_follows_across_a_restart_of_the_service(serve):
     service = serve()
     assert service.http.store(dicom.capture()).status == 200
-    process = start("feed", "--url", service.base, "--follow", "--json")
-    lines, said = [], []
-    readers = [
-        threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, ""))),
-        threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, ""))),
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        wait_for(lambda: len(lines) == 1, what="the first row")
+    with Following("--url", service.base) as following:
+        following.wait(1, "the first row")
         words = [w.replace("127.0.0.1:0", f"127.0.0.1:{service.port}") for w in service.command()]
         assert service.stop() == 0
-        wait_for(lambda: len(said) == 1, what="a word about it")
+        wait_for(lambda: len(following.said) == 1, what="a word about it", seconds=60)
         service.command = lambda: words
         assert service.start().http.store(dicom.capture()).status == 200
-        wait_for(lambda: len(lines) == 2, what="the second row", seconds=60)
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(60)
-        for reader in readers:
-            reader.join()
-        process.stdout.close()
-        process.stderr.close()
-    assert code == DONE
-    assert len(said) == 1 and "asking again" in said[0]
-    assert [json.loads(line)["sequence"] for line in lines] == [1, 2]
+        following.wait(2, "the second row")
+    assert (following.code, following.sequences()) == (DONE, [1, 2])
+    assert len(following.said) == 1 and "asking again" in following.said[0]
 
 
 def test_feed_follows_a_home_that_nobody_serves(serve, home, tmp_path):
     """Changes come from other commands and servers on that home: it must leave them room."""
     save(tmp_path / "in", *many(2))
     assert facts("import", "--home", home, tmp_path / "in")["stored"] == 2
-    process = start("feed", "--home", home, "--follow", "--json")
-    lines = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
-    reader.start()
-    try:
-        wait_for(lambda: len(lines) == 2, what="the first rows")
+    with Following("--home", home) as following:
+        following.wait(2, "the first rows")
         save(tmp_path / "more", *many(3))
         assert facts("import", "--home", home, tmp_path / "more")["stored"] == 3
-        wait_for(lambda: len(lines) == 5, what="rows of an import")
+        following.wait(5, "rows of an import")
         service = serve(home=home)
         assert service.http.store(dicom.capture()).status == 200
-        wait_for(lambda: len(lines) == 6, what="a row of a service")
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(60)
-        reader.join()
-        said = process.stderr.read()
-        process.stdout.close()
-        process.stderr.close()
-    assert (code, said) == (DONE, "")
-    assert [json.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4, 5, 6]
+        following.wait(6, "a row of a service")
+    assert (following.code, following.said, following.sequences()) == (DONE, [], [1, 2, 3, 4, 5, 6])
 
 
 def test_feed_follows_a_home_whose_service_comes_back_elsewhere(serve, tmp_path):
     """The address is that of the home, wherever its service listens, and when none does."""
     service = serve()
     assert service.http.store(dicom.capture()).status == 200
-    process = start("feed", "--home", service.home, "--follow", "--json")
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    lines, said = [], []
-    readers = [
-        threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, ""))),
-        threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, ""))),
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        wait_for(lambda: len(lines) == 1, what="the first row")
+    with taken, Following("--home", service.home) as following:
+        following.wait(1, "the first row")
         port = service.port
         assert service.stop() == 0
         taken.bind(("127.0.0.1", port))  # and refuses: no service comes back to it
-        wait_for(lambda: len(said) == 1, what="a word about it", seconds=60)
+        wait_for(lambda: len(following.said) == 1, what="a word about it", seconds=60)
         save(tmp_path / "in", *many(2))
         assert facts("import", "--home", service.home, tmp_path / "in")["stored"] == 2
-        wait_for(lambda: len(lines) == 3, what="rows of an import", seconds=60)
+        following.wait(3, "rows of an import")
         assert service.start().http.store(dicom.capture()).status == 200
-        wait_for(lambda: len(lines) == 4, what="a row of the service elsewhere", seconds=60)
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(60)
-        for reader in readers:
-            reader.join()
-        taken.close()
-        process.stdout.close()
-        process.stderr.close()
-    assert code == DONE
-    assert [json.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4]
+        following.wait(4, "a row of the service elsewhere")
+    assert (following.code, following.sequences()) == (DONE, [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize("knows", ["nothing of the cursor", "no such parameter"])
